@@ -1,0 +1,1 @@
+"""The gateway: terminates clients, places sessions, keeps journals; never loads a model."""

@@ -1,0 +1,1 @@
+"""The GPU worker: one process, one device, a few slots."""

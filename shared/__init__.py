@@ -1,0 +1,1 @@
+"""What gateway and workers agree on: messages, wire format, errors, settings, logs."""
