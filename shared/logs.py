@@ -1,0 +1,55 @@
+"""Logging: one line an event, JSON or console, with the guide's sentences as texts and every value as a field."""
+
+import logging
+import sys
+from typing import Any
+
+import structlog
+
+Logger = structlog.stdlib.BoundLogger
+
+
+def configure(*, log_format: str, level: str, **fields: str | int) -> None:
+    """Send all logs of this process to standard output.
+
+    Args:
+        log_format: ``json``, ``console``, or ``auto`` for console on a terminal.
+        level: least level that is logged, as a word.
+        fields: values that every line of this process carries.
+    """
+    console = log_format == "console" or (log_format == "auto" and sys.stdout.isatty())
+    before: list[Any] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.stdlib.PositionalArgumentsFormatter(),
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.StackInfoRenderer(),
+    ]
+    last: list[Any] = [structlog.stdlib.ProcessorFormatter.remove_processors_meta]
+    if console:
+        last.append(structlog.dev.ConsoleRenderer(colors=sys.stdout.isatty()))
+    else:
+        last += [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
+    structlog.configure(
+        processors=[
+            structlog.stdlib.filter_by_level,
+            *before,
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=True,
+    )
+    handler = logging.StreamHandler(sys.stdout)
+    handler.setFormatter(structlog.stdlib.ProcessorFormatter(foreign_pre_chain=before, processors=last))
+    root = logging.getLogger()
+    root.handlers = [handler]
+    root.setLevel(level.upper())
+    structlog.contextvars.bind_contextvars(**fields)
+
+
+def get(name: str) -> Logger:
+    """Return the logger of one module."""
+    logger: Logger = structlog.stdlib.get_logger(name)
+    return logger
