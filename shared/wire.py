@@ -52,7 +52,7 @@ def encode(message: Message) -> list[bytes]:
     Raises:
         WireError: the message itself is out of bounds (a field of the wrong type, too long, not finite).
     """
-    kind = type(message)
+    kind: Any = type(message)
     header, payload = [], []
     for name, read in _readers(kind):
         value = getattr(message, name)
@@ -74,7 +74,7 @@ def decode(frames: Sequence[bytes]) -> Message:
     """
     if len(frames) < 2:
         raise WireError(f"a message has at least 2 frames, got {len(frames)}")
-    kind = _TAGS.get(bytes(frames[0]))
+    kind: Any = _TAGS.get(bytes(frames[0]))
     if kind is None:
         raise WireError(f"unknown tag {bytes(frames[0][:8])!r}")
     header = _unpack(frames[1], kind.__name__)
@@ -91,8 +91,7 @@ def decode(frames: Sequence[bytes]) -> Message:
             values.append(bytes(part))
         else:
             values.append(read(next(items), f"{kind.__name__}.{name}"))
-    build: Any = kind
-    message: Message = build(*values)
+    message: Message = kind(*values)
     return message
 
 

@@ -1,0 +1,142 @@
+"""The seam between policy and model: what a step asks about each stream, and what it is told.
+
+Policy (`gpu_worker.stream` and its cores) knows nothing of torch; the model (`gpu_worker.model`) knows nothing of
+sockets, sessions or commitment. Samples are 16 kHz; positions count from the start of the session.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+Pcm = NDArray[np.int16]
+
+VAD_FRAME = 512
+"""Samples of one voice-activity decision (32 ms)."""
+
+FRAME = 320
+"""Samples of one encoder frame (20 ms); window starts are multiples of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelInfo:
+    """What the model is and where it runs. ``languages`` are the codes it takes; one for an ``.en`` model."""
+
+    name: str
+    languages: tuple[str, ...]
+    device: str
+    device_name: str
+
+
+@dataclass(frozen=True, slots=True)
+class ListenRequest:
+    """Unheard audio of one stream: a multiple of `VAD_FRAME` samples that continues where the last one ended."""
+
+    key: int
+    pcm: Pcm
+
+
+@dataclass(frozen=True, slots=True)
+class ListenResult:
+    """Probability of speech, 0 to 1, of each `VAD_FRAME` samples."""
+
+    probabilities: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class WindowRequest:
+    """One stream's window for one decode.
+
+    Attributes:
+        key: the stream.
+        pcm: samples from ``start - context`` to the window's end.
+        start: position of the window's first sample, a multiple of `FRAME`.
+        context: samples of ``pcm`` before ``start``, for the spectrum of the first frames.
+        language: Whisper code, or None to detect it.
+        task: ``transcribe`` or ``translate``.
+        prompt: tokens of an initial prompt, before the start of transcript.
+        committed: tokens decided inside the window; the decode goes on after them.
+        draft: a guess at what comes next (the last tail); it saves time and changes nothing.
+    """
+
+    key: int
+    pcm: Pcm
+    start: int
+    context: int
+    language: str | None
+    task: str
+    prompt: tuple[int, ...]
+    committed: tuple[int, ...]
+    draft: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TimedWord:
+    """A word of the window: of tokens ``first`` (inclusive) to ``last`` (exclusive) in committed + new tokens.
+
+    ``text`` is the whole word, ``fresh`` the part of it spelt by new tokens (all of it unless it straddles the
+    committed boundary). ``start`` and ``end`` are positions in samples.
+    """
+
+    text: str
+    fresh: str
+    first: int
+    last: int
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class WindowResult:
+    """What one decode found.
+
+    Attributes:
+        tokens: new tokens after the committed ones, without the end mark.
+        logprobs: natural logarithm of each new token's probability.
+        words: all words of committed + new tokens, in order, with times.
+        end: the decode has heard every sample before this position.
+        no_speech: probability that the window holds no speech.
+        looped: a repetition was cut to one copy.
+        language: the language used.
+        accepted: how many draft tokens stood.
+    """
+
+    tokens: tuple[int, ...]
+    logprobs: tuple[float, ...]
+    words: tuple[TimedWord, ...]
+    end: int
+    no_speech: float
+    looped: bool
+    language: str
+    accepted: int
+
+
+class Recognizer(Protocol):
+    """A model with its weights; all calls come from one thread.
+
+    `listen` and `recognize` answer each request in its place; an exception there is that stream's failure alone.
+    """
+
+    @property
+    def info(self) -> ModelInfo:
+        """Return what the model is."""
+
+    def load(self) -> None:
+        """Bring the weights to the device and warm up what the first session would pay; no-op if there."""
+
+    def unload(self) -> None:
+        """Take the weights off the device and return the memory."""
+
+    def open(self, key: int) -> None:
+        """Make room for a stream's own state (VAD memory, caches)."""
+
+    def close(self, key: int) -> None:
+        """Forget a stream; unknown keys are ignored."""
+
+    def listen(self, requests: Sequence[ListenRequest]) -> list[ListenResult | Exception]:
+        """Run voice activity detection over all streams' new audio at once."""
+
+    def recognize(self, requests: Sequence[WindowRequest]) -> list[WindowResult | Exception]:
+        """Encode and decode all windows in one step."""
