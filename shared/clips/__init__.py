@@ -1,0 +1,45 @@
+"""Six short clips of read speech (LJ Speech, public domain) with their words, for checks, tests and load tests."""
+
+import json
+import wave
+from dataclasses import dataclass
+from pathlib import Path
+
+_FOLDER = Path(__file__).parent
+
+
+@dataclass(frozen=True, slots=True)
+class Clip:
+    """Describe one clip: 16 kHz mono s16le audio and what is said in it.
+
+    Attributes:
+        words: each word as written in `text`, with the second at which it ends.
+    """
+
+    id: str
+    path: Path
+    text: str
+    duration_s: float
+    source: str
+    words: tuple[tuple[str, float], ...]
+
+    def pcm(self) -> bytes:
+        """Read the samples, s16le at 16 kHz, mono."""
+        with wave.open(str(self.path), "rb") as reader:
+            return reader.readframes(reader.getnframes())
+
+
+def load_clips() -> tuple[Clip, ...]:
+    """Read the manifest of the shipped clips, in its order."""
+    entries = json.loads((_FOLDER / "manifest.json").read_text(encoding="utf-8"))
+    return tuple(
+        Clip(
+            id=entry["id"],
+            path=_FOLDER / entry["file"],
+            text=entry["text"],
+            duration_s=entry["duration_s"],
+            source=entry["source"],
+            words=tuple((word, end_s) for word, end_s in entry["words"]),
+        )
+        for entry in entries
+    )
