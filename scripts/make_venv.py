@@ -174,4 +174,7 @@ def install_torch_from_cpu_index(lock: list[str]) -> bool:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except KeyboardInterrupt:
+        sys.exit(130)
