@@ -1,0 +1,20 @@
+"""The command-line client, and the client library of the load test and the system tests.
+
+Speaks the public `/asr` protocol and nothing else: no module of the server is imported.
+
+::
+
+    words        core   text into words, words back onto words
+    messages     core   what the server says, as frozen dataclasses
+    reading      core   its JSON into them
+    unacked      core   audio sent but not yet committed by the server, bounded
+    transcript   core   messages folded into text, per-word times, broken promises
+    subtitles    core   segments into text, SRT, VTT, JSON
+    outcome      core   how a session ended, and the exit code for it
+    asr_client   shell  one WebSocket session
+    feed         shell  a blocking audio source on a thread, its blocks in asyncio
+    session      shell  audio up, messages down, at the pace asked for
+    media        door   PyAV: any container, or a microphone, as s16le 16 kHz mono
+    live         door   rich: the words on the terminal while they come
+    cli          shell  options in, exit code out
+"""
