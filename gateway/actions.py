@@ -1,0 +1,80 @@
+"""What a session wants done, the bounds it keeps, and the books it closes with."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from shared import messages as m
+
+
+@dataclass(frozen=True, slots=True)
+class Tell:
+    """Send this message to the worker that holds the lease."""
+
+    message: m.ToWorker
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """Find a slot for the session; ``avoid`` names a worker that has just failed it."""
+
+    avoid: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """Give the lease back; ``close`` tells the worker too."""
+
+    lease: int
+    close: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Hangup:
+    """Close the client's socket once everything queued has been sent."""
+
+    code: int
+    reason: str
+    linger_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """The session has become ready for the first time; ``load_ms`` is the worker's part."""
+
+    load_ms: float
+
+
+Action = Tell | Lease | Release | Hangup | Ready
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionBounds:
+    """A session's bounds, from the gateway's settings; all in seconds."""
+
+    journal_s: float
+    max_session_s: float
+    idle_timeout_s: float
+    stall_limit_s: float
+    start_wait_s: float
+    open_wait_s: float
+    finish_wait_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Accounts:
+    """A session's audio in samples; ``received = transcribed + silence + dropped``."""
+
+    received: int
+    transcribed: int
+    silence: int
+    dropped: int
+    reason: str | None
+
+    def check(self) -> None:
+        """Assert that the books add up."""
+        assert self.received == self.transcribed + self.silence + self.dropped, self
+
+
+def released(actions: Iterable[Action]) -> list[int]:
+    """Return the leases that the actions give back."""
+    return [action.lease for action in actions if isinstance(action, Release)]

@@ -1,0 +1,107 @@
+"""Who may open a session, and with which parameters: the request's query and headers, checked by name."""
+
+import base64
+import binascii
+import hmac
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from shared.errors import BadOriginError, BadParameterError, BadTokenError
+
+SUBPROTOCOL = "whisperlive"
+"""What a browser names beside its token, and what the server selects."""
+
+_TOKEN_PREFIX = "token."  # noqa: S105 - the name of a subprotocol
+_KNOWN = frozenset({"language", "token", "mode", "task", "encoding", "resume", "last_seq", "uid"})
+_MODES = ("full", "events")
+_TASKS = ("transcribe", "translate")
+
+
+@dataclass(frozen=True, slots=True)
+class Parameters:
+    """What a client asks for. ``language`` None is to be detected (or is the model's only one)."""
+
+    mode: str
+    language: str | None
+    task: str
+
+
+def read_parameters(query: Mapping[str, str]) -> Parameters:
+    """Check the query of ``/asr``.
+
+    Raises:
+        BadParameterError: a value (or a parameter) that we do not have; the message names it.
+    """
+    unknown = sorted(set(query) - _KNOWN)
+    if unknown:
+        raise BadParameterError(f"Unknown parameter {unknown[0]!r}; known are {', '.join(sorted(_KNOWN))}")
+    mode = query.get("mode") or "full"
+    if mode not in _MODES:
+        raise BadParameterError(f"mode={mode!r} is not supported; expected one of {', '.join(_MODES)}")
+    task = query.get("task") or "transcribe"
+    if task not in _TASKS:
+        raise BadParameterError(f"task={task!r} is not supported; expected one of {', '.join(_TASKS)}")
+    encoding = query.get("encoding") or "pcm_s16le"
+    if encoding not in ("pcm_s16le", "s16le"):
+        raise BadParameterError(f"encoding={encoding!r} is not supported; send pcm_s16le, 16 kHz, mono")
+    language = (query.get("language") or "auto").lower()
+    return Parameters(mode, None if language == "auto" else language, task)
+
+
+def check_language(parameters: Parameters, languages: Sequence[str], model: str) -> None:
+    """Check the language and the task against what the model takes.
+
+    Raises:
+        BadParameterError: the model does not have that language, or does not translate.
+    """
+    if parameters.language is not None and parameters.language not in languages:
+        have = (
+            ", ".join(languages)
+            if len(languages) <= 5
+            else f"{len(languages)} languages by Whisper code, e.g. en, de, fr"
+        )
+        raise BadParameterError(f"language={parameters.language!r} is not one of the model {model}'s: it has {have}")
+    if parameters.task == "translate" and len(languages) == 1:
+        raise BadParameterError(f"task='translate' needs a multilingual model; {model} only transcribes {languages[0]}")
+
+
+def client_token(headers: Mapping[str, str], query: Mapping[str, str]) -> str | None:
+    """Return the token a client brought: as Bearer, in a subprotocol, or in the query."""
+    scheme, _, value = headers.get("authorization", "").partition(" ")
+    if scheme.lower() == "bearer" and value:
+        return value.strip()
+    for offered in headers.get("sec-websocket-protocol", "").split(","):
+        if offered.strip().startswith(_TOKEN_PREFIX):
+            coded = offered.strip().removeprefix(_TOKEN_PREFIX)
+            try:
+                return base64.urlsafe_b64decode(coded + "=" * (-len(coded) % 4)).decode()
+            except (binascii.Error, ValueError):
+                return None
+    return query.get("token") or None
+
+
+def check_token(token: str | None, accepted: Sequence[str]) -> None:
+    """Refuse a client without a valid token, if tokens are asked for at all.
+
+    Raises:
+        BadTokenError: the token is missing or wrong.
+    """
+    if not accepted:
+        return
+    if token is None:
+        raise BadTokenError("A token is required")
+    if not any(hmac.compare_digest(token.encode(), each.encode()) for each in accepted):
+        raise BadTokenError("The token is not valid")
+
+
+def check_origin(origin: str | None, host: str | None, allowed: Sequence[str]) -> None:
+    """Refuse a browser page of another site; clients that are no browsers send no origin.
+
+    Raises:
+        BadOriginError: the page's origin is neither ours nor allowed.
+    """
+    if origin is None or "*" in allowed or origin.rstrip("/") in {each.rstrip("/") for each in allowed}:
+        return
+    if host is None or urlsplit(origin).netloc.lower() != host.lower():
+        raise BadOriginError(f"Pages of {origin} may not connect here (see ALLOWED_ORIGINS)")

@@ -1,0 +1,212 @@
+"""The workers a gateway hears, the leases it has granted on them, and the rule that places a session."""
+
+import enum
+from dataclasses import dataclass, field
+
+from shared.messages import PROTOCOL, Heartbeat, Register
+
+
+class WorkerState(enum.Enum):
+    """A worker as the gateway sees it."""
+
+    EXPECTED = "expected"  # never heard of yet
+    SERVING = "serving"
+    DRAINING = "draining"  # takes no new lease
+    LOST = "lost"  # silent, stuck or gone
+
+
+@dataclass(slots=True)
+class Worker:
+    """One expected or registered worker. ``identity`` is its address on the socket."""
+
+    name: str
+    gpu_id: int
+    state: WorkerState = WorkerState.EXPECTED
+    identity: bytes = b""
+    boot: str = ""
+    boots: int = 0
+    facts: Register | None = None
+    beat: Heartbeat | None = None
+    heard: float = 0.0
+    leases: dict[int, str] = field(default_factory=dict)
+    full_until: float = 0.0
+
+    @property
+    def slots(self) -> int:
+        """Return how many sessions it serves at once; 0 while it does not serve."""
+        return self.facts.slots if self.facts and self.state is WorkerState.SERVING else 0
+
+    def used(self) -> int:
+        """Return the slots in use: ours, and what other gateways hold there by its own report."""
+        foreign = sum(slot.session not in self.leases.values() for slot in self.beat.slots) if self.beat else 0
+        return len(self.leases) + foreign
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """A lease on a worker."""
+
+    lease: int
+    worker: str
+    gpu_id: int
+    identity: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """A worker has left; these sessions have lost their leases."""
+
+    worker: str
+    gpu_id: int
+    reason: str
+    sessions: tuple[str, ...]
+
+
+STUCK_S = 5.0
+STUCK_MEDIANS = 20.0
+FULL_REST_S = 0.5
+"""After a worker said `Full` against our belief, it is not asked again for so long."""
+
+
+class Pool:
+    """Workers and leases.
+
+    Args:
+        expected: GPU numbers of the workers that ought to be there.
+        lost_after_s: a worker silent for so long is lost.
+    """
+
+    def __init__(self, expected: range, *, lost_after_s: float) -> None:
+        self._workers = {f"gpu{number}": Worker(f"gpu{number}", number) for number in expected}
+        self._lost_after_s = lost_after_s
+        self._leases = 0
+        self._where: dict[int, str] = {}
+
+    # --- workers --------------------------------------------------------------------------------------------
+
+    def workers(self) -> list[Worker]:
+        """Return all workers, expected ones too, by GPU number and name."""
+        return sorted(self._workers.values(), key=lambda worker: (worker.gpu_id, worker.name))
+
+    def serving(self) -> list[Worker]:
+        """Return the workers that take sessions."""
+        return [worker for worker in self.workers() if worker.state is WorkerState.SERVING]
+
+    @property
+    def ever_served(self) -> bool:
+        """Tell whether any worker has registered since the start."""
+        return any(worker.boots for worker in self._workers.values())
+
+    def register(self, identity: bytes, facts: Register, now: float) -> Lost | None:
+        """Take in a worker's new life, or an old one that lost its leases; return what its name held before.
+
+        Raises:
+            ValueError: it speaks another version of the protocol.
+        """
+        if facts.protocol != PROTOCOL:
+            raise ValueError(f"worker {facts.worker} speaks protocol {facts.protocol}, this gateway {PROTOCOL}")
+        worker = self._workers.setdefault(facts.worker, Worker(facts.worker, facts.gpu_id))
+        before = self._lose(worker, "restarted") if worker.leases else None
+        worker.boots += worker.boot != facts.boot
+        worker.state, worker.identity, worker.boot = WorkerState.SERVING, identity, facts.boot
+        worker.gpu_id, worker.facts, worker.beat, worker.heard = facts.gpu_id, facts, None, now
+        worker.full_until = 0.0
+        return before
+
+    def heartbeat(self, identity: bytes, beat: Heartbeat, now: float) -> bool:
+        """Note a heartbeat; False if the sender is not known as serving and must register."""
+        worker = self.by_identity(identity)
+        if worker is None:
+            return False
+        worker.beat, worker.heard = beat, now
+        worker.state = WorkerState.DRAINING if beat.state == "draining" else WorkerState.SERVING
+        return True
+
+    def by_identity(self, identity: bytes) -> Worker | None:
+        """Return the live worker with this address."""
+        for worker in self._workers.values():
+            if worker.identity == identity and worker.state in (WorkerState.SERVING, WorkerState.DRAINING):
+                return worker
+        return None
+
+    def gone(self, identity: bytes, reason: str) -> Lost | None:
+        """Take a worker out at once (it said goodbye, or cannot be reached)."""
+        worker = self.by_identity(identity)
+        return self._lose(worker, reason) if worker else None
+
+    def expire(self, now: float) -> list[Lost]:
+        """Take out the workers that are silent or stuck."""
+        lost = []
+        for worker in self.workers():
+            if worker.state not in (WorkerState.SERVING, WorkerState.DRAINING):
+                continue
+            beat = worker.beat
+            if now - worker.heard >= self._lost_after_s:
+                lost.append(self._lose(worker, f"silent for {now - worker.heard:.1f} s"))
+            elif beat and beat.step_running_s > max(STUCK_S, STUCK_MEDIANS * beat.step_median_s):
+                lost.append(self._lose(worker, f"stuck in a step for {beat.step_running_s:.1f} s"))
+        return lost
+
+    def _lose(self, worker: Worker, reason: str) -> Lost:
+        sessions = tuple(worker.leases.values())
+        for lease in worker.leases:
+            del self._where[lease]
+        worker.leases.clear()
+        worker.state, worker.beat = WorkerState.LOST, None
+        return Lost(worker.name, worker.gpu_id, reason, sessions)
+
+    # --- leases ---------------------------------------------------------------------------------------------
+
+    def place(self, session: str, now: float, *, avoid: str | None = None) -> Grant | None:
+        """Lease the least-loaded worker's slot, among equals the lowest GPU number's.
+
+        ``avoid`` is taken only if nothing else is free. Returns None when every slot is taken.
+        """
+        free = [w for w in self.serving() if w.used() < w.slots and now >= w.full_until]
+        if not free:
+            return None
+        worker = min(free, key=lambda w: (w.name == avoid, w.used(), w.gpu_id, w.name))
+        self._leases += 1
+        worker.leases[self._leases] = session
+        self._where[self._leases] = worker.name
+        return Grant(self._leases, worker.name, worker.gpu_id, worker.identity)
+
+    def release(self, lease: int) -> Worker | None:
+        """Give a lease back; return the worker that had it, None if it was revoked before."""
+        name = self._where.pop(lease, None)
+        if name is None:
+            return None
+        worker = self._workers[name]
+        del worker.leases[lease]
+        return worker
+
+    def refused(self, lease: int, now: float) -> None:
+        """Note that the worker answered `Full`: revoke the lease and let it rest."""
+        worker = self.release(lease)
+        if worker is not None:
+            worker.full_until = now + FULL_REST_S
+
+    def holder(self, lease: int) -> Worker | None:
+        """Return the worker on which the lease is."""
+        name = self._where.get(lease)
+        return self._workers[name] if name else None
+
+    # --- figures --------------------------------------------------------------------------------------------
+
+    def total_slots(self) -> int:
+        """Return the slots of all serving workers."""
+        return sum(worker.slots for worker in self._workers.values())
+
+    def used_slots(self) -> int:
+        """Return how many of them are in use."""
+        return sum(worker.used() for worker in self.serving())
+
+    def check(self) -> None:
+        """Assert what must hold between two calls."""
+        for worker in self._workers.values():
+            if worker.facts:
+                assert len(worker.leases) <= worker.facts.slots, worker
+            if worker.state in (WorkerState.EXPECTED, WorkerState.LOST):
+                assert not worker.leases, worker
+        held = {lease: worker.name for worker in self._workers.values() for lease in worker.leases}
+        assert held == self._where

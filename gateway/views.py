@@ -1,0 +1,236 @@
+"""What a client is told: the transcript and the session's events, in either wire format.
+
+`FullView` is WhisperLiveKit's format, in which every message but ``config`` and ``ready_to_stop`` is the whole
+state. `EventsView` is ours: every message has a ``type`` and says what is new.
+"""
+
+from typing import Protocol
+
+from gateway.outbox import JsonObject, Outbox
+from gateway.transcript import Segment, Transcript, seconds
+from shared.messages import SAMPLE_RATE
+
+SILENCE_LINE_S = 5.0
+"""A pause of at least this long becomes a line of its own (speaker -2) in the full format."""
+
+
+class View(Protocol):
+    """Fills a client's outbox."""
+
+    def config(self, facts: JsonObject) -> None:
+        """Post the first message."""
+
+    def status(self, message: str, gpu_id: int | None) -> None:
+        """Post a status line."""
+
+    def moved(self, gpu_id: int) -> None:
+        """Tell that another worker serves the session."""
+
+    def changed(self, received: int, lag_s: float) -> None:
+        """Note that the text, or the positions, have changed."""
+
+    def error(self, message: str, code: str, retry_after_s: float | None) -> None:
+        """Post an error."""
+
+    def ready_to_stop(self, audio: JsonObject) -> None:
+        """Post the last message: everything said has been sent before it."""
+
+
+class FullView:
+    """WhisperLiveKit's format (version 0.2): whole states, coalesced when the client reads slowly."""
+
+    def __init__(self, transcript: Transcript, outbox: Outbox) -> None:
+        self._transcript = transcript
+        self._outbox = outbox
+        self._lag_s = 0.0
+        self._lines: list[JsonObject] = []
+        self._line_end = 0
+        self._line_words: list[str] = []
+        self._taken = (0, 0)
+
+    def config(self, facts: JsonObject) -> None:
+        """Post the first message."""
+        self._outbox.post({"type": "config", "useAudioWorklet": True, "mode": "full", **facts})
+
+    def status(self, message: str, gpu_id: int | None) -> None:
+        """Post a whole state that carries the status in ``message``."""
+        extra: JsonObject = {"message": message}
+        if gpu_id is not None:
+            extra["gpu_id"] = gpu_id
+        self._outbox.post(self._state() | extra)
+
+    def moved(self, gpu_id: int) -> None:
+        """Post nothing: the status line has said it."""
+
+    def changed(self, received: int, lag_s: float) -> None:  # noqa: ARG002 - a view may ignore positions
+        """Have the newest state sent when the client is ready for it."""
+        self._lag_s = lag_s
+        self._outbox.offer("state", self._state)
+
+    def error(self, message: str, code: str, retry_after_s: float | None) -> None:
+        """Post the error on a whole state; before any text it stands alone, as design.md §5 has it."""
+        error: JsonObject = {"error": message, "code": code}
+        if retry_after_s is not None:
+            error["retry_after_s"] = retry_after_s
+        if self._transcript.words or self._transcript.tail:
+            self._outbox.post(self._state() | error | {"status": "error"})
+        else:
+            self._outbox.post({"type": "error", **error})
+
+    def ready_to_stop(self, audio: JsonObject) -> None:
+        """Post the final state, then the end mark."""
+        self._outbox.post(self._state())
+        self._outbox.post({"type": "ready_to_stop", "audio": audio})
+
+    def _state(self) -> JsonObject:
+        transcript = self._transcript
+        self._take()
+        lines = list(self._lines)
+        if self._line_words:
+            lines[-1] = lines[-1] | {"text": "".join(self._line_words).strip()}
+        said = bool(lines or transcript.tail)
+        return {
+            "status": "active_transcription" if said else "no_audio_detected",
+            "lines": lines,
+            "buffer_transcription": transcript.tail.lstrip(),
+            "buffer_diarization": "",
+            "buffer_translation": "",
+            "remaining_time_transcription": round(self._lag_s, 2),
+            "remaining_time_transcription_processing": round(self._lag_s, 2),
+            "remaining_time_transcription_policy": 0.0,
+            "remaining_time_diarization": 0.0,
+        }
+
+    def _take(self) -> None:
+        """Bring ``_lines`` up to date with the words that are new since the last call."""
+        index, done = self._taken
+        segments = self._transcript.segments
+        while index < len(segments):
+            segment = segments[index]
+            for word in segment.words[done:]:
+                self._append(word.text, word.start, word.end, segment.language)
+            if not segment.closed:
+                done = len(segment.words)
+                break
+            index, done = index + 1, 0
+        self._taken = (index, done)
+
+    def _append(self, text: str, start: int, end: int, language: str | None) -> None:
+        if not self._lines or start - self._line_end >= SILENCE_LINE_S * SAMPLE_RATE:
+            if self._lines:
+                self._lines[-1]["text"] = "".join(self._line_words).strip()
+            if start - self._line_end >= SILENCE_LINE_S * SAMPLE_RATE:
+                self._lines.append(_line(-2, self._line_end, start, None))
+            self._lines.append(_line(1, start, end, language))
+            self._line_words = []
+        self._line_words.append(text)
+        self._line_end = end
+        self._lines[-1] = self._lines[-1] | {"end": clock(end)}
+
+
+class EventsView:
+    """Our format: partials are coalesced when the client reads slowly, finals never."""
+
+    ACK_EVERY = SAMPLE_RATE
+
+    def __init__(self, transcript: Transcript, outbox: Outbox) -> None:
+        self._transcript = transcript
+        self._outbox = outbox
+        self._finals = 0
+        self._partial: JsonObject = {}
+        self._acked = (0, 0)
+
+    def config(self, facts: JsonObject) -> None:
+        """Post the first message."""
+        self._outbox.post({"type": "config", "useAudioWorklet": True, "mode": "events", **facts})
+
+    def status(self, message: str, gpu_id: int | None) -> None:
+        """Post a status line."""
+        where: JsonObject = {} if gpu_id is None else {"gpu_id": gpu_id}
+        self._outbox.post({"type": "status", "message": message, **where})
+
+    def moved(self, gpu_id: int) -> None:
+        """Tell that another worker serves the session."""
+        self._outbox.post({"type": "moved", "gpu_id": gpu_id})
+
+    def changed(self, received: int, lag_s: float) -> None:  # noqa: ARG002 - a view may ignore the lag
+        """Post the segments closed since, then offer the open one's partial and an acknowledgement."""
+        self._post_finals()
+        partial = self._render_partial()
+        if partial is None:
+            self._outbox.withdraw("partial")
+        elif partial != self._partial:
+            self._outbox.offer("partial", lambda: partial)
+        self._partial = partial or {}
+        ack = (received, self._transcript.committed_until)
+        if ack[0] - self._acked[0] >= self.ACK_EVERY or ack[1] > self._acked[1]:
+            self._acked = ack
+            self._outbox.offer("ack", lambda: {"type": "ack", "received": ack[0], "committed_until": ack[1]})
+
+    def error(self, message: str, code: str, retry_after_s: float | None) -> None:
+        """Post an error."""
+        retry: JsonObject = {} if retry_after_s is None else {"retry_after_s": retry_after_s}
+        self._outbox.post({"type": "error", "error": message, "code": code, **retry})
+
+    def ready_to_stop(self, audio: JsonObject) -> None:
+        """Post what is left, then the end mark."""
+        self._post_finals()
+        self._outbox.withdraw("partial")
+        self._outbox.post({"type": "ready_to_stop", "audio": audio})
+
+    def _post_finals(self) -> None:
+        segments = self._transcript.segments
+        while self._finals < len(segments) and segments[self._finals].closed:
+            self._outbox.withdraw("partial")
+            self._outbox.post(final(segments[self._finals]))
+            self._finals += 1
+
+    def _render_partial(self) -> JsonObject | None:
+        transcript, segment = self._transcript, self._transcript.open
+        if segment is None and not transcript.tail:
+            return None
+        number = segment.number if segment else len(transcript.segments) + 1
+        start = segment.start if segment else min(transcript.committed_until, transcript.tail_end)
+        return {
+            "type": "partial",
+            "segment": number,
+            "committed": segment.text if segment else "",
+            "tail": transcript.tail if segment else transcript.tail.lstrip(),
+            "start": seconds(start),
+            "end": seconds(max(start, transcript.tail_end, segment.end if segment else 0)),
+        }
+
+
+def final(segment: Segment) -> JsonObject:
+    """Return a closed segment's message."""
+    return {
+        "type": "final",
+        "segment": segment.number,
+        "text": segment.text,
+        "start": seconds(segment.start),
+        "end": seconds(segment.end),
+        "words": [
+            {
+                "word": word.text,
+                "start": seconds(word.start),
+                "end": seconds(word.end),
+                "probability": round(word.probability, 3),
+            }
+            for word in segment.words
+        ],
+        "language": segment.language,
+    }
+
+
+def clock(samples: int) -> str:
+    """Return a position as ``H:MM:SS.cc``."""
+    hundredths = round(samples * 100 / SAMPLE_RATE)
+    rest, cc = divmod(hundredths, 100)
+    rest, s = divmod(rest, 60)
+    h, m = divmod(rest, 60)
+    return f"{h}:{m:02d}:{s:02d}.{cc:02d}"
+
+
+def _line(speaker: int, start: int, end: int, language: str | None) -> JsonObject:
+    line: JsonObject = {"speaker": speaker, "text": "", "start": clock(start), "end": clock(end)}
+    return line | {"detected_language": language} if language else line
