@@ -1,0 +1,151 @@
+/** Core: what was said, as runs (one for each press of the button) of segments, and its exports. */
+
+const CUE_CHARACTERS = 84; // two subtitle lines
+const CUE_S = 6;
+// Scripts that are written without spaces between words.
+const SPACELESS = /[\p{Script=Han}\p{Script=Hiragana}\p{Script=Katakana}\p{Script=Thai}\p{Script=Lao}\p{Script=Khmer}\p{Script=Myanmar}]/u;
+
+const CLOSING = /^[\s.,;:!?%)\]}…’”。、，！？]/u;
+
+/** Join two pieces of text, with a space where the script has one and neither brings it. */
+export function join(left, right) {
+  if (left === "" || right === "" || /\s$/u.test(left) || CLOSING.test(right)) {
+    return left + right;
+  }
+  const spaceless = SPACELESS.test(left.at(-1)) || SPACELESS.test(right[0]);
+  return spaceless ? left + right : `${left} ${right}`;
+}
+
+/**
+ * @typedef {{id: number, committed: string, tail: string, start: number, end: number, isFinal: boolean,
+ *   hidden: boolean, words: {word: string, start: number, end: number}[]}} Segment times in seconds of its run
+ * @typedef {{startedAt: Date, offsetS: number, durationS: number, segments: Map<number, Segment>}} Run
+ */
+
+export class Transcript {
+  /** @type {Run[]} */
+  runs = [];
+
+  get isEmpty() {
+    return this.#visible().length === 0;
+  }
+
+  /** Begin a new recording after the former ones. */
+  begin(startedAt) {
+    const former = this.runs.at(-1);
+    const offsetS = former === undefined ? 0 : former.offsetS + former.durationS;
+    this.runs.push({ startedAt, offsetS, durationS: 0, segments: new Map() });
+  }
+
+  /** Note how long the current recording has become, in seconds. */
+  lengthen(durationS) {
+    this.runs.at(-1).durationS = durationS;
+  }
+
+  /**
+   * Take a `partial` or `final` message of the current recording.
+   * @returns {Segment | null} the segment that changed
+   */
+  apply(message) {
+    const { segments } = this.runs.at(-1);
+    const former = segments.get(message.segment);
+    if (former?.isFinal) {
+      return null; // a final never changes
+    }
+    const isFinal = message.type === "final";
+    const segment = former ?? { id: message.segment, hidden: false };
+    Object.assign(segment, {
+      committed: isFinal ? message.text : message.committed,
+      tail: isFinal ? "" : message.tail,
+      start: message.start,
+      end: message.end,
+      words: message.words ?? [],
+      isFinal,
+    });
+    segments.set(segment.id, segment);
+    return segment;
+  }
+
+  /** Hide everything but the sentence being spoken; `restore` brings it back, `purge` forgets it. */
+  clear() {
+    this.#all().forEach(({ segment }) => {
+      segment.hidden ||= segment.isFinal || !this.#isCurrent(segment);
+    });
+  }
+
+  restore() {
+    this.#all().forEach(({ segment }) => {
+      segment.hidden = false;
+    });
+  }
+
+  purge() {
+    for (const { segments } of this.runs) {
+      for (const segment of [...segments.values()].filter(({ hidden }) => hidden)) {
+        segments.set(segment.id, { ...segment, committed: "", tail: "", words: [] });
+      }
+    }
+  }
+
+  /** The text as paragraphs, a blank line between them. */
+  text() {
+    return this.#visible()
+      .map(({ segment }) => join(segment.committed, segment.tail).trim())
+      .join("\n\n");
+  }
+
+  /** The text as SubRip subtitles; a later recording's times follow the former's. */
+  srt() {
+    return this.#visible()
+      .flatMap(({ segment, run }) => cues(segment, run.offsetS))
+      .map(({ start, end, text }, i) => `${i + 1}\n${srtTime(start)} --> ${srtTime(end)}\n${text}\n`)
+      .join("\n");
+  }
+
+  #isCurrent(segment) {
+    return this.runs.at(-1).segments.get(segment.id) === segment;
+  }
+
+  #all() {
+    return this.runs.flatMap((run) => [...run.segments.values()].map((segment) => ({ run, segment })));
+  }
+
+  #visible() {
+    return this.#all().filter(({ segment }) => isShown(segment));
+  }
+}
+
+/** Whether the segment has anything to read. */
+export function isShown({ hidden, committed, tail }) {
+  return !hidden && `${committed}${tail}`.trim() !== "";
+}
+
+/** Cut a segment into subtitles, after a sentence where one ends in time. */
+function cues(segment, offsetS) {
+  const words = segment.words.length > 0 ? segment.words : [{ ...segment, word: join(segment.committed, segment.tail) }];
+  const result = [];
+  let cue = null;
+  for (const { word, start, end } of words) {
+    const text = cue === null ? word : join(cue.text, word);
+    if (cue !== null && (text.length > CUE_CHARACTERS || end - cue.start > CUE_S || /[.?!。？！]\s*$/u.test(cue.text))) {
+      result.push(cue);
+      cue = null;
+    }
+    cue = cue === null ? { start, end, text: word } : { ...cue, end, text };
+  }
+  return [...result, cue].map(({ start, end, text }) => ({ start: start + offsetS, end: end + offsetS, text: text.trim() }));
+}
+
+function srtTime(seconds) {
+  const ms = Math.round(seconds * 1_000);
+  const pad = (value, width = 2) => String(Math.floor(value)).padStart(width, "0");
+  return `${pad(ms / 3_600_000)}:${pad((ms / 60_000) % 60)}:${pad((ms / 1_000) % 60)},${pad(ms % 1_000, 3)}`;
+}
+
+/** Seconds as a clock: 0:07, 12:34, 1:02:03. */
+export function clock(seconds) {
+  const whole = Math.floor(seconds);
+  const pad = (value) => String(value).padStart(2, "0");
+  const [h, m, s] = [Math.floor(whole / 3_600), Math.floor(whole / 60) % 60, whole % 60];
+  return h > 0 ? `${h}:${pad(m)}:${pad(s)}` : `${m}:${pad(s)}`;
+}

@@ -1,0 +1,131 @@
+/** Core: what the page says to the person, for everything that can happen. */
+
+/** @typedef {{title: string, detail: string, retryAfterS?: number, shownMs?: number, canRetry?: boolean}} Notice */
+
+const MICROPHONE = {
+  InsecureOrigin: {
+    title: "The microphone needs a secure page.",
+    detail:
+      "Browsers allow the microphone only on https:// addresses and on localhost. Open this page through https, " +
+      "or on the server itself.",
+  },
+  NotAllowedError: {
+    title: "The microphone is blocked.",
+    detail: "Allow it for this page in the browser's address bar, then press the red button again.",
+  },
+  NotFoundError: {
+    title: "No microphone was found.",
+    detail: "Connect one, or choose one in the system's sound settings, then press the red button again.",
+  },
+  NotReadableError: {
+    title: "The microphone is in use.",
+    detail: "Another program seems to hold it. Close that program, then press the red button again.",
+  },
+};
+
+/** @returns {Notice} why there is no microphone */
+export function microphoneNotice(name) {
+  const aliases = { SecurityError: "NotAllowedError", OverconstrainedError: "NotFoundError", AbortError: "NotReadableError" };
+  return (
+    MICROPHONE[aliases[name] ?? name] ?? {
+      title: "The microphone could not be started.",
+      detail: `The browser says: ${name}.`,
+      canRetry: true,
+    }
+  );
+}
+
+export const MICROPHONE_LOST = {
+  title: "The microphone was disconnected.",
+  detail: "What was said until then is transcribed. Connect it again and press the red button to go on.",
+};
+
+export const MICROPHONE_SILENT = {
+  title: "No sound is coming from the microphone.",
+  detail: "It may be muted, or another one may be chosen in the system's sound settings.",
+};
+
+export const MICROPHONE_SUSPENDED = {
+  title: "The system has paused the microphone.",
+  detail: "Come back to this page, or press the red button to finish.",
+};
+
+export const AUDIO_FULL = {
+  title: "The connection has been too slow for minutes.",
+  detail: "Recording has stopped. What was recorded is still being sent; please keep this page open.",
+};
+
+export const COPY_FAILED = {
+  title: "The browser did not allow copying.",
+  detail: "Use “.txt” instead, or select the text by hand.",
+};
+
+const KEPT = "Your transcript so far stays here.";
+
+const ENDS = {
+  unreachable: { title: "The server cannot be reached.", detail: "It may be starting, or the network may be down.", canRetry: true },
+  lost: { title: "The connection was lost.", detail: `${KEPT} Press the red button to go on.`, canRetry: true },
+  restarting: { title: "The server is restarting.", detail: `${KEPT} Try again in a moment.`, canRetry: true },
+  replaced: { title: "This session continues elsewhere.", detail: `Another window took it over. ${KEPT}` },
+  forbidden: {
+    title: "This page's address is not allowed to use the server.",
+    detail: "Its operator can add the address to the allowed origins.",
+  },
+  limit: { title: "The session has reached its limit.", detail: `${KEPT} Press the red button to begin a new one.`, canRetry: true },
+  refused: { title: "The server did not accept this session.", detail: "" },
+  failed: { title: "The transcription was interrupted.", detail: `${KEPT} Press the red button to begin a new one.`, canRetry: true },
+};
+
+/**
+ * @param {{kind: string, error: {error: string, retry_after_s?: number} | null, timedOut: string | null}} end
+ * @param {string} languageName the chosen language as people call it; empty when none was chosen
+ * @returns {Notice | null} null when the session simply finished
+ */
+export function endNotice({ kind, error, timedOut }, languageName) {
+  if (kind === "finished" || kind === "unauthorised") {
+    return null;
+  }
+  if (kind === "busy") {
+    return busyNotice(error?.retry_after_s);
+  }
+  if (timedOut === "finishing") {
+    return { title: "The server did not finish in time.", detail: `Some of the last words may be missing. ${KEPT}` };
+  }
+  const said = error?.error ?? "";
+  if (kind === "refused" && languageName !== "" && /language/i.test(said)) {
+    return { title: `This server cannot transcribe ${languageName}.`, detail: `Choose another language. (${sentence(said)})` };
+  }
+  const { detail, ...rest } = ENDS[kind];
+  return { ...rest, detail: [said && sentence(said), detail].filter(Boolean).join(" ") };
+}
+
+function busyNotice(retryAfterS) {
+  const title = "All transcription slots are busy.";
+  if (typeof retryAfterS !== "number") {
+    return { title, detail: "Please try again in a moment.", canRetry: true };
+  }
+  const wholeS = Math.max(1, Math.ceil(retryAfterS));
+  return { title, detail: `Please try again in ${wholeS} s.`, retryAfterS: wholeS, canRetry: true };
+}
+
+/** An error message of the server's while the session goes on. */
+export function errorNotice({ error }) {
+  return { title: "The server reports a problem.", detail: sentence(String(error)) };
+}
+
+function sentence(text) {
+  return /[.!?]$/.test(text) ? text : `${text}.`;
+}
+
+/** A language code as people call it, in the page's language. */
+export function languageName(code) {
+  try {
+    const name = new Intl.DisplayNames(["en"], { type: "language" }).of(code);
+    return name.charAt(0).toUpperCase() + name.slice(1);
+  } catch (error) {
+    if (error instanceof RangeError) {
+      return code; // Whisper's list may hold a code that is no language tag
+    }
+    throw error;
+  }
+}

@@ -1,0 +1,246 @@
+"""A server for the page's tests: it speaks `mode=events` by a script and keeps all audio that it receives.
+
+It stands where the gateway will be, outside of what is tested here, and knows nothing of recognition: a word comes
+for every so much audio.
+"""
+
+import asyncio
+import base64
+import dataclasses
+import itertools
+import json
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.responses import Response
+from starlette.routing import Mount, WebSocketRoute
+from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+WEB = Path(__file__).parents[3] / "gateway" / "web"
+CONTENT_SECURITY_POLICY = "default-src 'self'; connect-src 'self'"
+SAMPLE_RATE = 16_000
+WORDS = "the quick brown fox jumps over the lazy dog and runs into the dark green wood.".split()
+STATUSES = ("Connected", "Allocating GPU...", "Loading models on GPU 2...", "Ready to transcribe")
+WORDS_PER_SEGMENT = len(WORDS)
+
+
+@dataclasses.dataclass
+class Script:
+    """What the server does with the sessions that come.
+
+    Attributes:
+        word_s: seconds of audio for each word.
+        token: the only one that is let in; None lets in everybody.
+        refuse: an error message sent after the first statuses, and the close code after it.
+        drop_after_words: end the connection, without a word of why, after so many words.
+        multilingual: what the model is said to be.
+        ready_delay_s: how long the weights take to load.
+    """
+
+    word_s: float = 0.25
+    token: str | None = None
+    refuse: tuple[dict[str, object], int] | None = None
+    drop_after_words: int | None = None
+    multilingual: bool = False
+    ready_delay_s: float = 0.05
+
+
+@dataclasses.dataclass
+class Seen:
+    """One session as the server saw it."""
+
+    path: str
+    query: dict[str, str]
+    subprotocols: list[str]
+    audio: bytearray = dataclasses.field(default_factory=bytearray)
+    message_bytes: list[int] = dataclasses.field(default_factory=list)
+    ended: bool = False
+    close_code: int | None = None
+
+    @property
+    def samples(self) -> int:
+        """Samples received so far."""
+        return len(self.audio) // 2
+
+
+class _Security:
+    """Adds the policy that the gateway will send, so that the page is tested under it."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_with_policy(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"].append((b"content-security-policy", CONTENT_SECURITY_POLICY.encode()))
+            await send(message)
+
+        await self.app(scope, receive, send_with_policy)
+
+
+class ScriptedServer:
+    """Serves the page at `/` and, as behind a proxy, at `/captions/`; a context manager."""
+
+    def __init__(self) -> None:
+        self.script = Script()
+        self.sessions: list[Seen] = []
+        site = [WebSocketRoute("/asr", self._asr), Mount("/", StaticFiles(directory=WEB, html=True))]
+        app = Starlette(routes=[Mount("/captions", routes=site), *site], middleware=[Middleware(_Security)])
+        config = uvicorn.Config(app, host="127.0.0.1", port=0, log_level="warning", ws="websockets-sansio")
+        self._server = uvicorn.Server(config)
+        self._thread = threading.Thread(target=self._server.run, daemon=True)
+
+    def __enter__(self) -> "ScriptedServer":
+        self._thread.start()
+        while not self._server.started:
+            if not self._thread.is_alive():
+                raise RuntimeError("The scripted server did not start.")
+            threading.Event().wait(0.01)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.should_exit = True
+        self._thread.join(10)
+
+    @property
+    def port(self) -> int:
+        """The TCP port that the system chose."""
+        return self._server.servers[0].sockets[0].getsockname()[1]
+
+    @property
+    def url(self) -> str:
+        """The page's address."""
+        return f"http://localhost:{self.port}/"
+
+    async def _asr(self, websocket: WebSocket) -> None:
+        protocols = websocket.scope["subprotocols"]
+        seen = Seen(websocket.url.path, dict(websocket.query_params), protocols)
+        self.sessions.append(seen)
+        await websocket.accept(subprotocol="whisperlive" if protocols else None)
+        try:
+            await _Conversation(websocket, self.script, seen).run()
+        except WebSocketDisconnect as gone:
+            seen.close_code = gone.code
+
+
+class _Conversation:
+    """One session by the script."""
+
+    def __init__(self, websocket: WebSocket, script: Script, seen: Seen) -> None:
+        self.websocket = websocket
+        self.script = script
+        self.seen = seen
+        self.seq: Iterator[int] = itertools.count(1)
+        self.said: list[str] = []
+        self.segment = 0
+
+    async def run(self) -> None:
+        if self.script.token is not None and self._token() != self.script.token:
+            await self._refuse({"error": "A token is needed.", "code": "bad_token"}, 4401)
+            return
+        for status in STATUSES[:2]:
+            await self._send("status", message=status)
+        if self.script.refuse is not None:
+            await self._refuse(*self.script.refuse)
+            return
+        await self._send("config", **self._config())
+        ready = asyncio.create_task(self._become_ready())
+        await self._listen()
+        await ready
+        await self._finish()
+        await self.websocket.receive()
+        self.seen.close_code = 1000
+
+    def _token(self) -> str | None:
+        for protocol in self.seen.subprotocols:
+            if protocol.startswith("token."):
+                encoded = protocol.removeprefix("token.")
+                return base64.urlsafe_b64decode(encoded + "=" * (-len(encoded) % 4)).decode()
+        return None
+
+    def _config(self) -> dict[str, object]:
+        languages = ["de", "en", "fr", "ja"] if self.script.multilingual else ["en"]
+        model = "base" if self.script.multilingual else "tiny.en"
+        return {
+            "session": "s1",
+            "resume_token": "r1",
+            "model": model,
+            "multilingual": self.script.multilingual,
+            "languages": languages,
+            "device": "cpu",
+            "sample_rate": SAMPLE_RATE,
+        }
+
+    async def _become_ready(self) -> None:
+        for status in STATUSES[2:]:
+            await asyncio.sleep(self.script.ready_delay_s)
+            await self._send("status", message=status, gpu_id=2)
+
+    async def _listen(self) -> None:
+        while True:
+            message = await self.websocket.receive()
+            if message["type"] == "websocket.disconnect":
+                raise WebSocketDisconnect(message["code"])
+            pcm = message["bytes"]
+            if not pcm:
+                self.seen.ended = True
+                return
+            self.seen.audio += pcm
+            self.seen.message_bytes.append(len(pcm))
+            await self._recognise()
+
+    async def _recognise(self) -> None:
+        due = int(self.seen.samples / SAMPLE_RATE / self.script.word_s)
+        while self.segment * WORDS_PER_SEGMENT + len(self.said) < due:
+            self.said.append(WORDS[len(self.said)])
+            await self._partial()
+            if len(self.said) == WORDS_PER_SEGMENT:
+                await self._final()
+            total = self.segment * WORDS_PER_SEGMENT + len(self.said)
+            await self._send("ack", received=self.seen.samples, committed_until=self.seen.samples // 2)
+            if total == self.script.drop_after_words:
+                await self.websocket.close(1011)
+                raise WebSocketDisconnect(1011)
+
+    async def _partial(self) -> None:
+        committed, tail = self.said[:-2], self.said[-2:]
+        start = self.segment * WORDS_PER_SEGMENT * self.script.word_s
+        await self._send(
+            "partial",
+            segment=self.segment,
+            committed=" ".join(committed),
+            tail=" ".join(tail),
+            start=start,
+            end=start + len(self.said) * self.script.word_s,
+        )
+
+    async def _final(self) -> None:
+        start = self.segment * WORDS_PER_SEGMENT * self.script.word_s
+        words = [
+            {"word": word, "start": start + i * self.script.word_s, "end": start + (i + 1) * self.script.word_s, "probability": 0.9}
+            for i, word in enumerate(self.said)
+        ]
+        end = start + len(self.said) * self.script.word_s
+        text = " ".join(self.said)
+        await self._send("final", segment=self.segment, text=text, start=start, end=end, words=words, language="en")
+        self.segment += 1
+        self.said = []
+
+    async def _finish(self) -> None:
+        if self.said:
+            await self._final()
+        received = self.seen.samples
+        await self._send("ready_to_stop", audio={"received": received, "transcribed": received, "silence": 0, "dropped": 0})
+
+    async def _refuse(self, error: dict[str, object], code: int) -> None:
+        await self._send("error", **error)
+        await self.websocket.close(code)
+
+    async def _send(self, kind: str, **fields: object) -> None:
+        await self.websocket.send_text(json.dumps({"type": kind, "seq": next(self.seq), **fields}))
