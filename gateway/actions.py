@@ -1,6 +1,5 @@
 """What a session wants done, the bounds it keeps, and the books it closes with."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 from shared import messages as m
@@ -73,8 +72,3 @@ class Accounts:
     def check(self) -> None:
         """Assert that the books add up."""
         assert self.received == self.transcribed + self.silence + self.dropped, self
-
-
-def released(actions: Iterable[Action]) -> list[int]:
-    """Return the leases that the actions give back."""
-    return [action.lease for action in actions if isinstance(action, Release)]

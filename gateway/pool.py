@@ -38,7 +38,7 @@ class Worker:
 
     def used(self) -> int:
         """Return the slots in use: ours, and what other gateways hold there by its own report."""
-        foreign = sum(slot.session not in self.leases.values() for slot in self.beat.slots) if self.beat else 0
+        foreign = sum(not slot.ours for slot in self.beat.slots) if self.beat else 0
         return len(self.leases) + foreign
 
 

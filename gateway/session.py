@@ -87,6 +87,7 @@ class Session:
         self._finalize_at: int | None = None
         self._resume: m.ResumeState | None = None
         self._deaths = 0
+        self._retired_by: SessionError | None = None
 
     # --- the way to a slot ----------------------------------------------------------------------------------
 
@@ -207,7 +208,11 @@ class Session:
         self._resume = None
         self.decoded = self.received
         self.transcript.close()
-        return self._end("complete", books=books, close=False)
+        if self._retired_by is not None:
+            return self._fail(self._retired_by, books=books)
+        ending = self._end("complete", books=books)
+        self._view.ready_to_stop(audio(self.accounts) if self.accounts else {})
+        return [*ending, Hangup(1000, "", linger_s=5.0)]
 
     def stream_failed(self, reason: str, now: float, *, worker: str) -> list[Action]:
         """The session's recognition raised; try another worker, a few times."""
@@ -217,26 +222,44 @@ class Session:
 
     def expire(self, now: float) -> list[Action]:
         """Enforce the bounds of time."""
-        bounds = self._bounds
         self._full_since = (self._full_since or now) if self.full else None
-        if self.state is State.ENDED:
-            return []
-        if now - self._started >= bounds.max_session_s:
-            return self._fail(SessionLimitError(f"The session reached its limit of {bounds.max_session_s:g} s"))
-        if self._ended_at is None and not self.full and now - self._heard >= bounds.idle_timeout_s:
-            return self._fail(SessionLimitError(f"Nothing was received for {bounds.idle_timeout_s:g} s"))
-        if self._full_since is not None and now - self._full_since >= bounds.stall_limit_s:
-            return self._fail(OverloadedError(f"Recognition has been behind for {bounds.stall_limit_s:g} s"))
-        if self.state is State.WAITING and now - self._since >= bounds.start_wait_s:
-            return self._fail(NoCapacityError("No GPU resources available", retry_after_s=5.0))
-        waits = {
-            State.OPENING: (bounds.open_wait_s, "The worker did not become ready"),
-            State.FINISHING: (bounds.finish_wait_s, "The last words did not come"),
-        }
-        if self.state in waits and now - self._since >= waits[self.state][0]:
-            limit, what = waits[self.state]
-            return self._fail(RecognitionError(f"{what} within {limit:g} s"))
-        return []
+        error = None if self.state is State.ENDED else self._overdue(now)
+        return [] if error is None else self._fail(error)
+
+    def _overdue(self, now: float) -> SessionError | None:
+        bounds, waited = self._bounds, now - self._since
+        idle = self._ended_at is None and not self.full and now - self._heard >= bounds.idle_timeout_s
+        behind = self._full_since is not None and now - self._full_since >= bounds.stall_limit_s
+        rules: list[tuple[bool, type[SessionError], str]] = [
+            (
+                now - self._started >= bounds.max_session_s,
+                SessionLimitError,
+                f"The session reached its limit of {bounds.max_session_s:g} s",
+            ),
+            (idle, SessionLimitError, f"Nothing was received for {bounds.idle_timeout_s:g} s"),
+            (behind, OverloadedError, f"Recognition has been behind for {bounds.stall_limit_s:g} s"),
+            (
+                self.state is State.WAITING and waited >= bounds.start_wait_s,
+                NoCapacityError,
+                "No GPU resources available",
+            ),
+            (
+                self.state is State.OPENING and waited >= bounds.open_wait_s,
+                RecognitionError,
+                f"The worker did not become ready within {bounds.open_wait_s:g} s",
+            ),
+            (
+                self.state is State.FINISHING and waited >= bounds.finish_wait_s,
+                RecognitionError,
+                f"The last words did not come within {bounds.finish_wait_s:g} s",
+            ),
+        ]
+        return next((kind(sentence) for due, kind, sentence in rules if due), None)
+
+    def retire(self, error: SessionError, now: float) -> list[Action]:
+        """Flush, then end with ``error``: the server goes away."""
+        self._retired_by = error
+        return self.end_of_audio(now) if self.was_ready else self.stop(error)
 
     def stop(self, error: SessionError) -> list[Action]:
         """End the session from the server's side."""
@@ -271,26 +294,22 @@ class Session:
         self.state = state
         self._since = now
 
-    def _fail(self, error: SessionError) -> list[Action]:
+    def _fail(self, error: SessionError, *, books: m.Books | None = None) -> list[Action]:
         self.error = error
+        ending = self._end(error.code, books=books)
         self._view.changed(self.received, self.lag_s)
         self._view.error(error.message, error.code, error.retry_after_s)
-        return [*self._end(error.code), Hangup(error.close_code, error.message)]
+        return [*ending, Hangup(error.close_code, error.message)]
 
-    def _end(self, reason: str, *, books: m.Books | None = None, close: bool = True) -> list[Action]:
+    def _end(self, reason: str, *, books: m.Books | None = None) -> list[Action]:
+        """Close the books; complete ones come from the worker, which has then freed the slot itself."""
         self.state = State.ENDED
         done = books or (self._resume.books if self._resume else m.Books(0, 0, 0))
         dropped = self.received - done.until
         self.accounts = Accounts(self.received, done.transcribed, done.silence, dropped, reason if dropped else None)
-        actions: list[Action] = []
-        if self.lease is not None:
-            actions.append(Release(self.lease, close))
-            self.lease = None
-        if books is not None:
-            self._view.ready_to_stop(audio(self.accounts))
-            actions.append(Hangup(1000, "", linger_s=5.0))
-        self.journal = _emptied(self.journal)
-        return actions
+        self.journal.trim(self.journal.end)
+        lease, self.lease = self.lease, None
+        return [] if lease is None else [Release(lease, close=books is None)]
 
     def check(self) -> None:
         """Assert what must hold between two calls."""
@@ -311,8 +330,3 @@ def audio(accounts: Accounts) -> dict[str, object]:
         "silence": accounts.silence,
         "dropped": accounts.dropped,
     }
-
-
-def _emptied(journal: Journal) -> Journal:
-    journal.trim(journal.end)
-    return journal

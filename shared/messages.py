@@ -71,13 +71,14 @@ class ResumeState:
 
 @dataclass(frozen=True, slots=True)
 class SlotReport:
-    """One occupied slot as its worker sees it.
+    """One occupied slot as its worker sees it; ``ours`` if the gateway that is told leased it.
 
     ``received``: the stream has every sample before this one. ``decoded``: and has used every sample before this.
     """
 
     lease: int
     session: str
+    ours: bool
     received: int
     decoded: int
 

@@ -1,0 +1,122 @@
+"""The ASGI application: routes, and a lifespan that owns the gateway's tasks."""
+
+import asyncio
+import contextlib
+import time
+import uuid
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from starlette.applications import Starlette
+from starlette.datastructures import MutableHeaders
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
+from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from gateway import monitor
+from gateway.link import Link
+from gateway.pool import Pool
+from gateway.statistics import Statistics
+from gateway.switchboard import Switchboard
+from gateway.websocket import Doorman
+from shared.settings import GatewaySettings
+
+WEB = Path(__file__).parent / "web"
+
+SECURITY_HEADERS = {
+    "content-security-policy": "default-src 'self'; connect-src 'self'; frame-ancestors 'none'; base-uri 'none'",
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "no-referrer",
+    "permissions-policy": "microphone=(self)",
+    "cache-control": "no-cache",
+}
+
+
+class Monitoring:
+    """The guide's endpoints over HTTP."""
+
+    def __init__(self, settings: GatewaySettings, switchboard: Switchboard) -> None:
+        self._slots_per_gpu = settings.slots_per_gpu
+        self._switchboard = switchboard
+        self._registry = CollectorRegistry()
+        self._registry.register(monitor.PrometheusView(switchboard.pool, switchboard.statistics))
+
+    def routes(self) -> list[BaseRoute]:
+        """Return the endpoints' routes."""
+        return [
+            Route("/gpu-status", self.gpu_status),
+            Route("/performance", self.performance),
+            Route("/health", self.health),
+            Route("/metrics/prometheus", self.prometheus),
+        ]
+
+    async def gpu_status(self, _request: Request) -> Response:
+        """Answer which workers there are, what they hold, and their memory."""
+        return JSONResponse(monitor.gpu_status(self._switchboard.pool, self._slots_per_gpu))
+
+    async def performance(self, _request: Request) -> Response:
+        """Answer how long setups took and what sessions brought."""
+        return JSONResponse(monitor.performance(self._switchboard.pool, self._switchboard.statistics))
+
+    async def health(self, _request: Request) -> Response:
+        """Answer how much capacity is in use; 503 when there is none."""
+        body, status = monitor.health(self._switchboard.pool, self._switchboard.statistics, time.time())
+        return JSONResponse(body, status)
+
+    async def prometheus(self, _request: Request) -> Response:
+        """Answer the metrics in Prometheus' text format."""
+        return Response(generate_latest(self._registry), media_type=CONTENT_TYPE_LATEST)
+
+
+class SecurityHeaders:
+    """Adds `SECURITY_HEADERS` to every HTTP response."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in SECURITY_HEADERS.items():
+                    headers.setdefault(name, value)
+            await send(message)
+
+        await self._app(scope, receive, send_with_headers if scope["type"] == "http" else send)
+
+
+def create_switchboard(settings: GatewaySettings) -> tuple[Link, Switchboard]:
+    """Build the gateway's inside; the link is not bound yet."""
+    link = Link(settings.endpoint())
+    pool = Pool(range(settings.gpu_workers), lost_after_s=settings.worker_lost_s)
+    return link, Switchboard(uuid.uuid4().hex, link, pool, Statistics())
+
+
+def create_app(settings: GatewaySettings, link: Link, switchboard: Switchboard) -> Starlette:
+    """Return the application; its lifespan binds the link and runs the switchboard."""
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_app: Starlette) -> AsyncIterator[None]:
+        link.bind()
+        tasks = [asyncio.create_task(switchboard.listen()), asyncio.create_task(switchboard.tick())]
+        try:
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            link.close()
+
+    routes: list[BaseRoute] = [
+        WebSocketRoute("/asr", Doorman(settings, switchboard).asr),
+        *Monitoring(settings, switchboard).routes(),
+        Mount("/", StaticFiles(directory=WEB, html=True)),
+    ]
+    app = Starlette(routes=routes, lifespan=lifespan)
+    app.add_middleware(SecurityHeaders)
+    return app

@@ -1,0 +1,59 @@
+"""The ROUTER socket to the workers; the only zmq in this package."""
+
+import asyncio
+from pathlib import Path
+from typing import cast
+
+import zmq
+import zmq.asyncio
+
+from shared import wire
+from shared.errors import WireError
+
+HIGH_WATER_MESSAGES = 4000
+
+
+class Link:
+    """Receives from all workers, sends to one by its identity. Sends never block.
+
+    Args:
+        endpoint: ``ipc://`` or ``tcp://`` address to bind.
+    """
+
+    def __init__(self, endpoint: str) -> None:
+        self.endpoint = endpoint
+        self.noise = 0
+        self._context = zmq.asyncio.Context()
+        self._socket = self._context.socket(zmq.ROUTER)
+        self._socket.setsockopt(zmq.ROUTER_MANDATORY, 1)
+        self._socket.setsockopt(zmq.ROUTER_HANDOVER, 1)
+        self._socket.setsockopt(zmq.LINGER, 0)
+        self._socket.setsockopt(zmq.SNDHWM, HIGH_WATER_MESSAGES)
+        self._socket.setsockopt(zmq.RCVHWM, HIGH_WATER_MESSAGES)
+
+    def bind(self) -> None:
+        """Listen; an ``ipc://`` socket's directory is made with mode 0700."""
+        if self.endpoint.startswith("ipc://"):
+            Path(self.endpoint.removeprefix("ipc://")).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._socket.bind(self.endpoint)
+
+    def send(self, identity: bytes, message: wire.Message) -> bool:
+        """Send at once; False if the worker cannot be reached or does not drain its queue."""
+        frames = [identity, *wire.encode(message)]
+        # With DONTWAIT pyzmq answers with a future that is done already: sent, EAGAIN or EHOSTUNREACH.
+        sent = cast("asyncio.Future[object]", self._socket.send_multipart(frames, flags=zmq.DONTWAIT))
+        return sent.done() and sent.exception() is None
+
+    async def receive(self) -> tuple[bytes, wire.Message]:
+        """Wait for the next message; what is none is counted in ``noise`` and passed over."""
+        while True:
+            identity, *frames = await self._socket.recv_multipart()
+            try:
+                return identity, wire.decode(frames)
+            except WireError:
+                self.noise += 1
+
+    def close(self) -> None:
+        """Close the socket at once."""
+        self._socket.close()
+        self._context.term()

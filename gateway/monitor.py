@@ -1,0 +1,205 @@
+"""The guide's four endpoints, from the pool and the statistics. An unknown figure is None, never invented."""
+
+from collections.abc import Callable, Iterable
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from gateway.outbox import JsonObject
+from gateway.pool import Pool, Worker, WorkerState
+from gateway.statistics import Setup, Statistics, percentile
+from shared.messages import SAMPLE_RATE, MemoryReport
+
+GB = 2**30
+HEALTHY_BELOW = 70.0
+CRITICAL_ABOVE = 90.0
+
+_STATES = [state.value for state in WorkerState]
+_UNKNOWN = MemoryReport(None, None, None, None, None)
+
+
+def memory(worker: Worker) -> MemoryReport:
+    """Return the worker's last memory report, unknowns if it is not alive."""
+    return worker.beat.memory if worker.beat else _UNKNOWN
+
+
+def gpu_status(pool: Pool, slots_per_gpu: int) -> JsonObject:
+    """Return the body of ``/gpu-status``. Only serving workers count in ``total_gpus``; all are listed."""
+    workers = pool.workers()
+    return {
+        "total_gpus": len(pool.serving()),
+        "total_connections": sum(len(worker.leases) for worker in workers),
+        "max_connections_per_gpu": max((worker.slots for worker in workers), default=0) or slots_per_gpu,
+        "gpus": [_gpu(worker) for worker in workers],
+    }
+
+
+def _gpu(worker: Worker) -> JsonObject:
+    report, facts = memory(worker), worker.facts
+    return {
+        "gpu_id": worker.gpu_id,
+        "active_connections": len(worker.leases),
+        "connection_ids": list(worker.leases.values()),
+        "total_memory_gb": _gb(report.total),
+        "allocated_memory_gb": _gb(report.allocated),
+        "free_memory_gb": _gb(report.free),
+        "utilization_percent": _share(report.allocated, report.total),
+        "available_memory_gb": _gb(report.available),
+        "gpu_utilization_percent": report.utilization_percent,
+        "state": worker.state.value,
+        "worker": worker.name,
+        "device": facts.device if facts else None,
+        "device_name": facts.device_name if facts else None,
+        "gpu_uuid": facts.gpu_uuid if facts else None,
+        "model": facts.model if facts else None,
+        "weights": worker.beat.weights if worker.beat else None,
+        "slots": worker.slots,
+        "lag_s": lag_s(worker),
+        "boots": worker.boots,
+    }
+
+
+def lag_s(worker: Worker) -> float | None:
+    """Return the largest lag of the worker's slots, in seconds of audio; None if it is not alive."""
+    if worker.beat is None:
+        return None
+    return round(max((slot.received - slot.decoded for slot in worker.beat.slots), default=0) / SAMPLE_RATE, 2)
+
+
+def performance(pool: Pool, statistics: Statistics) -> JsonObject:
+    """Return the body of ``/performance``."""
+    done = statistics.completed
+    recent = list(statistics.recent)
+    return {
+        "total_completed_connections": done,
+        "active_connections": sum(len(worker.leases) for worker in pool.workers()),
+        "averages": {
+            "setup_time_ms": _rounded(statistics.average_setup_ms()),
+            "connection_duration_s": _mean(statistics.duration_s_sum, done),
+            "audio_chunks_per_connection": _mean(statistics.chunks_sum, done),
+            "transcriptions_per_connection": _mean(statistics.transcriptions_sum, done),
+        },
+        "extremes": {
+            "slowest_setup_ms": _rounded(statistics.slowest_setup_ms),
+            "fastest_setup_ms": _rounded(statistics.fastest_setup_ms),
+        },
+        "percentiles": {
+            "setup_time_ms": _percentiles([setup.total_ms for setup in recent]),
+            "accept_ms": _percentiles([setup.accept_ms for setup in recent]),
+            "allocate_ms": _percentiles([setup.allocate_ms for setup in recent]),
+            "load_ms": _percentiles([setup.load_ms for setup in recent]),
+        },
+        "outcomes": dict(statistics.outcomes),
+    }
+
+
+def health(pool: Pool, statistics: Statistics, timestamp: float) -> tuple[JsonObject, int]:
+    """Return the body of ``/health`` and its HTTP status: 503 when no slot is served at all."""
+    total, used = pool.total_slots(), pool.used_slots()
+    serving = pool.serving()
+    share = 100.0 * used / total if total else None
+    models = sorted({worker.facts.model for worker in serving if worker.facts})
+    body: JsonObject = {
+        "status": health_status(share),
+        "timestamp": round(timestamp, 3),
+        "capacity": {
+            "total_slots": total,
+            "used_slots": used,
+            "available_slots": max(0, total - used),
+            "utilization_percent": None if share is None else round(share, 1),
+        },
+        "gpus": {
+            "total": len(serving),
+            "with_connections": sum(bool(worker.leases) for worker in serving),
+        },
+        "performance": performance(pool, statistics),
+        "model": ", ".join(models) or None,
+    }
+    return body, 200 if total else 503
+
+
+def health_status(share: float | None) -> str:
+    """Return the guide's word for a share of used slots in percent; None means that there are none."""
+    if share is None or share > CRITICAL_ABOVE:
+        return "critical"
+    return "healthy" if share < HEALTHY_BELOW else "degraded"
+
+
+class PrometheusView(Collector):
+    """The guide's metrics and ours, read from the pool and the statistics at each scrape."""
+
+    def __init__(self, pool: Pool, statistics: Statistics) -> None:
+        self._pool = pool
+        self._statistics = statistics
+
+    def collect(self) -> Iterable[Metric]:
+        """Yield every metric; unknown values are left out."""
+        yield GaugeMetricFamily("whisperlivekit_gpu_total", "Total number of GPUs", value=len(self._pool.serving()))
+        yield from self._by_gpu()
+        yield from self._totals()
+
+    def _by_gpu(self) -> Iterable[Metric]:
+        workers = self._pool.workers()
+        rows: dict[str, tuple[str, Callable[[Worker], float | None]]] = {
+            "connections_active": ("Active WebSocket connections", lambda w: len(w.leases)),
+            "gpu_memory_allocated_gb": ("GPU memory allocated in GB", lambda w: _gb(memory(w).allocated)),
+            "gpu_memory_total_gb": ("GPU memory in GB", lambda w: _gb(memory(w).total)),
+            "gpu_utilization_percent": ("Compute load in percent", lambda w: memory(w).utilization_percent),
+            "slots": ("Sessions that the worker serves at once", lambda w: w.slots),
+            "lag_seconds": ("Largest lag of a slot: audio received and not decoded", lag_s),
+            "worker_up": ("Whether the worker serves", lambda w: int(w.state is WorkerState.SERVING)),
+        }
+        for name, (meaning, read) in rows.items():
+            family = GaugeMetricFamily(f"whisperlivekit_{name}", meaning, labels=["gpu"])
+            for worker in workers:
+                value = read(worker)
+                if value is not None:
+                    family.add_metric([str(worker.gpu_id)], value)
+            yield family
+        boots = CounterMetricFamily("whisperlivekit_worker_boots", "Lives of the worker seen", labels=["gpu"])
+        for worker in workers:
+            boots.add_metric([str(worker.gpu_id)], worker.boots)
+        yield boots
+
+    def _totals(self) -> Iterable[Metric]:
+        statistics = self._statistics
+        average = statistics.average_setup_ms()
+        if average is not None:
+            yield GaugeMetricFamily("whisperlivekit_setup_time_ms_avg", "Average setup time in ms", value=average)
+        sessions = CounterMetricFamily("whisperlivekit_sessions", "Ended sessions by outcome", labels=["outcome"])
+        for outcome, count in statistics.outcomes.items():
+            sessions.add_metric([outcome], count)
+        yield sessions
+        audio = CounterMetricFamily("whisperlivekit_audio_seconds", "Audio of ended sessions by fate", labels=["fate"])
+        for fate, samples in statistics.samples.items():
+            audio.add_metric([fate], samples / SAMPLE_RATE)
+        yield audio
+        moves = CounterMetricFamily("whisperlivekit_moves", "Sessions moved to another worker", labels=["reason"])
+        for reason, count in statistics.moves.items():
+            moves.add_metric([reason], count)
+        yield moves
+
+
+def setup(accept_ms: float, allocate_ms: float, load_ms: float, total_ms: float) -> Setup:
+    """Return a setup's figures, to the hundredth of a millisecond."""
+    return Setup(*(round(value, 2) for value in (accept_ms, allocate_ms, load_ms, total_ms)))
+
+
+def _gb(value: int | None) -> float | None:
+    return None if value is None else round(value / GB, 2)
+
+
+def _share(part: int | None, whole: int | None) -> float | None:
+    return None if part is None or not whole else round(100 * part / whole, 1)
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 1)
+
+
+def _mean(total: float, count: int) -> float | None:
+    return round(total / count, 1) if count else None
+
+
+def _percentiles(values: list[float]) -> JsonObject:
+    return {f"p{share}": _rounded(percentile(values, share / 100)) for share in (50, 95, 99)}

@@ -1,0 +1,82 @@
+"""What the gateway has counted: setups, endings, audio. Figures only; `gateway.monitor` words them."""
+
+from collections import Counter, deque
+from dataclasses import dataclass
+
+from gateway.actions import Accounts
+
+RECENT = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """How long a session took to become ready, from the arrival of its request, in milliseconds."""
+
+    accept_ms: float
+    allocate_ms: float
+    load_ms: float
+    total_ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """One session's end."""
+
+    outcome: str
+    was_ready: bool
+    duration_s: float
+    chunks: int
+    transcriptions: int
+    accounts: Accounts
+
+
+class Statistics:
+    """Sums since the start, and the most recent setups for percentiles."""
+
+    def __init__(self) -> None:
+        self.setups = 0
+        self.setup_ms_sum = 0.0
+        self.slowest_setup_ms: float | None = None
+        self.fastest_setup_ms: float | None = None
+        self.recent: deque[Setup] = deque(maxlen=RECENT)
+        self.completed = 0
+        self.duration_s_sum = 0.0
+        self.chunks_sum = 0
+        self.transcriptions_sum = 0
+        self.outcomes: Counter[str] = Counter()
+        self.samples: Counter[str] = Counter()
+        self.moves: Counter[str] = Counter()
+
+    def ready(self, setup: Setup) -> None:
+        """Count a session that became ready for the first time."""
+        self.setups += 1
+        self.setup_ms_sum += setup.total_ms
+        self.slowest_setup_ms = max(self.slowest_setup_ms or 0.0, setup.total_ms)
+        fastest = self.fastest_setup_ms
+        self.fastest_setup_ms = setup.total_ms if fastest is None else min(fastest, setup.total_ms)
+        self.recent.append(setup)
+
+    def ended(self, ending: Ending) -> None:
+        """Count a session's end; it is a completed connection only if it had become ready."""
+        self.outcomes[ending.outcome] += 1
+        accounts = ending.accounts
+        self.samples.update(received=accounts.received, transcribed=accounts.transcribed, silence=accounts.silence)
+        if accounts.dropped:
+            self.samples[f"dropped:{accounts.reason}"] += accounts.dropped
+        if ending.was_ready:
+            self.completed += 1
+            self.duration_s_sum += ending.duration_s
+            self.chunks_sum += ending.chunks
+            self.transcriptions_sum += ending.transcriptions
+
+    def average_setup_ms(self) -> float | None:
+        """Return the mean setup time, None before the first."""
+        return self.setup_ms_sum / self.setups if self.setups else None
+
+
+def percentile(values: list[float], share: float) -> float | None:
+    """Return the value below which ``share`` (0 to 1) of them lie, by nearest rank; None for no values."""
+    if not values:
+        return None
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
