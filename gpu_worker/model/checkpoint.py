@@ -3,6 +3,7 @@
 import dataclasses
 import math
 import pickle
+import struct
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,11 +17,18 @@ from shared.errors import ModelUnavailableError
 # Far above any Whisper there is: wrong dims must be named before they cost memory.
 _MAX_DIMENSION = 1_000_000
 _MAX_LAYERS = 512
+# What openai-whisper's audio front end and tokenizer need; text of another vocabulary cannot be read back.
+_N_MELS = (80, 128)
+_N_AUDIO_CTX = 1500
+_MIN_VOCAB = 51864
 _FLOATS = (torch.float16, torch.bfloat16, torch.float32)
 # What torch.load raises on bytes that are no checkpoint, besides pickle's own error.
 _LOAD_ERRORS = (
     pickle.UnpicklingError,
     zipfile.BadZipFile,
+    struct.error,
+    ArithmeticError,
+    AssertionError,
     RuntimeError,
     ValueError,
     TypeError,
@@ -73,6 +81,15 @@ def _checked_dims(dims: object) -> ModelDimensions:
     for side in ("audio", "text"):
         if dims[f"n_{side}_state"] % dims[f"n_{side}_head"]:
             raise ModelUnavailableError(f"its n_{side}_state cannot be shared by its n_{side}_head")
+    if dims["n_mels"] not in _N_MELS or dims["n_audio_ctx"] != _N_AUDIO_CTX:
+        raise ModelUnavailableError(
+            f"its n_mels is {dims['n_mels']} and its n_audio_ctx {dims['n_audio_ctx']};"
+            f" Whisper's audio has {' or '.join(map(str, _N_MELS))} and {_N_AUDIO_CTX}"
+        )
+    if dims["n_vocab"] < _MIN_VOCAB:
+        raise ModelUnavailableError(f"its n_vocab is {dims['n_vocab']}; Whisper's tokens are {_MIN_VOCAB} at least")
+    if dims["n_audio_state"] != dims["n_text_state"]:
+        raise ModelUnavailableError("its n_audio_state is not its n_text_state, so its decoder cannot hear its encoder")
     return ModelDimensions(**dims)
 
 
