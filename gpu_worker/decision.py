@@ -1,0 +1,87 @@
+"""Core: what one decode's result means for its window."""
+
+from dataclasses import dataclass
+
+from gpu_worker.agreement import agreed
+from gpu_worker.hypothesis import Reading, TailWord, read
+from gpu_worker.planning import Plan
+from gpu_worker.policy import PolicySettings
+from gpu_worker.recognizer import WindowResult
+from gpu_worker.window import Window, cut, nearest_frame
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What became of a decode.
+
+    Attributes:
+        taken: the words it committed.
+        window: the window to go on with; None if the utterance is over.
+        closes: whether the segment ends after ``taken``.
+    """
+
+    taken: tuple[TailWord, ...]
+    window: Window | None
+    closes: bool
+
+
+def decide(window: Window, plan: Plan, result: WindowResult, last_speech: int, policy: PolicySettings) -> Decision:
+    """Commit what can be committed, and trim, restart or end the window; ``window`` is changed in place."""
+    reading = read(result, len(window.committed), policy)
+    window.asked_until = plan.end
+    speech_end = min(last_speech, plan.end)
+    if plan.final:
+        return _decide_at_end(window, reading, result, speech_end, policy)
+    if plan.end - window.start >= policy.hard_window_samples:
+        restart: int | None = plan.end
+    else:
+        restart = _stalled_at(window, reading, result, speech_end=speech_end, limit=policy.stall_samples, policy=policy)
+    if restart is not None:
+        taken = window.absorb(reading, result, len(reading.tail))
+        return Decision(taken, _fresh(window, restart, asked_until=plan.end), closes=True)
+    return _decide_underway(window, plan, reading, result, policy)
+
+
+def _decide_underway(
+    window: Window, plan: Plan, reading: Reading, result: WindowResult, policy: PolicySettings
+) -> Decision:
+    count = 0
+    if reading.trusted:
+        count = agreed(reading.tail, window.previous, end=result.end, cadence=plan.cadence, policy=policy)
+    taken = window.absorb(reading, result, count)
+    after = None
+    if plan.end - window.start >= policy.window_samples:
+        decided = len(window.committed)
+        after = cut(result.words, committed=decided, start=window.start, end=result.end, policy=policy)
+    if after:
+        window.trim(after)
+    return Decision(taken, window, closes=after is not None)
+
+
+def _decide_at_end(
+    window: Window, reading: Reading, result: WindowResult, speech_end: int, policy: PolicySettings
+) -> Decision:
+    restart = _stalled_at(
+        window, reading, result, speech_end=speech_end, limit=policy.flush_stall_samples, policy=policy
+    )
+    taken = window.absorb(reading, result, len(reading.tail))
+    if restart is None or window.stalls >= policy.flush_stall_tries:
+        return Decision(taken, None, closes=True)
+    return Decision(taken, _fresh(window, restart, asked_until=restart, stalls=window.stalls + 1), closes=False)
+
+
+def _stalled_at(
+    window: Window, reading: Reading, result: WindowResult, *, speech_end: int, limit: int, policy: PolicySettings
+) -> int | None:
+    """Return where to decode anew if the hypothesis passes over speech at its end, else None."""
+    believed = reading.tail or window.committed
+    if result.looped or not believed or not result.words:
+        return None
+    covered = min(result.words[-1].end, result.words[-1].start + policy.word_span_samples)
+    return covered if speech_end - covered > limit else None
+
+
+def _fresh(window: Window, start: int, *, asked_until: int, stalls: int = 0) -> Window:
+    """Return an empty window of the same utterance that begins at ``start``."""
+    start = max(window.start, nearest_frame(start))
+    return Window(start, asked_until=max(start, asked_until), stalls=stalls)

@@ -1,0 +1,101 @@
+"""Core: every constant of the recognition policy, named, in one frozen place.
+
+The values are first guesses that were measured once on an hour of English speech; tests fix behaviour, not values.
+Lengths and positions are samples at 16 kHz.
+"""
+
+from dataclasses import dataclass
+
+from shared.messages import SAMPLE_RATE
+
+
+def samples(seconds: float) -> int:
+    """Return a length in samples."""
+    return round(seconds * SAMPLE_RATE)
+
+
+@dataclass(frozen=True, slots=True)
+class PolicySettings:
+    """The constants of one stream's policy.
+
+    Attributes:
+        speech_probability: a frame this likely to be speech counts towards an onset.
+        alive_probability: a frame this likely to be speech keeps an utterance alive.
+        onset_frames: so many frames in a row begin an utterance.
+        end_silence_samples: so much without a living frame ends it.
+        pre_roll_samples: a window begins this long before the onset, so that no first phoneme is cut.
+        post_roll_samples: the last decode of an utterance hears this much after its last living frame.
+        pause_samples: after so much silence no decode is due if the last one heard the end of the speech ...
+        cover_samples: ... and it has, if it went this far past the last living frame.
+        context_samples: audio kept before a window's start.
+        silence_keep_samples: audio kept behind the gate in silence: pre-roll, onset and context fit in it.
+        listen_samples: most audio the gate hears in one call, so that one stream cannot fill a step.
+        idle_report_samples: in silence a hypothesis goes out after so much audio.
+
+        brisk_cadence_samples: below this cadence two hypotheses must agree; from it on one confident one will do.
+        brisk_hold_samples: how far before the window's end an agreed word must end, at a brisk cadence.
+        agreed_hold_samples: the same at a slow cadence.
+        confident_hold_samples: how far before the window's end a confident word must end.
+        confident_logprob: least log probability of each token of a confident word.
+        last_hold_samples: the last word of a hypothesis stays open if it ends this close to the window's end.
+
+        hide_logprob: a first hypothesis with a lower mean log probability is not believed.
+        hide_no_speech: nor is one with a higher probability of no speech ...
+        hide_no_speech_logprob: ... together with a mean log probability lower than this.
+
+        window_samples: from this length on a window is trimmed; catching up, windows are this long.
+        flush_window_samples: an utterance that has ended is decoded in one window up to this length.
+        hard_window_samples: at this length everything is committed and the window starts anew.
+        min_window_samples: shorter windows hold no word and are not decoded.
+        catch_up_samples: with more unheard audio than this, wait for the gate before decoding.
+        stride_samples: how far a window that could not be trimmed grows in one decode.
+        sentence_hold_samples: a sentence or clause must end this long before the window's end to be cut after.
+        word_hold_samples: so must a word.
+        sentence_rest: largest part of ``window_samples`` that may remain after a cut at a sentence.
+        clause_rest: largest part of it that may remain after a cut at a clause.
+        min_cut_samples: a cut gains at least this much.
+        stall_samples: speech that a hypothesis leaves uncovered for longer than this starts a new window.
+        flush_stall_samples: the same at the end of an utterance.
+        flush_stall_tries: how often the end of an utterance is decoded anew for that reason.
+        word_span_samples: most audio that one word is believed to cover.
+    """
+
+    speech_probability: float = 0.5
+    alive_probability: float = 0.35
+    onset_frames: int = 2
+    end_silence_samples: int = samples(0.5)
+    pre_roll_samples: int = samples(0.3)
+    post_roll_samples: int = samples(0.3)
+    pause_samples: int = samples(0.2)
+    cover_samples: int = samples(0.1)
+    context_samples: int = samples(0.5)
+    silence_keep_samples: int = samples(1.0)
+    listen_samples: int = samples(10.0)
+    idle_report_samples: int = samples(1.0)
+
+    brisk_cadence_samples: int = samples(0.8)
+    brisk_hold_samples: int = samples(0.3)
+    agreed_hold_samples: int = samples(0.2)
+    confident_hold_samples: int = samples(0.4)
+    confident_logprob: float = -0.5
+    last_hold_samples: int = samples(0.6)
+
+    hide_logprob: float = -1.0
+    hide_no_speech: float = 0.6
+    hide_no_speech_logprob: float = -0.7
+
+    window_samples: int = samples(12.0)
+    flush_window_samples: int = samples(16.0)
+    hard_window_samples: int = samples(27.0)
+    min_window_samples: int = samples(0.1)
+    catch_up_samples: int = samples(3.0)
+    stride_samples: int = samples(4.0)
+    sentence_hold_samples: int = samples(1.0)
+    word_hold_samples: int = samples(2.0)
+    sentence_rest: float = 0.8
+    clause_rest: float = 0.6
+    min_cut_samples: int = samples(0.5)
+    stall_samples: int = samples(2.5)
+    flush_stall_samples: int = samples(1.5)
+    flush_stall_tries: int = 3
+    word_span_samples: int = samples(1.2)

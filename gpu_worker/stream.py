@@ -1,0 +1,281 @@
+"""Core: one session's recognition policy: audio and a model's answers in, committed words and a tail out.
+
+There is no clock in here: "now" is a position in the audio, so that the same audio and the same order of calls give
+the same words. A late step is just a bigger step; nothing is dropped.
+"""
+
+from collections import deque
+
+import numpy as np
+
+from gpu_worker.audio import SAMPLE_BYTES, SampleBuffer
+from gpu_worker.decision import decide
+from gpu_worker.endpointing import Gate
+from gpu_worker.hypothesis import TailWord
+from gpu_worker.outbox import Outbox
+from gpu_worker.planning import Plan, Progress, ends_for_free, is_covered, next_decode
+from gpu_worker.policy import PolicySettings
+from gpu_worker.recognizer import FRAME, VAD_FRAME, ListenRequest, ListenResult, WindowRequest, WindowResult
+from gpu_worker.window import Window, next_frame
+from shared.messages import Books, Finished, Hypothesis, ResumeState
+
+
+class Stream:
+    """One session inside a worker.
+
+    The worker feeds audio (`receive`), asks for work (`listen_request`, `window_request`), brings the results
+    (`heard`, `decoded`) and sends what `take` returns. Audio and controls may come while a request is out.
+    """
+
+    def __init__(
+        self,
+        *,
+        key: int,
+        lease: int,
+        session: str,
+        language: str | None,
+        task: str,
+        start: int,
+        resume: ResumeState | None,
+        policy: PolicySettings,
+    ) -> None:
+        """Begin at ``start``, or where another worker left off.
+
+        Raises:
+            ValueError: ``start`` is after the first sample that ``resume`` needs.
+        """
+        books = resume.books if resume else Books(start, 0, 0)
+        if start > books.until:
+            raise ValueError(f"audio from {start} leaves a gap: the stream goes on from {books.until}")
+        self.key, self.lease, self.session = key, lease, session
+        self._task = task
+        self._policy = policy
+        self._language = resume.language if resume and resume.language else language
+        self._detected = self._language
+        self._audio = SampleBuffer(books.until)
+        self._outbox = Outbox(lease=lease, opening=books, language=self._language)
+        self._floor = resume.window_start if resume else books.until
+        self._gate = Gate(heard=books.until, deaf_until=self._floor, policy=policy)
+        self._window: Window | None = None
+        self._listening: int | None = None
+        self._asked: Plan | None = None
+        self._marks: deque[int] = deque()
+        self._finish_at: int | None = None
+        self._finished = False
+        if resume:
+            self._resume(resume)
+
+    def _resume(self, state: ResumeState) -> None:
+        start = state.window_start
+        if not state.speaking:
+            # What lies between is the end of an utterance that the last worker decoded.
+            self._outbox.ledger.decoded(state.books.until, max(start, state.books.until))
+            return
+        settled = max([start, *(item.end for item in state.committed)])
+        # The gate starts cold: it gets the pre-roll's length to find the speech again.
+        self._gate.resume(start, settled + self._policy.pre_roll_samples)
+        # No decode before the audio of the committed tokens is here: they are forced upon it.
+        self._window = Window(start, asked_until=settled, committed=state.committed, draft=state.draft)
+        self._outbox.resume_at(settled)
+
+    @property
+    def received(self) -> int:
+        """Return the position after the last sample received."""
+        return self._audio.end
+
+    @property
+    def decoded_until(self) -> int:
+        """Return the position before which every sample was decoded or is known as silence."""
+        return self._outbox.decoded_until
+
+    def lag(self) -> int:
+        """Return how many samples were received that are neither decoded nor known as silence."""
+        return self.received - self.decoded_until
+
+    def take(self) -> list[Hypothesis | Finished]:
+        """Return the messages since the last call, in order."""
+        return self._outbox.take()
+
+    # --- audio and controls ---------------------------------------------------------------------------------
+
+    def receive(self, start: int, pcm: bytes) -> None:
+        """Take s16le samples from ``start`` on; those that are here already are cut off.
+
+        Raises:
+            ValueError: half a sample, a gap, or audio after the end that `finish` named.
+        """
+        end = start + len(pcm) // SAMPLE_BYTES
+        if self._finish_at is not None and end > self._finish_at:
+            raise ValueError(f"audio up to {end} after the end at {self._finish_at}")
+        self._audio.append(start, pcm)
+        self._advance()
+
+    def finalize(self, at: int) -> None:
+        """Commit everything said before sample ``at`` as soon as it is heard, then go on."""
+        self._marks.append(max([at, *self._marks]))
+        self._advance()
+
+    def finish(self, at: int) -> None:
+        """End the audio at sample ``at``; when everything is committed `take` yields `Finished`.
+
+        Raises:
+            ValueError: more audio than that is here already.
+        """
+        if at < self.received:
+            raise ValueError(f"the audio cannot end at {at}: {self.received} samples are here")
+        self._finish_at = at
+        self._advance()
+
+    # --- the gate -------------------------------------------------------------------------------------------
+
+    def listen_request(self) -> ListenRequest | None:
+        """Return unheard audio in whole frames, the session's last one padded with zeros; None if there is none."""
+        if self._listening is not None or self._finished:
+            return None
+        start = self._gate.heard
+        available = min([self.received, start + self._policy.listen_samples, *self._marks])
+        until = start + max(0, available - start) // VAD_FRAME * VAD_FRAME
+        if until == start and available == self._finish_at:
+            until = available
+        if until == start:
+            return None
+        self._listening = until
+        padding = _frames(until - start) * VAD_FRAME - (until - start)
+        return ListenRequest(self.key, np.pad(self._audio.copy(start, until), (0, padding)))
+
+    def heard(self, result: ListenResult) -> None:
+        """Take the answer to the last `listen_request`.
+
+        Raises:
+            ValueError: nothing was asked, or the answer does not fit it.
+        """
+        if self._listening is None:
+            raise ValueError("no listen request is out")
+        frames = _frames(self._listening - self._gate.heard)
+        if len(result.probabilities) != frames:
+            raise ValueError(f"{len(result.probabilities)} probabilities for {frames} frames")
+        self._gate.hear(result.probabilities, self._listening)
+        self._listening = None
+        self._advance()
+
+    # --- the window -----------------------------------------------------------------------------------------
+
+    def window_request(self, period: int) -> WindowRequest | None:
+        """Return the decode that is due at a step period of so many samples; None if none, or if one is out."""
+        if self._asked or not self._window:
+            return None
+        progress = Progress(min([self.received, *self._marks]), self._gate.heard)
+        plan = next_decode(self._gate.utterances[0], self._window, progress, period, self._policy)
+        if plan is None:
+            return None
+        self._asked = plan
+        start = self._window.start
+        context = min(self._policy.context_samples, start - self._audio.start)
+        return WindowRequest(
+            key=self.key,
+            pcm=self._audio.copy(start - context, plan.end),
+            start=start,
+            context=context,
+            language=self._language,
+            task=self._task,
+            prompt=(),
+            committed=tuple(item.token for item in self._window.committed),
+            draft=self._window.draft,
+        )
+
+    def decoded(self, result: WindowResult) -> None:
+        """Take the answer to the last `window_request`.
+
+        Raises:
+            ValueError: nothing was asked.
+        """
+        plan, window = self._asked, self._window
+        if plan is None or window is None:
+            raise ValueError("no window request is out")
+        self._asked = None
+        self._outbox.ledger.decoded(window.start, plan.end)
+        self._detected = result.language
+        decision = decide(window, plan, result, self._gate.utterances[0].last_speech, self._policy)
+        self._window = decision.window
+        if decision.window is None:
+            self._floor = max(self._floor, plan.end)
+            self._gate.utterances.popleft()
+            self._open_window()
+        self._emit(decision.taken, closes=decision.closes)
+        self._advance()
+
+    def _open_window(self) -> None:
+        if self._window is None and self._gate.utterances:
+            utterance = self._gate.utterances[0]
+            start = next_frame(max(utterance.start, self._floor))
+            self._window = Window(start, asked_until=max(start, utterance.onset))
+
+    # --- decisions without a decode -------------------------------------------------------------------------
+
+    def _advance(self) -> None:
+        """Take every decision that needs no decode."""
+        self._reach_marks()
+        if self._asked is None:
+            self._open_window()
+            while self._window and ends_for_free(self._gate.utterances[0], self._window, self._policy):
+                self._end_for_free(self._window)
+        self._move()
+        if self._outbox.unreported >= self._policy.idle_report_samples:
+            self._emit((), closes=False)
+        if self._gate.heard == self._finish_at and not self._window and not self._finished:
+            self._finished = True
+            self._outbox.finished(self._finish_at)
+
+    def _reach_marks(self) -> None:
+        heard = self._gate.heard
+        while self._marks and heard + VAD_FRAME > self._marks[0] and self.received >= self._marks[0]:
+            self._gate.close(max(heard, self._marks.popleft()))
+        if heard == self._finish_at:
+            self._gate.close(heard)
+
+    def _end_for_free(self, window: Window) -> None:
+        utterance = self._gate.utterances.popleft()
+        if utterance.end is not None:
+            self._floor = max(self._floor, utterance.end)
+        if window.decoded:
+            self._floor = max(self._floor, window.asked_until)
+        taken = window.tail if window.trusted else ()
+        self._window = None
+        self._open_window()
+        self._emit(taken, closes=True)
+
+    def _move(self) -> None:
+        """Move the positions on and forget the audio before them."""
+        window, heard = self._window, self._gate.heard
+        if window:
+            keep, decoded = window.start - self._policy.context_samples, window.asked_until
+            utterance = self._gate.utterances[0]
+            if utterance.end is None and is_covered(utterance, window, self._policy):
+                decoded = max(decoded, heard)
+        else:
+            keep, decoded = heard - self._policy.silence_keep_samples, heard
+        self._outbox.move(keep, min(decoded, self.received))
+        self._audio.drop_before(self._outbox.keep_from)
+
+    def _emit(self, taken: tuple[TailWord, ...], *, closes: bool) -> None:
+        if taken:
+            # Words that were believed settle the language; a first window alone may be too short to tell.
+            self._language = self._outbox.language = self._detected
+        self._move()
+        self._outbox.hypothesis(taken, self._window, floor=self._floor, received=self.received, closes=closes)
+
+    def check(self) -> None:
+        """Assert what must hold between two calls."""
+        books, utterances = self._outbox.ledger.books, self._gate.utterances
+        start = self._audio.start
+        assert self._finished or books.until == self._outbox.keep_from == start
+        assert start <= self._gate.heard <= self.received
+        assert start <= self.decoded_until <= self.received
+        assert bool(self._window) == bool(utterances)
+        assert self._window is None or (self._window.start % FRAME == 0 and start <= self._window.start)
+        assert all(utterance.end is not None for utterance in list(utterances)[:-1])
+        assert self._gate.speaking == bool(utterances and utterances[-1].end is None)
+
+
+def _frames(length: int) -> int:
+    return -(-length // VAD_FRAME)
