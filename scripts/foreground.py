@@ -36,6 +36,7 @@ def run_supervisord(config: Path, env: Mapping[str, str], guard: IO[str], addres
     """
     prctl = linux_prctl()
     prctl(PR_SET_CHILD_SUBREAPER, 1)
+    pipe, pump = start_pump()
     command = [sys.executable, "-m", "supervisor.supervisord", "--nodaemon", "--configuration", str(config)]
     if os.getuid() == 0:
         command += ["--user", "root"]  # said on purpose, supervisord does not warn of it
@@ -43,22 +44,21 @@ def run_supervisord(config: Path, env: Mapping[str, str], guard: IO[str], addres
         command,
         env=env,
         stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
+        stdout=pipe,
+        stderr=pipe,
         pass_fds=[guard.fileno()],
         start_new_session=True,  # Ctrl-C comes here alone, and is passed on in order
         preexec_fn=lambda: prctl(PR_SET_PDEATHSIG, signal.SIGTERM),  # noqa: PLW1509  # no thread runs yet
     )
+    os.close(pipe)
     stop = Stop(child)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, stop)
-    pump = threading.Thread(target=copy_output, args=(child.stdout,), daemon=True)
-    pump.start()
     socket_path = Path(env["RUN_DIR"]) / "supervisor.sock"
     threading.Thread(target=watch_gateway, args=(socket_path, address, stop), daemon=True).start()
     code = child.wait()
-    end_orphans()
-    pump.join(timeout=5)  # its pipe is closed once the last process is gone
+    end_all([process for process in psutil.Process().children(recursive=True) if process.pid != pump])
+    os.waitpid(pump, 0)  # the last process is gone, so it comes to the end of its pipe
     return stop.exit_code(code)
 
 
@@ -83,7 +83,8 @@ class Stop:
         again = self._asked > 0 and number == signal.SIGINT
         self._asked += 1
         if again:
-            for process in psutil.Process().children(recursive=True):
+            supervisord = psutil.Process(self._child.pid)
+            for process in [supervisord, *supervisord.children(recursive=True)]:
                 process.kill()
         else:
             self._child.terminate()
@@ -101,11 +102,31 @@ class Stop:
         return 0 if supervisord == 0 else 1  # 0: told to shut down by supervisorctl
 
 
-def copy_output(source: IO[bytes] | None) -> None:
-    """Copy supervisord's output to ours; a reader that went away does not hold the server up."""
-    assert source is not None
+def start_pump() -> tuple[int, int]:
+    """Start the process that copies supervisord's output to ours; return its pipe's writing end and its pid.
+
+    It is a process of its own, so that supervisord can still write, and so stop in order, when this one is killed:
+    an error in writing its log would end it at once.
+    """
+    source, pipe = os.pipe()
+    pid = os.fork()
+    if pid:
+        os.close(source)
+        return pipe, pid
+    try:
+        os.close(pipe)
+        os.setsid()  # Ctrl-C is not for it; it ends with its pipe
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN)
+        copy_output(source)
+    finally:
+        os._exit(0)
+
+
+def copy_output(source: int) -> None:
+    """Copy to stdout until the end; a reader that went away does not hold the server up."""
     reader = True
-    while data := os.read(source.fileno(), 65536):
+    while data := os.read(source, 65536):
         try:
             while reader and data:
                 data = data[os.write(sys.stdout.fileno(), data) :]
@@ -156,9 +177,8 @@ def answers(address: tuple[str, int]) -> bool:
     return True
 
 
-def end_orphans() -> None:
+def end_all(orphans: list[psutil.Process]) -> None:
     """End the processes that supervisord left behind when it was killed; Linux hands them to us."""
-    orphans = psutil.Process().children(recursive=True)
     for process in orphans:
         process.terminate()
     for process in psutil.wait_procs(orphans, timeout=10)[1]:

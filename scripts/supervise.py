@@ -124,7 +124,12 @@ def fetch_model(worker: WorkerSettings, *, on_gpu: bool) -> str:
     """Obtain the weights that the workers will load, and return the model's name or path."""
     on_cuda = worker.device == "cuda" or (worker.device == "auto" and on_gpu)
     names = [worker.whisper_model] if worker.whisper_model else [*(["large-v3-turbo"] if on_cuda else []), "tiny.en"]
+    folder = Path(
+        worker.model_cache_dir or Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "whisper"
+    ).expanduser()
     for name in names:
+        if Path(name).expanduser().is_file() or (folder / f"{name}.pt").is_file():
+            return name  # each worker checks the file as it loads it; a second start must take seconds
         code = subprocess.run([sys.executable, str(ROOT / "scripts" / "fetch_model"), name], check=False).returncode
         if code == 0:
             return name
