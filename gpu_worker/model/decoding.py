@@ -1,0 +1,209 @@
+"""Greedy decoding of many windows at once, each with its last tail as a draft.
+
+One pass runs a row's forced tokens and its draft; the draft stands as far as it is what the model would have said
+anyway, and the first token that differs comes out of the same pass. From there rows go on one token at a time, all
+rows together, until each has ended.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from gpu_worker.guards import repetition
+from gpu_worker.model.decoder import Cache, Decoder, Span
+from gpu_worker.model.encoder import Encoding
+
+
+@dataclass(frozen=True, slots=True)
+class DecodeRequest:
+    """One window to decode.
+
+    Attributes:
+        encoding: its audio.
+        start: tokens before the text, start of transcript among them.
+        sot: where in ``start`` that one is.
+        committed: text that is decided.
+        draft: a guess at what follows.
+        limit: the most new tokens.
+    """
+
+    encoding: Encoding
+    start: Sequence[int]
+    sot: int
+    committed: Sequence[int]
+    draft: Sequence[int]
+    limit: int
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """What was said.
+
+    Attributes:
+        tokens: new tokens, without the end mark.
+        logprobs: of each new token.
+        accepted: how many draft tokens stood.
+        ended: whether the model ended the text itself; otherwise it looped or met its limit.
+        looped: whether it ran into a repetition.
+        no_speech: probability that there is no speech.
+        trace: attention of the alignment heads, (heads, rows, frames); row i is where text token i was chosen.
+    """
+
+    tokens: tuple[int, ...]
+    logprobs: tuple[float, ...]
+    accepted: int
+    ended: bool
+    looped: bool
+    no_speech: float
+    trace: Tensor
+
+
+@dataclass(slots=True)
+class _Row:
+    """A window on its way."""
+
+    request: DecodeRequest
+    slot: int
+    trace: Tensor
+    draft: Sequence[int]
+    length: int = 0
+    tokens: list[int] = field(default_factory=list)
+    logprobs: list[float] = field(default_factory=list)
+    accepted: int = 0
+    no_speech: float = 0.0
+    ended: bool = False
+    looped: bool = False
+
+    @property
+    def forced(self) -> int:
+        """How many tokens are not the model's to choose."""
+        return len(self.request.start) + len(self.request.committed)
+
+    def span(self, count: int) -> Span:
+        """Return the next ``count`` tokens of the row."""
+        return Span(self.slot, self.length, count, self.request.encoding, self.trace, len(self.request.start) - 1)
+
+    def add(self, token: int, logprob: float, eot: int) -> None:
+        """Take a chosen token."""
+        if token == eot:
+            self.ended = True
+            return
+        self.tokens.append(token)
+        self.logprobs.append(logprob)
+        self.looped = repetition(self.tokens) > 0
+
+    def going(self, capacity: int) -> bool:
+        """Tell whether there is a next token to choose."""
+        full = len(self.tokens) >= self.request.limit or self.length >= capacity
+        return not (self.ended or self.looped or full)
+
+    def result(self) -> Decoded | Exception:
+        """Return what was said, or what is wrong with it."""
+        if any(map(math.isnan, self.logprobs)) or math.isnan(self.no_speech):
+            return FloatingPointError("the model answered with values that are no numbers")
+        rows = self.length - len(self.request.start) + 1
+        return Decoded(
+            tokens=tuple(self.tokens),
+            logprobs=tuple(self.logprobs),
+            accepted=self.accepted,
+            ended=self.ended,
+            looped=self.looped,
+            no_speech=self.no_speech,
+            trace=self.trace[:, :rows],
+        )
+
+
+def decode(decoder: Decoder, requests: Sequence[DecodeRequest]) -> list[Decoded | Exception]:
+    """Decode all windows; an exception stands in the place of one whose values are no numbers.
+
+    Raises:
+        ValueError: a window's tokens do not fit the model.
+    """
+    rows = [_row(decoder, slot, request) for slot, request in enumerate(requests)]
+    if not rows:
+        return []
+    cache = decoder.cache(len(rows), max(_room(decoder, row) for row in rows))
+    _verify(decoder, rows, cache)
+    active = list(rows)
+    while active := _advance(decoder, active, cache):
+        pass
+    return [row.result() for row in rows]
+
+
+def _row(decoder: Decoder, slot: int, request: DecodeRequest) -> _Row:
+    forced = len(request.start) + len(request.committed)
+    if forced + 1 >= decoder.capacity:
+        raise ValueError(f"{forced} tokens are decided or prompted: the model holds {decoder.capacity}")
+    if request.limit < 1:
+        raise ValueError("the limit of new tokens is below 1")
+    draft = request.draft[: min(decoder.capacity - forced - 1, request.limit - 1)]
+    rows = min(len(request.committed) + request.limit + 1, decoder.capacity)
+    trace = torch.empty(
+        decoder.trace_heads, rows, request.encoding.frames, device=request.encoding.values.device, dtype=torch.float32
+    )
+    return _Row(request, slot, trace, draft)
+
+
+def _room(decoder: Decoder, row: _Row) -> int:
+    return min(row.forced + row.request.limit, decoder.capacity)
+
+
+def _verify(decoder: Decoder, rows: Sequence[_Row], cache: Cache) -> None:
+    """Run forced tokens and drafts of all rows in one pass, and take what stands."""
+    inputs = [[*row.request.start, *row.request.committed, *row.draft] for row in rows]
+    hidden = decoder.forward(
+        [t for i in inputs for t in i], [row.span(len(i)) for row, i in zip(rows, inputs, strict=True)], cache
+    )
+    wanted: list[int] = []
+    beginnings: list[int] = []
+    starts: list[int] = []
+    at = 0
+    for row, tokens in zip(rows, inputs, strict=True):
+        if not row.request.committed:
+            beginnings.append(len(wanted))
+        wanted.extend(range(at + row.forced - 1, at + len(tokens)))
+        starts.append(at + row.request.sot)
+        at += len(tokens)
+    chosen, logprobs, silences = decoder.vocabulary.choose(hidden[wanted + starts], beginnings, len(starts))
+    at = 0
+    for row, silence in zip(rows, silences, strict=True):
+        row.no_speech = silence
+        _accept(row, chosen[at:], logprobs[at:], decoder.vocabulary.tokens.eot)
+        at += len(row.draft) + 1
+
+
+def _accept(row: _Row, chosen: Sequence[int], logprobs: Sequence[float], eot: int) -> None:
+    """Take the draft as far as the model agrees, and the model's own token after that."""
+    for i, guess in enumerate([*row.draft, None]):
+        row.add(chosen[i], logprobs[i], eot)
+        if row.ended or row.looped or chosen[i] != guess:
+            row.accepted = i
+            break
+    row.length = row.forced + row.accepted
+
+
+def _advance(decoder: Decoder, rows: Sequence[_Row], cache: Cache) -> list[_Row]:
+    """Choose one more token for each row that goes on; answer the rows that went."""
+    going = _close_up([row for row in rows if row.going(cache.keys.shape[3])], cache)
+    if not going:
+        return going
+    hidden = decoder.forward([row.tokens[-1] for row in going], [row.span(1) for row in going], cache)
+    chosen, logprobs, _ = decoder.vocabulary.choose(hidden, [])
+    for row, token, logprob in zip(going, chosen, logprobs, strict=True):
+        row.length += 1
+        row.add(token, logprob, decoder.vocabulary.tokens.eot)
+    return going
+
+
+def _close_up(rows: list[_Row], cache: Cache) -> list[_Row]:
+    """Move rows into the lowest slots, so that a batch is one slice of the cache."""
+    free = sorted(set(range(len(rows))) - {row.slot for row in rows})
+    for row in rows:
+        if row.slot >= len(rows):
+            target = free.pop()
+            cache.move(row.slot, target, row.length)
+            row.slot = target
+    return rows

@@ -1,0 +1,70 @@
+"""From a model's name to a recognizer."""
+
+import platform
+from pathlib import Path
+
+import torch
+
+from gpu_worker.model import weights
+from gpu_worker.model.linear import Kind, Precision, cpu_precision
+from gpu_worker.model.whisper_recognizer import Weights, WhisperRecognizer
+from shared.errors import ModelUnavailableError
+
+_CPU_MODEL = "tiny.en"
+_CUDA_MODEL = "large-v3-turbo"
+
+
+def default_model(device: str) -> str:
+    """Return the model that suits a device: what a CPU keeps up with, or the best that a GPU runs live."""
+    return _CUDA_MODEL if torch.device(device).type == "cuda" else _CPU_MODEL
+
+
+def load_recognizer(model: str, *, cache_dir: Path, device: str, threads: int) -> WhisperRecognizer:
+    """Find a model's weights and return a recognizer that is not loaded yet.
+
+    Args:
+        model: an official name or a checkpoint's path; empty for the device's default, on CUDA with the CPU's as
+            second choice.
+        cache_dir: where official models are kept.
+        device: ``cpu`` or ``cuda``, as torch writes it.
+        threads: how many threads torch may use in this process.
+
+    Raises:
+        ModelUnavailableError: there are no such weights; the message says where they were looked for.
+    """
+    torch.set_num_threads(threads)
+    place = torch.device(device)
+    name = model or default_model(device)
+    try:
+        file = weights.locate(name, cache_dir=cache_dir)
+    except ModelUnavailableError:
+        if model or name == _CPU_MODEL:
+            raise
+        name = _CPU_MODEL
+        file = weights.locate(name, cache_dir=cache_dir)
+    dims, state = weights.load_checkpoint(file)
+    official = weights.official_name(name, file)
+    return WhisperRecognizer(
+        Weights(official or file.stem, official, file, dims, state),
+        precision=_precision(place, dims.n_audio_state),
+        device=place,
+        device_name=_device_name(place),
+    )
+
+
+def _precision(device: torch.device, width: int) -> Precision:
+    if device.type != "cuda":
+        return cpu_precision(width)
+    kind: Kind = "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
+    return Precision(encoder=kind, decoder=kind, vocabulary=kind)
+
+
+def _device_name(device: torch.device) -> str:
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        for line in info.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()

@@ -1,0 +1,172 @@
+"""One step over all windows that are due: encode, detect, decode, time; what fails, fails alone."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from torch import Tensor
+
+from gpu_worker.guards import without_repeats
+from gpu_worker.model.alignment import timed_words, token_boundaries
+from gpu_worker.model.decoding import Decoded, DecodeRequest, decode
+from gpu_worker.model.encoder import Encoding
+from gpu_worker.model.network import Network
+from gpu_worker.recognizer import FRAME, WindowRequest, WindowResult
+
+FAILURES = (ArithmeticError, LookupError, RuntimeError, TypeError, ValueError)
+"""What a bad request, or torch on its behalf, can raise; it ends that request and no other."""
+
+_Item = TypeVar("_Item")
+_Answer = TypeVar("_Answer")
+
+
+@dataclass(frozen=True, slots=True)
+class DecodeSettings:
+    """Bounds of one decode: new tokens at least, to spare, and for each second of the window; prompt tokens."""
+
+    least_tokens: int = 8
+    spare_tokens: int = 10
+    tokens_per_s: int = 8
+    prompt_tokens: int = 223
+
+    def limit(self, samples: int, committed: int) -> int:
+        """Return the most new tokens of a window."""
+        return max(self.least_tokens, self.spare_tokens + self.tokens_per_s * samples // 16_000 - committed)
+
+
+@dataclass(frozen=True, slots=True)
+class _Window:
+    request: WindowRequest
+    mel: Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class _Heard:
+    window: _Window
+    encoding: Encoding
+    language: str
+
+
+class Step:
+    """Takes windows from samples to words on one network.
+
+    ``fallbacks`` counts the windows that looped or would not end, and were encoded again with nothing compacted.
+    """
+
+    def __init__(self, network: Network, settings: DecodeSettings) -> None:
+        self.fallbacks = 0
+        self._network = network
+        self._settings = settings
+
+    def run(self, requests: Sequence[WindowRequest]) -> list[WindowResult | Exception]:
+        """Answer each request in its place."""
+        answers: dict[int, WindowResult | Exception] = {}
+        going: dict[int, _Window] = {}
+        for i, window in enumerate(_together(self._look, requests)):
+            if isinstance(window, Exception):
+                answers[i] = window
+            elif window.mel.shape[1] == 0:
+                answers[i] = self._nothing(window.request)
+            else:
+                going[i] = window
+        answers.update(zip(going, self._attempt(list(going.values()), full=False), strict=True))
+        return [answers[i] for i in range(len(requests))]
+
+    def _attempt(self, windows: Sequence[_Window], *, full: bool) -> list[WindowResult | Exception]:
+        """Take windows all the way; those that go wrong with their silence compacted go once more without."""
+        heard = _together(lambda some: self._hear(some, full=full), windows)
+        decoded = iter(_together(self._decode, [h for h in heard if not isinstance(h, Exception)]))
+        answers: list[WindowResult | Exception] = []
+        again: list[int] = []
+        for i, one in enumerate(heard):
+            if isinstance(one, Exception):
+                answers.append(one)
+                continue
+            said = next(decoded)
+            if not isinstance(said, Exception) and (said.looped or not said.ended) and not full:
+                again.append(i)
+            answers.append(said if isinstance(said, Exception) else self._result(one, said))
+        if again:
+            self.fallbacks += len(again)
+            for i, answer in zip(again, self._attempt([windows[i] for i in again], full=True), strict=True):
+                answers[i] = answer
+        return answers
+
+    def _look(self, requests: Sequence[WindowRequest]) -> list[_Window]:
+        return [self._look_at(request) for request in requests]
+
+    def _look_at(self, request: WindowRequest) -> _Window:
+        if request.start % FRAME:
+            raise ValueError(f"the window's start {request.start} is no multiple of {FRAME}")
+        if not 0 <= request.context <= len(request.pcm):
+            raise ValueError(f"{request.context} samples of context in {len(request.pcm)}")
+        mel = self._network.spectrum.raw(request.pcm, request.context)
+        if mel.shape[1] // 2 > self._network.encoder.capacity:
+            raise ValueError(
+                f"the window has {mel.shape[1] // 2} frames; the model hears {self._network.encoder.capacity}"
+            )
+        return _Window(request, mel)
+
+    def _hear(self, windows: Sequence[_Window], *, full: bool) -> list[_Heard]:
+        """Encode windows, and find the language of those that have none yet."""
+        encodings = self._network.encoder.encode([w.mel for w in windows], full=full)
+        pairs = list(zip(windows, encodings, strict=True))
+        found = iter(self._network.detect([e for w, e in pairs if w.request.language is None]))
+        return [_Heard(w, e, w.request.language or next(found)) for w, e in pairs]
+
+    def _decode(self, heard: Sequence[_Heard]) -> list[Decoded | Exception]:
+        requests = []
+        for one in heard:
+            asked = one.window.request
+            prompt = asked.prompt[-self._settings.prompt_tokens :]
+            start, sot = self._network.tokens.start(one.language, asked.task, prompt)
+            limit = self._settings.limit(one.encoding.frames * FRAME, len(asked.committed))
+            requests.append(DecodeRequest(one.encoding, start, sot, asked.committed, asked.draft, limit))
+        return decode(self._network.decoder, requests)
+
+    def _result(self, heard: _Heard, said: Decoded) -> WindowResult:
+        """Time the words; of a repetition one copy is left."""
+        asked = heard.window.request
+        kept = without_repeats(said.tokens)
+        text = [*asked.committed, *said.tokens[:kept]]
+        written = "en" if asked.task == "translate" else heard.language
+        boundaries = token_boundaries(said.trace, len(text))
+        return WindowResult(
+            tokens=said.tokens[:kept],
+            logprobs=said.logprobs[:kept],
+            words=timed_words(
+                self._network.tokens, text, len(asked.committed), boundaries, start=asked.start, language=written
+            ),
+            end=asked.start + heard.encoding.frames * FRAME,
+            no_speech=said.no_speech,
+            looped=said.looped,
+            language=heard.language,
+            accepted=min(said.accepted, kept),
+        )
+
+    def _nothing(self, request: WindowRequest) -> WindowResult:
+        """Answer a window too short to hold one frame."""
+        return WindowResult(
+            tokens=(),
+            logprobs=(),
+            words=(),
+            end=request.start,
+            no_speech=1.0,
+            looped=False,
+            language=request.language or self._network.tokens.languages[0],
+            accepted=0,
+        )
+
+
+def _together(
+    work: Callable[[Sequence[_Item]], Sequence[_Answer | Exception] | Sequence[_Answer]], items: Sequence[_Item]
+) -> list[_Answer | Exception]:
+    """Do all items in one go; if that fails do each alone, so that only what is at fault fails."""
+    if not items:
+        return []
+    try:
+        return list(work(items))
+    except FAILURES as error:
+        if len(items) == 1:
+            return [error]
+    return [answer for item in items for answer in _together(work, [item])]

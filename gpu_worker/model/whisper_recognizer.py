@@ -1,0 +1,151 @@
+"""The recognizer: stock Whisper weights and our own forward passes."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from whisper.model import ModelDimensions
+
+from gpu_worker.model.encoder import EncoderSettings
+from gpu_worker.model.linear import Precision
+from gpu_worker.model.memory import drop_mapped_pages, give_back
+from gpu_worker.model.network import Network
+from gpu_worker.model.step import DecodeSettings, Step
+from gpu_worker.model.tokens import Tokens
+from gpu_worker.model.vad import Vad, VadState
+from gpu_worker.recognizer import (
+    VAD_FRAME,
+    ListenRequest,
+    ListenResult,
+    ModelInfo,
+    WindowRequest,
+    WindowResult,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """A checkpoint on the host, memory-mapped: ``name`` is for people, ``official`` Whisper's own if it has one."""
+
+    name: str
+    official: str | None
+    file: Path
+    dims: ModelDimensions
+    state: dict[str, Tensor]
+
+
+class WhisperRecognizer:
+    """Implements `gpu_worker.recognizer.Recognizer` with torch."""
+
+    def __init__(
+        self,
+        weights: Weights,
+        *,
+        precision: Precision,
+        device: torch.device,
+        device_name: str,
+        encoder: EncoderSettings | None = None,
+        decode: DecodeSettings | None = None,
+    ) -> None:
+        self._weights = weights
+        self._precision = precision
+        self._device = device
+        self._encoder_settings = encoder or EncoderSettings()
+        self._decode_settings = decode or DecodeSettings()
+        self._vad = Vad()
+        self._voices: dict[int, VadState] = {}
+        self._step: Step | None = None
+        self._fallbacks = 0
+        self._info = ModelInfo(weights.name, Tokens(weights.dims.n_vocab).languages, device.type, device_name)
+
+    @property
+    def info(self) -> ModelInfo:
+        """Return what the model is."""
+        return self._info
+
+    @property
+    def fallbacks(self) -> int:
+        """How many windows looped or would not end, and were encoded again with nothing compacted."""
+        return self._fallbacks + (self._step.fallbacks if self._step else 0)
+
+    def load(self) -> None:
+        """Prepare the device copy and run everything once; no-op if it is there."""
+        if self._step is not None:
+            return
+        with torch.inference_mode():
+            network = Network.build(
+                self._weights.state,
+                self._weights.dims,
+                name=self._weights.official,
+                precision=self._precision,
+                device=self._device,
+                settings=self._encoder_settings,
+            )
+        drop_mapped_pages(self._weights.file)
+        step = Step(network, self._decode_settings)
+        self._warm_up(step)
+        step.fallbacks = 0
+        self._step = step
+        give_back(self._device)
+
+    def unload(self) -> None:
+        """Drop the device copy and return its memory."""
+        self._fallbacks = self.fallbacks
+        self._step = None
+        drop_mapped_pages(self._weights.file)
+        give_back(self._device)
+
+    def open(self, key: int) -> None:
+        """Begin a stream that has heard nothing."""
+        self._voices[key] = VadState.new()
+
+    def close(self, key: int) -> None:
+        """Forget a stream."""
+        self._voices.pop(key, None)
+
+    def listen(self, requests: Sequence[ListenRequest]) -> list[ListenResult | Exception]:
+        """Run voice activity detection over all streams' new audio; a stream's state moves on only if it succeeds."""
+        answers: dict[int, ListenResult | Exception] = {}
+        heard: dict[int, VadState] = {}
+        for i, request in enumerate(requests):
+            if request.key not in self._voices:
+                answers[i] = KeyError(f"stream {request.key} is not open")
+            elif len(request.pcm) % VAD_FRAME:
+                answers[i] = ValueError(f"{len(request.pcm)} samples are no multiple of {VAD_FRAME}")
+            elif len(request.pcm) == 0:
+                answers[i] = ListenResult(())
+            else:
+                heard[i] = self._voices[request.key]
+        found = self._vad.run([(state, requests[i].pcm) for i, state in heard.items()])
+        for i, (probabilities, state) in zip(heard, found, strict=True):
+            if np.isfinite(probabilities).all():
+                self._voices[requests[i].key] = state
+                answers[i] = ListenResult(tuple(probabilities.tolist()))
+            else:
+                answers[i] = FloatingPointError("voice activity is not a number")
+        return [answers[i] for i in range(len(requests))]
+
+    def recognize(self, requests: Sequence[WindowRequest]) -> list[WindowResult | Exception]:
+        """Encode and decode all windows in one step.
+
+        Raises:
+            RuntimeError: the model is not loaded.
+        """
+        if self._step is None:
+            raise RuntimeError("the model is not loaded")
+        with torch.inference_mode():
+            return self._step.run(requests)
+
+    def _warm_up(self, step: Step) -> None:
+        """Pay what the first session would: torch's first calls choose and build kernels."""
+        noise = (np.random.default_rng(0).standard_normal(2 * 16_000) * 1000).astype(np.int16)
+        self._vad.run([(VadState.new(), noise[: 16 * VAD_FRAME])])
+        request = WindowRequest(0, noise, 0, 0, None, "transcribe", (), (), ())
+        with torch.inference_mode():
+            answers = step.run([request, replace(request, pcm=noise[8000:])])
+        for answer in answers:
+            if isinstance(answer, Exception):
+                raise answer
