@@ -1,0 +1,42 @@
+"""How often a session is decoded: as often as the measured steps allow."""
+
+from collections import deque
+from statistics import median
+
+HEADROOM = 1.25
+"""A period leaves this much more time than a round of steps takes, for VAD, messages and other processes."""
+
+SMOOTHING = 0.3
+
+
+class Cadence:
+    """The period of recognition steps, stretched when rounds take long, shrunk when they do not.
+
+    Args:
+        shortest_s: the period of a worker with time to spare.
+        longest_s: the period is never longer.
+    """
+
+    def __init__(self, shortest_s: float, longest_s: float) -> None:
+        self.steps = 0
+        self._shortest_s = shortest_s
+        self._longest_s = max(shortest_s, longest_s)
+        self._round_s = 0.0
+        self._recent: deque[float] = deque(maxlen=100)
+
+    def stepped(self, took_s: float, windows: int, speaking: int) -> None:
+        """Note that a step over ``windows`` streams took ``took_s`` while ``speaking`` streams want steps."""
+        self.steps += 1
+        self._recent.append(took_s)
+        round_s = took_s * max(1.0, speaking / max(1, windows))
+        self._round_s += SMOOTHING * (round_s - self._round_s)
+
+    @property
+    def period_s(self) -> float:
+        """Return the period in seconds of audio."""
+        return min(self._longest_s, max(self._shortest_s, HEADROOM * self._round_s))
+
+    @property
+    def median_step_s(self) -> float:
+        """Return the median length of recent steps, 0 before the first."""
+        return median(self._recent) if self._recent else 0.0

@@ -1,0 +1,89 @@
+"""The door to device memory: NVML where there is a GPU, the process's own memory where there is none."""
+
+import os
+from pathlib import Path
+
+import psutil
+import pynvml
+
+from shared.messages import MemoryReport
+
+_CGROUP_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
+
+
+class CpuGauge:
+    """Memory of a worker without a GPU: its private memory (USS) against the machine's or control group's."""
+
+    uuid: str | None = None
+
+    def __init__(self) -> None:
+        self._process = psutil.Process()
+        self._limit = _cgroup_limit()
+
+    def read(self) -> MemoryReport:
+        """Return the present figures; CPU load is not a device's, so ``utilization_percent`` is unknown."""
+        machine = psutil.virtual_memory()
+        total = min(machine.total, self._limit or machine.total)
+        allocated = self._process.memory_full_info().uss
+        return MemoryReport(total, allocated, max(0, total - allocated), min(machine.available, total), None)
+
+
+class NvmlGauge:
+    """Memory and load of one NVIDIA device, as NVML sees it (all processes on the device).
+
+    NVML ignores ``CUDA_VISIBLE_DEVICES``, so the device is found by what that variable names: a UUID or an index.
+    """
+
+    def __init__(self, visible: str) -> None:
+        """Find the device.
+
+        Raises:
+            pynvml.NVMLError: there is no driver, or no such device.
+        """
+        pynvml.nvmlInit()
+        first = visible.split(",", maxsplit=1)[0].strip()
+        if first.startswith(("GPU-", "MIG-")):
+            self._device = pynvml.nvmlDeviceGetHandleByUUID(first)
+        else:
+            self._device = pynvml.nvmlDeviceGetHandleByIndex(int(first or 0))
+        uuid = pynvml.nvmlDeviceGetUUID(self._device)
+        self.uuid: str | None = uuid.decode() if isinstance(uuid, bytes) else str(uuid)
+
+    def read(self) -> MemoryReport:
+        """Return the present figures."""
+        memory = pynvml.nvmlDeviceGetMemoryInfo(self._device)
+        try:
+            load: float | None = float(pynvml.nvmlDeviceGetUtilizationRates(self._device).gpu)
+        except pynvml.NVMLError:  # some devices (MIG slices) do not tell
+            load = None
+        return MemoryReport(int(memory.total), int(memory.used), int(memory.free), int(memory.free), load)
+
+
+Gauge = CpuGauge | NvmlGauge
+
+
+def has_gpu() -> bool:
+    """Tell whether NVML finds a device."""
+    try:
+        pynvml.nvmlInit()
+        return int(pynvml.nvmlDeviceGetCount()) > 0
+    except pynvml.NVMLError:
+        return False
+
+
+def gauge(device: str) -> Gauge:
+    """Return the gauge for ``cpu`` or ``cuda``."""
+    if device == "cuda":
+        return NvmlGauge(os.environ.get("CUDA_VISIBLE_DEVICES", "0"))
+    return CpuGauge()
+
+
+def _cgroup_limit() -> int | None:
+    for file in _CGROUP_LIMITS:
+        try:
+            text = file.read_text().strip()
+        except OSError:
+            continue
+        if text.isdigit() and int(text) < 2**60:  # "max", or v1's way of saying none
+            return int(text)
+    return None

@@ -1,0 +1,53 @@
+"""The DEALER socket to one gateway; the only zmq in this package."""
+
+import asyncio
+from typing import cast
+
+import zmq
+import zmq.asyncio
+
+from shared import wire
+from shared.errors import WireError
+
+HIGH_WATER_MESSAGES = 4000
+
+
+class Link:
+    """Talks to one gateway. Sends never block; what cannot be sent is lost, and heartbeats tell of it.
+
+    Args:
+        context: the process's zmq context.
+        endpoint: the gateway's address.
+        identity: this life of the worker, unique.
+    """
+
+    def __init__(self, context: zmq.asyncio.Context, endpoint: str, identity: str) -> None:
+        self.endpoint = endpoint
+        self._socket = context.socket(zmq.DEALER)
+        self._socket.setsockopt(zmq.IDENTITY, identity.encode())
+        self._socket.setsockopt(zmq.IMMEDIATE, 1)  # queue nothing for a gateway that is not there
+        self._socket.setsockopt(zmq.LINGER, 200)
+        self._socket.setsockopt(zmq.RECONNECT_IVL, 50)
+        self._socket.setsockopt(zmq.RECONNECT_IVL_MAX, 1000)
+        self._socket.setsockopt(zmq.SNDHWM, HIGH_WATER_MESSAGES)
+        self._socket.setsockopt(zmq.RCVHWM, HIGH_WATER_MESSAGES)
+        self._socket.connect(endpoint)
+
+    def send(self, message: wire.Message) -> bool:
+        """Send at once; False if the gateway is not connected or does not drain its queue."""
+        # With DONTWAIT pyzmq answers with a future that is done already.
+        sent = cast("asyncio.Future[object]", self._socket.send_multipart(wire.encode(message), flags=zmq.DONTWAIT))
+        return sent.done() and sent.exception() is None
+
+    async def receive(self) -> wire.Message:
+        """Wait for the gateway's next message; noise is passed over."""
+        while True:
+            frames = await self._socket.recv_multipart()
+            try:
+                return wire.decode(frames)
+            except WireError:
+                continue
+
+    def close(self) -> None:
+        """Close the socket, giving the last messages a moment."""
+        self._socket.close()

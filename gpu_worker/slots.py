@@ -1,0 +1,124 @@
+"""The worker's slots: which stream is in which, and whose turn it is."""
+
+from dataclasses import dataclass
+
+from gpu_worker.policy import PolicySettings
+from gpu_worker.recognizer import ListenRequest, WindowRequest
+from gpu_worker.stream import Stream
+from shared.messages import Open, SlotReport
+
+
+@dataclass(slots=True)
+class Slot:
+    """One session's place. ``gateway`` is the index of the link its lease came over."""
+
+    gateway: int
+    session: str
+    stream: Stream
+    asked: float
+    opened: bool = False
+
+
+class SlotTable:
+    """At most ``size`` streams, found by lease or by key.
+
+    Args:
+        size: how many sessions are served at once.
+        policy: the streams' settings.
+    """
+
+    def __init__(self, size: int, policy: PolicySettings) -> None:
+        self.size = size
+        self._policy = policy
+        self._slots: dict[int, Slot] = {}
+        self._keys = 0
+
+    def __len__(self) -> int:
+        return len(self._slots)
+
+    def open(self, gateway: int, message: Open, now: float) -> int | None:
+        """Take a session in and return its key, None if every slot is taken.
+
+        Raises:
+            ValueError: the message contradicts itself (see `Stream`).
+        """
+        if len(self._slots) >= self.size:
+            return None
+        self._keys += 1
+        stream = Stream(
+            key=self._keys,
+            lease=message.lease,
+            session=message.session,
+            language=message.language,
+            task=message.task,
+            start=message.start,
+            resume=message.resume,
+            policy=self._policy,
+        )
+        self._slots[self._keys] = Slot(gateway, message.session, stream, now)
+        return self._keys
+
+    def close(self, key: int) -> None:
+        """Free a slot; unknown keys are ignored."""
+        self._slots.pop(key, None)
+
+    def get(self, key: int) -> Slot | None:
+        """Return the slot of a stream, None if it has been closed."""
+        return self._slots.get(key)
+
+    def find(self, gateway: int, lease: int) -> tuple[int, Slot] | None:
+        """Return the key and slot of a gateway's lease."""
+        for key, slot in self._slots.items():
+            if slot.gateway == gateway and slot.stream.lease == lease:
+                return key, slot
+        return None
+
+    def of(self, gateway: int) -> list[int]:
+        """Return the keys of all a gateway's streams."""
+        return [key for key, slot in self._slots.items() if slot.gateway == gateway]
+
+    def waiting(self) -> list[int]:
+        """Return the keys of streams that are not open yet."""
+        return [key for key, slot in self._slots.items() if not slot.opened]
+
+    def streams(self) -> list[Stream]:
+        """Return the open streams, the one that lags most first."""
+        return sorted((s.stream for s in self._slots.values() if s.opened), key=lambda stream: -stream.lag())
+
+    def listens(self) -> list[ListenRequest]:
+        """Return what the streams have not heard yet."""
+        return [request for stream in self.streams() if (request := stream.listen_request())]
+
+    def windows(self, period_s: float, most: int) -> list[WindowRequest]:
+        """Return the windows that are due, of the streams that lag most, ``most`` at once."""
+        period = int(period_s * 16_000)
+        requests: list[WindowRequest] = []
+        for stream in self.streams():
+            if len(requests) == most:
+                break
+            request = stream.window_request(period)
+            if request is not None:
+                requests.append(request)
+        return requests
+
+    def reports(self, gateway: int) -> tuple[SlotReport, ...]:
+        """Return the occupied slots as a gateway is told of them."""
+        return tuple(
+            SlotReport(
+                lease=slot.stream.lease,
+                session=slot.session,
+                ours=slot.gateway == gateway,
+                received=slot.stream.received,
+                decoded=slot.stream.decoded_until,
+            )
+            for slot in self._slots.values()
+        )
+
+    def check(self) -> None:
+        """Assert what must hold between two calls."""
+        assert len(self._slots) <= self.size
+        leases = [(slot.gateway, slot.stream.lease) for slot in self._slots.values()]
+        assert len(set(leases)) == len(leases)
+        for key, slot in self._slots.items():
+            assert slot.stream.key == key
+            slot.stream.check()

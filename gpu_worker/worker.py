@@ -1,0 +1,323 @@
+"""The worker's loop: links → streams → one step → results → heartbeat.
+
+The loop never runs the model: loads and steps run on one other thread, one at a time, so that heartbeats go on and
+tell how long the running step has taken.
+"""
+
+import asyncio
+import contextlib
+import os
+import time
+import uuid
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import TypeVar
+
+import zmq.asyncio
+
+from gpu_worker.cadence import Cadence
+from gpu_worker.gpu import Gauge
+from gpu_worker.link import Link
+from gpu_worker.policy import PolicySettings
+from gpu_worker.recognizer import ListenResult, Recognizer, WindowResult
+from gpu_worker.slots import Slot, SlotTable
+from shared import logs
+from shared import messages as m
+from shared.settings import WorkerSettings
+
+log = logs.get("gpu_worker.worker")
+
+Result = TypeVar("Result")
+
+HEARTBEAT_S = 0.25
+MEMORY_EVERY_S = 1.0
+BATCH_CPU = 8
+BATCH_CUDA = 64
+
+
+class Gateway:
+    """One gateway as the worker sees it."""
+
+    def __init__(self, link: Link, now: float) -> None:
+        self.link = link
+        self.heard = now
+        self.lost = False
+
+
+class Worker:
+    """One life of a worker process.
+
+    Args:
+        settings: see `WorkerSettings`.
+        recognizer: the model.
+        gauge: memory of its device.
+        clock: monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        settings: WorkerSettings,
+        recognizer: Recognizer,
+        gauge: Gauge,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._settings = settings
+        self._recognizer = recognizer
+        self._gauge = gauge
+        self._clock = clock
+        self._boot = uuid.uuid4().hex[:12]
+        self._table = SlotTable(settings.slots_per_gpu, PolicySettings())
+        self._cadence = Cadence(settings.step_min_s, settings.step_max_s)
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="model")
+        self._wake = asyncio.Event()
+        self._gateways: list[Gateway] = []
+        self._closing: list[int] = []
+        self._weights = "host"
+        self._idle_since: float | None = clock()
+        self._step_began: float | None = None
+        self._memory = gauge.read()
+        self._memory_at = clock()
+        self._batch = BATCH_CUDA if recognizer.info.device == "cuda" else BATCH_CPU
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Serve until ``stop`` is set, then say goodbye."""
+        context = zmq.asyncio.Context()
+        identity = f"{self._settings.name()}.{self._boot}"
+        links = [Link(context, endpoint, identity) for endpoint in self._settings.endpoints()]
+        self._gateways = [Gateway(link, self._clock()) for link in links]
+        tasks = [asyncio.create_task(self._receive(index)) for index in range(len(links))]
+        tasks += [asyncio.create_task(self._steps()), asyncio.create_task(self._beats())]
+        stopping = asyncio.create_task(stop.wait())
+        try:
+            done, _ = await asyncio.wait([*tasks, stopping], return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()  # a task that ended by itself has failed
+        finally:
+            for task in [*tasks, stopping]:
+                task.cancel()
+            for gateway in self._gateways:
+                gateway.link.send(m.Goodbye("stopped"))
+                gateway.link.close()
+            await asyncio.gather(*tasks, stopping, return_exceptions=True)
+            self._thread.shutdown(wait=False, cancel_futures=True)
+            context.term()
+
+    # --- messages -------------------------------------------------------------------------------------------
+
+    async def _receive(self, index: int) -> None:
+        gateway = self._gateways[index]
+        gateway.link.send(self._introduction())
+        while True:
+            message = await gateway.link.receive()
+            gateway.heard, gateway.lost = self._clock(), False
+            try:
+                self._handle(index, message)
+            except ValueError as error:
+                lease = getattr(message, "lease", None)
+                log.warning("a message was refused", event_id="message_refused", lease=lease, reason=str(error))
+                if lease is not None:
+                    self._fail(index, lease, str(error))
+            self._wake.set()
+
+    def _handle(self, index: int, message: object) -> None:
+        link = self._gateways[index].link
+        match message:
+            case m.Welcome():
+                pass
+            case m.Identify():
+                for key in self._table.of(index):
+                    self._drop(key)
+                link.send(self._introduction())
+            case m.Open(lease):
+                if self._table.find(index, lease) is None and self._table.open(index, message, self._clock()) is None:
+                    link.send(m.Full(lease))
+            case m.Audio(lease) | m.Finalize(lease) | m.Finish(lease) | m.Close(lease):
+                if found := self._table.find(index, lease):
+                    self._about_stream(*found, message)
+            case _:
+                log.warning(
+                    "a gateway sent what only workers send", event_id="odd_message", kind=type(message).__name__
+                )
+
+    def _about_stream(self, key: int, slot: Slot, message: m.Audio | m.Finalize | m.Finish | m.Close) -> None:
+        match message:
+            case m.Audio(_, start, pcm):
+                slot.stream.receive(start, pcm)
+            case m.Finalize(_, at):
+                slot.stream.finalize(at)
+            case m.Finish(_, at):
+                slot.stream.finish(at)
+            case m.Close():
+                self._drop(key)
+
+    def _introduction(self) -> m.Register:
+        info = self._recognizer.info
+        return m.Register(
+            protocol=m.PROTOCOL,
+            worker=self._settings.name(),
+            boot=self._boot,
+            gpu_id=self._settings.gpu_id,
+            gpu_uuid=self._gauge.uuid,
+            slots=self._settings.slots_per_gpu,
+            device=info.device,
+            device_name=info.device_name,
+            model=info.name,
+            languages=info.languages,
+            pid=os.getpid(),
+        )
+
+    def _fail(self, index: int, lease: int, reason: str) -> None:
+        if found := self._table.find(index, lease):
+            self._drop(found[0])
+            self._gateways[index].link.send(m.StreamFailed(lease, reason[:500]))
+
+    def _drop(self, key: int) -> None:
+        self._table.close(key)
+        self._closing.append(key)
+        self._wake.set()
+
+    # --- steps ----------------------------------------------------------------------------------------------
+
+    async def _steps(self) -> None:
+        while True:
+            self._wake.clear()
+            await self._tidy()
+            if self._table.waiting():
+                await self._open()
+            if await self._step():
+                continue
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._wake.wait(), self._patience_s())
+
+    async def _model(self, work: Callable[[], Result]) -> Result:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+
+    def _patience_s(self) -> float | None:
+        unload_s = self._settings.model_idle_unload_s
+        if self._weights != "device" or len(self._table) or unload_s < 0 or self._idle_since is None:
+            return None
+        return max(0.0, self._idle_since + unload_s - self._clock()) + 0.01
+
+    async def _tidy(self) -> None:
+        """Forget closed streams; release the weights when no session has needed them for long enough."""
+        while self._closing:
+            key = self._closing.pop()
+            await self._model(partial(self._recognizer.close, key))
+        if len(self._table):
+            self._idle_since = None
+            return
+        self._idle_since = self._idle_since or self._clock()
+        unload_s = self._settings.model_idle_unload_s
+        if self._weights == "device" and 0 <= unload_s <= self._clock() - self._idle_since:
+            await self._model(self._recognizer.unload)
+            self._weights = "host"
+            self._memory_at = 0.0
+            log.info("Weights released", event_id="weights_released")
+
+    async def _open(self) -> None:
+        if self._weights != "device":
+            self._weights, began = "loading", self._clock()
+            await self._model(self._recognizer.load)
+            self._weights = "device"
+            self._memory_at = 0.0
+            log.info("Weights loaded", event_id="weights_loaded", load_ms=round((self._clock() - began) * 1000, 1))
+        for key in self._table.waiting():
+            await self._model(partial(self._recognizer.open, key))
+            slot = self._table.get(key)
+            if slot is not None:
+                slot.opened = True
+                load_ms = (self._clock() - slot.asked) * 1000
+                self._gateways[slot.gateway].link.send(m.Opened(slot.stream.lease, load_ms))
+
+    async def _step(self) -> bool:
+        """Hear and decode what is due; say whether there was anything."""
+        listens = self._table.listens()
+        if listens:
+            heard = await self._asked(partial(self._recognizer.listen, listens), len(listens))
+            for listen, answer in zip(listens, heard, strict=True):
+                self._answer(listen.key, answer)
+        windows = self._table.windows(self._cadence.period_s, self._batch)
+        if windows:
+            began = self._clock()
+            decoded = await self._asked(partial(self._recognizer.recognize, windows), len(windows))
+            for window, result in zip(windows, decoded, strict=True):
+                self._answer(window.key, result)
+            self._cadence.stepped(self._clock() - began, len(windows), len(self._table))
+        self._send_results()
+        return bool(listens or windows)
+
+    async def _asked(self, work: Callable[[], list[Result | Exception]], count: int) -> list[Result | Exception]:
+        """Run a part of a step; if it raises as a whole, that is the answer of all ``count`` streams in it."""
+        self._step_began = self._clock()
+        try:
+            return await self._model(work)
+        except Exception as error:  # the top of a shell's loop: these sessions end, the worker goes on
+            log.exception("a step failed", event_id="step_failed", streams=count)
+            return [error] * count
+        finally:
+            self._step_began = None
+
+    def _answer(self, key: int, answer: ListenResult | WindowResult | Exception) -> None:
+        """Give a stream its answer; what raises ends that stream alone."""
+        slot = self._table.get(key)
+        if slot is None:
+            return
+        try:
+            match answer:
+                case ListenResult():
+                    slot.stream.heard(answer)
+                case WindowResult():
+                    slot.stream.decoded(answer)
+                case Exception():
+                    self._stream_failed(slot, answer)
+        except Exception as error:  # noqa: BLE001 - the top of a shell's loop: this session ends, the others go on
+            self._stream_failed(slot, error)
+
+    def _stream_failed(self, slot: Slot, error: Exception) -> None:
+        log.error("a stream failed", event_id="stream_failed", connection=slot.session, exc_info=error)
+        self._fail(slot.gateway, slot.stream.lease, f"{type(error).__name__}: {error}")
+
+    def _send_results(self) -> None:
+        for stream in self._table.streams():
+            slot = self._table.get(stream.key)
+            for message in stream.take():
+                if slot is None or not self._gateways[slot.gateway].link.send(message):
+                    break
+                if isinstance(message, m.Finished):
+                    self._drop(stream.key)
+
+    # --- heartbeats -----------------------------------------------------------------------------------------
+
+    async def _beats(self) -> None:
+        while True:
+            now = self._clock()
+            if now - self._memory_at >= MEMORY_EVERY_S:
+                self._memory, self._memory_at = self._gauge.read(), now
+            running_s = now - self._step_began if self._step_began is not None else 0.0
+            for index, gateway in enumerate(self._gateways):
+                gateway.link.send(
+                    m.Heartbeat(
+                        state="serving",
+                        weights=self._weights,
+                        slots=self._table.reports(index),
+                        memory=self._memory,
+                        steps=self._cadence.steps,
+                        step_running_s=running_s,
+                        step_median_s=self._cadence.median_step_s,
+                    )
+                )
+                self._watch(index, gateway, now)
+            await asyncio.sleep(HEARTBEAT_S)
+
+    def _watch(self, index: int, gateway: Gateway, now: float) -> None:
+        """A gateway that has been silent for long has forgotten its sessions here: free their slots."""
+        if gateway.lost or now - gateway.heard < self._settings.gateway_lost_s:
+            return
+        gateway.lost = True
+        orphans = self._table.of(index)
+        for key in orphans:
+            self._drop(key)
+        log.warning(
+            "The gateway is silent", event_id="gateway_lost", endpoint=gateway.link.endpoint, orphans=len(orphans)
+        )
