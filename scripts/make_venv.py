@@ -86,13 +86,14 @@ def install(names: dict[str, str], build: str) -> None:
     began = time.monotonic()
     stamp = {name: value for name, value in read_stamp().items() if name not in names}
     write_stamp(stamp)
-    for name in names:
+    for name, value in names.items():
         print(f"Installing requirements/{name}.lock into .venv", flush=True)
         if name == "torch":
             install_torch(build)
         else:
             install_lock(name)
-    write_stamp(stamp | names)
+        stamp[name] = value
+        write_stamp(stamp)
     print(f"Installed in {time.monotonic() - began:.0f} s", flush=True)
 
 
