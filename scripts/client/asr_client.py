@@ -241,7 +241,7 @@ def session_url(url: str, parameters: Mapping[str, str]) -> str:
     """
     schemes = {"http": "ws", "https": "wss", "ws": "ws", "wss": "wss"}
     parts = urlsplit(url if "://" in url else f"ws://{url}")
-    if parts.scheme not in schemes or not parts.hostname:
+    if parts.scheme not in schemes or not parts.hostname or parts.port == 0:  # a port that is none raises here
         raise ValueError(f"not the address of a server: {url!r} (like ws://127.0.0.1:8000/asr)")
     query = parse_qsl(parts.query, keep_blank_values=True)
     if any(key == "token" for key, _ in query) or parts.password:

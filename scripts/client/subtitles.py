@@ -134,6 +134,8 @@ def _locate(segment: Segment, whole: str) -> list[tuple[int, float, float]]:
     position = 0
     for word in segment.spoken:
         text = clean(word.word)
+        if not text:
+            continue
         found = whole.find(text, position)
         if found < 0:
             return []

@@ -40,7 +40,7 @@ class Unacked:
 
     def acknowledge(self, committed_until: int) -> None:
         """Forget everything before a sample; one that lies before the first kept changes nothing."""
-        self._trim(min(committed_until * BYTES_PER_SAMPLE, self._end_bytes))
+        self._trim(min(committed_until, self._end_bytes // BYTES_PER_SAMPLE) * BYTES_PER_SAMPLE)
 
     def since(self, sample: int) -> bytes:
         """Return all audio from a sample on.
