@@ -71,7 +71,7 @@ class PolicySettings:
     context_samples: int = samples(0.5)
     silence_keep_samples: int = samples(1.0)
     listen_samples: int = samples(10.0)
-    idle_report_samples: int = samples(1.0)
+    idle_report_samples: int = samples(0.9)
 
     brisk_cadence_samples: int = samples(0.8)
     brisk_hold_samples: int = samples(0.3)

@@ -82,7 +82,7 @@ def cut(
     """
     decided = [
         (word, following)
-        for word, following in zip(words, [*words[1:], None], strict=True)
+        for word, following in zip(words, [*words[1:], None], strict=False)
         if word.last <= committed and word.end - start >= policy.min_cut_samples
     ]
 

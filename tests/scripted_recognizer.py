@@ -232,7 +232,7 @@ def _position_after(committed: list[int], heard: list[int]) -> int:
 def _words(tokens: list[int], committed: int, times: list[tuple[int, int]]) -> tuple[TimedWord, ...]:
     starts = [index for index, token in enumerate(tokens) if index == 0 or _spell(token).startswith(" ")]
     words = []
-    for first, last in zip(starts, [*starts[1:], len(tokens)], strict=True):
+    for first, last in zip(starts, [*starts[1:], len(tokens)], strict=False):
         text, fresh = ("".join(map(_spell, tokens[begin:last])) for begin in (first, min(max(first, committed), last)))
         whole = "é" in text
         words.append(
