@@ -113,6 +113,7 @@ class Terminal:
         for segment in list(transcript.segments.values())[len(self._kept) :]:
             if (segment.closed or also_open) and segment.id not in self._kept:
                 self._kept.add(segment.id)
+                self._live.refresh()  # without the segment: else it stands there twice until the next refresh
                 if text := clean(segment.committed):
                     self._console.print(Text(text))
 
@@ -121,7 +122,8 @@ class Terminal:
         if transcript is None:
             return Text("Connecting...", style="dim")
         rows = max(self._console.height - 3, 1)
-        segments = [segment for segment in transcript.segments.values() if segment.id not in self._kept]
+        # Drawn on another thread while messages are folded in: list() copies in one go, a loop would not.
+        segments = [segment for segment in list(transcript.segments.values()) if segment.id not in self._kept]
         text = Text()
         # Segments that could not be on the screen any more need no layout.
         for segment in segments[-rows:]:

@@ -18,9 +18,9 @@ def about(transcript: Transcript, outcome: Outcome, *, paced: bool) -> dict[str,
         "complete": transcript.complete and outcome.exit_code is Exit.COMPLETE,
         "problem": outcome.sentence or None,
         "not_committed": transcript.tail or None,
-        "session": config and config.session,
-        "model": config and config.model,
-        "device": config and config.device,
+        "session": (config and config.session) or None,
+        "model": (config and config.model) or None,
+        "device": (config and config.device) or None,
         "audio": {
             "sent_samples": transcript.sent_samples,
             "received_samples": books and books.received,
@@ -49,7 +49,8 @@ def verbose_lines(transcript: Transcript, *, paced: bool) -> list[str]:
     """Say the same in lines for a person, broken promises of the server included."""
     lines = []
     if config := transcript.config:
-        lines.append(f"session {config.session}: {config.model} on {config.device}")
+        served_by = f": {config.model} on {config.device}" if config.model else ""
+        lines.append(f"session {config.session}{served_by}")
     if books := transcript.accounting:
         parts = {
             "received": books.received,

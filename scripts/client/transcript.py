@@ -140,10 +140,20 @@ class Transcript:
                 self.errors.append(message)
             case ReadyToStop():
                 self.accounting, self.done_s = message.audio, now
+                self._end(now)
             case Unknown():
                 pass
             case _:
                 assert_never(message)
+
+    def _end(self, now: float) -> None:
+        """Drop the tail: what was not committed is not said. In ``mode=events`` every segment has its final by now."""
+        for segment in self.segments.values():
+            if segment.tail:
+                self._say(segment, segment.committed, "", now)
+            if not segment.closed and segment.committed and self._seq is not None:
+                self.violations.append(f"segment {segment.id} never was closed: {segment.committed!r}")
+            segment.closed = True
 
     def _follow(self, seq: int | None) -> None:
         if seq is None:

@@ -84,7 +84,8 @@ def test_the_tail_survives_the_end_of_its_segment():
         ([final(1, 1, ("one", 0, 1)), partial(2, 0, "", "two")], "segment 0 begins after segment 1"),
         ([partial(2, 0, "", "a"), partial(2, 0, "", "b")], "seq 2 after 2"),
         ([partial(2, 0, "", "a"), partial(None, 0, "", "b")], "a message without seq"),
-        ([ReadyToStop(1, None), partial(2, 0, "", "a")], "Partial after ready_to_stop"),
+        ([ReadyToStop(1, None), partial(2, 0, "", "")], "Partial after ready_to_stop"),
+        ([partial(1, 0, "one", ""), ReadyToStop(2, None)], "segment 0 never was closed: 'one'"),
     ],
 )
 def test_broken_promises_are_named(messages, broken):
@@ -112,6 +113,14 @@ def test_statuses_acks_and_end():
     assert (transcript.ready_s, transcript.acked_samples, transcript.committed_until) == (11.5, 3200, 1600)
     assert (transcript.complete, transcript.done_s, transcript.accounting.received) == (True, 14.0, 3200)
     assert [transcript.sent_at_s(s) for s in (0.0, 0.1, 0.15, 0.2, 0.3)] == [10.1, 10.1, 10.2, 10.2, None]
+
+
+def test_the_end_drops_the_tail():
+    """What was never committed is no text any more once everything is said."""
+    transcript = Transcript(0.0)
+    transcript.fold(partial(1, 0, "", "noise"), 1.0)
+    transcript.fold(ReadyToStop(2, None), 2.0)
+    assert (transcript.tail, transcript.words, transcript.violations) == ("", [], [])
 
 
 def update(*lines, tail="", **more):
@@ -142,6 +151,9 @@ def test_full_updates_become_segments():
     ]
     assert shown(transcript) == [("Hello", 2.0, 2.0), ("world.", 2.0, 3.0), ("And", 4.0, 5.0), ("more.", 5.0, 5.0)]
     assert transcript.ready_s == 0.0
+    transcript.fold(ReadyToStop(None, None), 9.0)
+    assert [segment.closed for segment in transcript.segments.values()] == [True, True]
+    assert transcript.violations == []
 
 
 def test_full_updates_that_take_words_back():
