@@ -60,7 +60,11 @@ def load(settings: WorkerSettings, device: str) -> Recognizer:
 
     cache_dir = Path(settings.model_cache_dir).expanduser() if settings.model_cache_dir else default_cache_dir()
     threads = settings.torch_threads or max(1, (os.cpu_count() or 1) // settings.gpu_workers)
-    return load_recognizer(settings.whisper_model, cache_dir=cache_dir, device=device, threads=threads)
+    recognizer = load_recognizer(settings.whisper_model, cache_dir=cache_dir, device=device, threads=threads)
+    # The first load of a process pays for compiled kernels; better now than while the first client waits.
+    recognizer.load()
+    recognizer.unload()
+    return recognizer
 
 
 async def serve(settings: WorkerSettings, recognizer: Recognizer, gauge: gpu.Gauge) -> None:
