@@ -54,6 +54,7 @@ export class Panel {
   /** @param {"idle" | "starting" | "recording" | "finishing"} phase */
   setPhase(phase) {
     const running = phase !== "idle";
+    document.body.dataset.phase = phase;
     this.#record.setAttribute("aria-pressed", String(running));
     this.#record.disabled = phase === "finishing";
     this.#record.title = running ? "Stop" : "Start";

@@ -30,13 +30,14 @@ FLAGS = (
     "--disable-sync",
     "--remote-debugging-port=0",
     "--use-fake-device-for-media-stream",
-    "--use-fake-ui-for-media-stream",
 )
 
 
 def installed() -> str | None:
     """Return the path of a Chromium or Chrome on this machine, if there is one."""
-    return next((path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None)
+    return next(
+        (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None
+    )
 
 
 class PageError(AssertionError):
@@ -48,13 +49,16 @@ class Chromium:
 
     Args:
         microphone: a WAV that the fake microphone plays once at each opening, then silence; None: beeps.
+        allow: whether the person allows the microphone when asked.
         flags: further command line flags.
     """
 
-    def __init__(self, microphone: Path | None = None, flags: tuple[str, ...] = ()) -> None:
+    def __init__(self, microphone: Path | None = None, *, allow: bool = True, flags: tuple[str, ...] = ()) -> None:
+        self._closing = contextlib.ExitStack()
         self._profile = Path(tempfile.mkdtemp(prefix="chromium-"))
         voice = () if microphone is None else (f"--use-file-for-fake-audio-capture={microphone}%noloop",)
-        command = [str(installed()), *FLAGS, *voice, *flags, f"--user-data-dir={self._profile}", "about:blank"]
+        answer = "--use-fake-ui-for-media-stream" + ("" if allow else "=deny")
+        command = [str(installed()), *FLAGS, answer, *voice, *flags, f"--user-data-dir={self._profile}", "about:blank"]
         self._process = subprocess.Popen(
             command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
         )
@@ -72,11 +76,11 @@ class Chromium:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._socket.close()
         self.close()
 
     def close(self) -> None:
         """End the browser and every process it started."""
+        self._closing.close()
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
@@ -95,7 +99,7 @@ class Chromium:
                 targets = json.load(answer)
             for target in targets:
                 if target["type"] == "page":
-                    return connect(target["webSocketDebuggerUrl"], max_size=None)
+                    return self._closing.enter_context(connect(target["webSocketDebuggerUrl"], max_size=None))
             if time.monotonic() > deadline:
                 raise RuntimeError("Chromium opened no page.")
 
@@ -115,14 +119,20 @@ class Chromium:
     def _note(self, event: dict) -> None:
         """Keep what the page writes to its console, what it raises, and what the browser says about it."""
         params = event.get("params", {})
-        if event.get("method") == "Runtime.consoleAPICalled":
+        if event.get("method") == "Page.javascriptDialogOpening":
+            # "Leave this page?" during a recording: the test knows what it does. The answer's answer is of no interest.
+            answer = {"id": next(self._ids), "method": "Page.handleJavaScriptDialog", "params": {"accept": True}}
+            self._socket.send(json.dumps(answer))
+        elif event.get("method") == "Runtime.consoleAPICalled":
             said = " ".join(str(arg.get("value", arg.get("description"))) for arg in params["args"])
             self.console.append(f"{params['type']}: {said}")
         elif event.get("method") == "Runtime.exceptionThrown":
             details = params["exceptionDetails"]
             self.console.append(f"exception: {details.get('exception', {}).get('description', details['text'])}")
         elif event.get("method") == "Log.entryAdded":
-            self.console.append(f"{params['entry']['level']}: {params['entry']['text']} {params['entry'].get('url', '')}")
+            self.console.append(
+                f"{params['entry']['level']}: {params['entry']['text']} {params['entry'].get('url', '')}"
+            )
 
     def navigate(self, url: str) -> None:
         """Open an address and wait until it is loaded; the console begins anew."""
@@ -141,15 +151,16 @@ class Chromium:
             raise PageError(answer["exceptionDetails"]["exception"].get("description", "the page raised"))
         return answer["result"].get("value")
 
-    def wait_for(self, expression: str, timeout_s: float = 10.0) -> object:
-        """Evaluate the expression until it is true; return its value."""
+    def wait_for(self, expression: str, timeout_s: float = 10.0) -> None:
+        """Evaluate the expression until it is true in JavaScript's sense."""
         deadline = time.monotonic() + timeout_s
-        while not (value := self.evaluate(expression)):
+        while not self.evaluate(f"Boolean({expression})"):
             if time.monotonic() > deadline:
                 text = self.evaluate("document.body.innerText")
-                raise PageError(f"waited {timeout_s} s for {expression}\n--- page:\n{text}\n--- console:\n{self.console}")
+                raise PageError(
+                    f"waited {timeout_s} s for {expression}\n--- page:\n{text}\n--- console:\n{self.console}"
+                )
             time.sleep(0.05)
-        return value
 
     def text(self, selector: str) -> str:
         """Return the visible text of the first element that the selector finds."""
@@ -174,7 +185,7 @@ class Chromium:
         self.call("Input.insertText", text=text)
 
     def press(self, key: str, code: int, text: str = "") -> None:
-        """Press one key, for example ``press("Enter", 13, "\\r")``."""
+        """Press one key, given its name, its virtual key code, and the text that it enters."""
         common = {"key": key, "code": key, "windowsVirtualKeyCode": code}
         self.call("Input.dispatchKeyEvent", type="keyDown", text=text, **common)
         self.call("Input.dispatchKeyEvent", type="keyUp", **common)
@@ -185,7 +196,13 @@ class Chromium:
 
     def look(self, width: int = 1100, height: int = 760, *, dark: bool = False, phone: bool = False) -> None:
         """Set the size of the window and the person's colour scheme."""
-        self.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=2 if phone else 1, mobile=phone)
+        self.call(
+            "Emulation.setDeviceMetricsOverride",
+            width=width,
+            height=height,
+            deviceScaleFactor=2 if phone else 1,
+            mobile=phone,
+        )
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self.call("Emulation.setEmulatedMedia", features=[scheme])
 

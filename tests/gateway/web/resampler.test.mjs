@@ -61,17 +61,17 @@ for (const rate of [8_000, 16_000, 22_050, 32_000, 44_100, 48_000, 96_000]) {
 }
 
 for (const rate of RATES) {
-  test(`ten minutes at ${rate} Hz in worklet blocks do not drift by a sample`, () => {
+  test(`two minutes at ${rate} Hz in worklet blocks do not drift by a sample`, () => {
     const resampler = new Resampler(rate);
     const block = new Float32Array(2_048);
     let given = 0;
     let got = 0;
-    while (given < rate * 600) {
-      const part = block.subarray(0, Math.min(block.length, rate * 600 - given));
+    while (given < rate * 120) {
+      const part = block.subarray(0, Math.min(block.length, rate * 120 - given));
       got += resampler.push(part).length;
       given += part.length;
     }
-    assert.equal(got + resampler.flush().length, 600 * OUTPUT_RATE);
+    assert.equal(got + resampler.flush().length, 120 * OUTPUT_RATE);
   });
 
   test(`blocks of any size at ${rate} Hz give the very samples of one block`, () => {

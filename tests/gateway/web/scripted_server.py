@@ -12,11 +12,11 @@ import json
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Self
 
 import uvicorn
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
-from starlette.responses import Response
 from starlette.routing import Mount, WebSocketRoute
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -25,7 +25,8 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 WEB = Path(__file__).parents[3] / "gateway" / "web"
 CONTENT_SECURITY_POLICY = "default-src 'self'; connect-src 'self'"
 SAMPLE_RATE = 16_000
-WORDS = "the quick brown fox jumps over the lazy dog and runs into the dark green wood.".split()
+SENTENCE = "the quick brown fox jumps over the lazy dog and runs into the dark green wood."
+WORDS = SENTENCE.split()
 STATUSES = ("Connected", "Allocating GPU...", "Loading models on GPU 2...", "Ready to transcribe")
 WORDS_PER_SEGMENT = len(WORDS)
 
@@ -96,7 +97,7 @@ class ScriptedServer:
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._server.run, daemon=True)
 
-    def __enter__(self) -> "ScriptedServer":
+    def __enter__(self) -> Self:
         self._thread.start()
         while not self._server.started:
             if not self._thread.is_alive():
@@ -223,7 +224,12 @@ class _Conversation:
     async def _final(self) -> None:
         start = self.segment * WORDS_PER_SEGMENT * self.script.word_s
         words = [
-            {"word": word, "start": start + i * self.script.word_s, "end": start + (i + 1) * self.script.word_s, "probability": 0.9}
+            {
+                "word": word,
+                "start": start + i * self.script.word_s,
+                "end": start + (i + 1) * self.script.word_s,
+                "probability": 0.9,
+            }
             for i, word in enumerate(self.said)
         ]
         end = start + len(self.said) * self.script.word_s
@@ -236,7 +242,9 @@ class _Conversation:
         if self.said:
             await self._final()
         received = self.seen.samples
-        await self._send("ready_to_stop", audio={"received": received, "transcribed": received, "silence": 0, "dropped": 0})
+        await self._send(
+            "ready_to_stop", audio={"received": received, "transcribed": received, "silence": 0, "dropped": 0}
+        )
 
     async def _refuse(self, error: dict[str, object], code: int) -> None:
         await self._send("error", **error)

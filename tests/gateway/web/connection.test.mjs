@@ -1,0 +1,93 @@
+// Run by test_web.py through `node --test`.
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import { Connection, socketUrl, subprotocols } from "../../../gateway/web/connection.js";
+
+/** The browser's end of a socket, as far as a connection uses it. */
+class Wire {
+  bufferedAmount = 0;
+  sent = [];
+  closed = false;
+
+  send(message) {
+    this.sent.push(message);
+  }
+
+  close() {
+    this.closed = true;
+  }
+}
+
+function connect() {
+  const wire = new Wire();
+  const heard = [];
+  const ends = [];
+  const connection = new Connection({
+    url: "ws://localhost/asr",
+    protocols: [],
+    onMessage: (message) => heard.push(message),
+    onEnd: (end) => ends.push(end),
+    createSocket: () => wire,
+  });
+  return { wire, heard, ends, connection };
+}
+
+test("the socket lies beside the page, at any prefix, and is as secure as the page", () => {
+  const plain = { language: "", task: "" };
+  assert.equal(socketUrl("http://localhost:8000/", plain), "ws://localhost:8000/asr?mode=events");
+  assert.equal(socketUrl("https://a.example/live/?x=1#y", plain), "wss://a.example/live/asr?mode=events");
+  assert.equal(socketUrl("https://a.example/live/index.html", plain), "wss://a.example/live/asr?mode=events");
+  const french = { language: "fr", task: "translate" };
+  assert.equal(socketUrl("http://a/", french), "ws://a/asr?mode=events&language=fr&task=translate");
+});
+
+test("a token travels as a subprotocol that every server may parse", () => {
+  assert.deepEqual(subprotocols(""), []);
+  assert.deepEqual(subprotocols("abc"), ["whisperlive", "token.YWJj"]);
+  const [, carried] = subprotocols("ÿ?~ü→");
+  assert.match(carried, /^token\.[A-Za-z0-9_-]+$/);
+  assert.equal(Buffer.from(carried.slice(6), "base64url").toString(), "ÿ?~ü→");
+});
+
+test("a whole conversation: audio out, words in, the end, one report of it", () => {
+  const { wire, heard, ends, connection } = connect();
+  connection.send(new Int16Array(2_000));
+  assert.equal(wire.sent.length, 0);
+  wire.onopen();
+  connection.send(new Int16Array(1_500));
+  connection.finish();
+  assert.deepEqual(wire.sent.map((message) => message.length), [1_600, 1_600, 300, 0]);
+  wire.onmessage({ data: JSON.stringify({ type: "final", seq: 1, segment: 0, text: "so", start: 0, end: 1 }) });
+  wire.onmessage({ data: new ArrayBuffer(8) }); // binary is not of this protocol
+  wire.onmessage({ data: JSON.stringify({ type: "ready_to_stop", seq: 2, audio: { dropped: 0 } }) });
+  assert.equal(wire.closed, true);
+  wire.onclose({ code: 1000 });
+  wire.onclose({ code: 1000 });
+  assert.deepEqual(heard.map(({ type }) => type), ["final", "ready_to_stop"]);
+  assert.deepEqual(ends.map(({ kind }) => kind), ["finished"]);
+});
+
+test("audio that a slow socket leaves waiting goes out when it drains, without new audio", (t) => {
+  t.mock.timers.enable({ apis: ["setTimeout"] });
+  const { wire, connection } = connect();
+  wire.onopen();
+  wire.bufferedAmount = 1e6;
+  connection.send(new Int16Array(3_200));
+  t.mock.timers.tick(100);
+  assert.equal(wire.sent.length, 0);
+  wire.bufferedAmount = 0;
+  t.mock.timers.tick(100);
+  assert.equal(wire.sent.length, 2);
+});
+
+test("a peer that never closes is left after a while", (t) => {
+  t.mock.timers.enable({ apis: ["setTimeout"] });
+  const { ends, connection, wire } = connect();
+  wire.onopen();
+  connection.close();
+  t.mock.timers.tick(2_999);
+  assert.equal(ends.length, 0);
+  t.mock.timers.tick(1);
+  assert.deepEqual(ends.map(({ kind }) => kind), ["lost"]);
+});

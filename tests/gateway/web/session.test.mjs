@@ -1,0 +1,202 @@
+// Run by test_web.py through `node --test`.
+import assert from "node:assert/strict";
+import { afterEach, test } from "node:test";
+
+import { MESSAGE_SAMPLES, Outbox, SAMPLE_RATE } from "../../../gateway/web/outbox.js";
+import { Session } from "../../../gateway/web/session.js";
+
+const made = [];
+afterEach(() => made.splice(0).forEach((core) => core.check()));
+
+function session(now = 0) {
+  made.push(new Session(now));
+  return made.at(-1);
+}
+
+function outbox(maxUnsentSamples = 1e9, maxKeptSamples = 1e9) {
+  made.push(new Outbox({ maxUnsentSamples, maxKeptSamples }));
+  return made.at(-1);
+}
+
+/** Samples that count, so that order, gaps and repetitions show. */
+function counting(from, length) {
+  return Int16Array.from({ length }, (_, i) => (from + i) % 30_000);
+}
+
+function say(conversation, message, now = 0) {
+  return conversation.received(JSON.stringify(message), now);
+}
+
+test("audio leaves in messages of 100 ms, whatever the blocks were, and the rest with the end", () => {
+  const conversation = session();
+  conversation.opened();
+  const sent = [];
+  for (let position = 0; position < 10_000; position += 743) {
+    conversation.capture(counting(position, Math.min(743, 10_000 - position)));
+    sent.push(...conversation.take(0, 0));
+  }
+  conversation.finish();
+  sent.push(...conversation.take(0, 0));
+  const sizes = sent.map((message) => message.length);
+  assert.deepEqual(sizes, [1_600, 1_600, 1_600, 1_600, 1_600, 1_600, 400, 0]);
+  assert.deepEqual(sent.flatMap((message) => [...message]), [...counting(0, 10_000)]);
+});
+
+test("what is recorded before the socket opens is sent first", () => {
+  const conversation = session();
+  conversation.capture(counting(0, 2_000));
+  assert.deepEqual(conversation.take(0, 0), []);
+  conversation.opened();
+  assert.deepEqual(conversation.take(0, 0), [counting(0, 1_600)]);
+});
+
+test("a stop before the socket opens still sends everything and the end", () => {
+  const conversation = session();
+  conversation.capture(counting(0, 100));
+  conversation.finish();
+  conversation.opened();
+  assert.deepEqual(conversation.take(0, 0), [counting(0, 100), new Int16Array(0)]);
+});
+
+test("a socket that is not drained gets no more than its two seconds, later the rest in order", () => {
+  const conversation = session();
+  conversation.opened();
+  conversation.capture(counting(0, 10 * SAMPLE_RATE));
+  const first = conversation.take(0, 0);
+  assert.equal(first.length, 20);
+  assert.deepEqual(conversation.take(64_000, 0), []);
+  assert.equal(conversation.unsentS, 8);
+  conversation.finish();
+  const all = [...first];
+  for (let messages = conversation.take(0, 0); messages.length > 0; messages = conversation.take(0, 0)) {
+    all.push(...messages);
+  }
+  assert.deepEqual(all.flatMap((message) => [...message]), [...counting(0, 10 * SAMPLE_RATE)]);
+  assert.equal(all.at(-1).length, 0);
+});
+
+test("the end of the audio is sent once", () => {
+  const conversation = session();
+  conversation.opened();
+  conversation.finish();
+  assert.equal(conversation.take(0, 0).length, 1);
+  assert.equal(conversation.take(0, 0).length, 0);
+});
+
+test("five minutes that cannot be sent are full", () => {
+  const conversation = session();
+  conversation.capture(new Int16Array(300 * SAMPLE_RATE - 1));
+  assert.equal(conversation.isFull, false);
+  conversation.capture(new Int16Array(1));
+  assert.equal(conversation.isFull, true);
+});
+
+test("after the stop nothing more is recorded", () => {
+  const conversation = session();
+  conversation.opened();
+  conversation.finish();
+  conversation.capture(counting(0, 5_000));
+  assert.deepEqual(conversation.take(0, 0), [new Int16Array(0)]);
+});
+
+test("a session finishes only by ready_to_stop after its end", () => {
+  const conversation = session();
+  conversation.opened();
+  conversation.finish();
+  conversation.take(0, 0);
+  say(conversation, { type: "ready_to_stop", seq: 9, audio: { received: 0, transcribed: 0, silence: 0, dropped: 0 } });
+  assert.deepEqual(conversation.books, { received: 0, transcribed: 0, silence: 0, dropped: 0 });
+  assert.equal(conversation.closed(1000).kind, "finished");
+  const other = session();
+  other.opened();
+  other.finish();
+  other.take(0, 0);
+  assert.equal(other.closed(1000).kind, "lost");
+});
+
+test("each close code says what happened", () => {
+  const kinds = { 1006: "lost", 1012: "restarting", 1013: "busy", 4400: "refused", 4401: "unauthorised", 4403: "forbidden", 4409: "replaced" };
+  for (const [code, kind] of Object.entries(kinds)) {
+    const conversation = session();
+    conversation.opened();
+    assert.equal(conversation.closed(Number(code)).kind, kind, code);
+  }
+  assert.equal(session().closed(1006).kind, "unreachable");
+});
+
+test("a close after an error is its consequence; an error that is survived is not", () => {
+  const failed = session();
+  failed.opened();
+  say(failed, { type: "error", seq: 1, error: "The worker died.", code: "recognition_failed" });
+  assert.deepEqual(failed.closed(1011).error.error, "The worker died.");
+  const survived = session();
+  survived.opened();
+  say(survived, { type: "error", seq: 1, error: "Not understood." });
+  say(survived, { type: "partial", seq: 2, segment: 0, committed: "a", tail: "", start: 0, end: 1 });
+  assert.equal(survived.closed(1006).kind, "lost");
+});
+
+test("an overload is no lack of slots, though both close with 1013", () => {
+  const conversation = session();
+  conversation.opened();
+  say(conversation, { type: "error", seq: 1, error: "Too slow.", code: "overloaded" });
+  assert.equal(conversation.closed(1013).kind, "failed");
+});
+
+test("the last sequence number and the config are kept for a later resumption", () => {
+  const conversation = session();
+  conversation.opened();
+  say(conversation, { type: "config", seq: 1, session: "s", resume_token: "secret" });
+  say(conversation, { type: "status", seq: 2, message: "Connected" });
+  assert.equal(conversation.lastSeq, 2);
+  assert.equal(conversation.config.resume_token, "secret");
+});
+
+test("what is no message of the protocol is passed over", () => {
+  const conversation = session();
+  for (const text of ["", "{", "null", "7", "[]", '{"seq":1}', '{"type":3}']) {
+    assert.equal(conversation.received(text, 0), null, text);
+  }
+});
+
+test("a server that does not answer is not waited for without end", () => {
+  const silent = session(100);
+  assert.equal(silent.expire(114.9), false);
+  assert.equal(silent.expire(115), true);
+  assert.equal(silent.closed(1006).timedOut, "connecting");
+  const finishing = session(0);
+  finishing.opened();
+  assert.equal(finishing.expire(1e6), false); // someone may speak for long
+  finishing.finish();
+  finishing.take(0, 1_000);
+  say(finishing, { type: "partial", seq: 1, segment: 0, committed: "", tail: "", start: 0, end: 0 }, 1_050);
+  assert.equal(finishing.expire(1_100), false); // it is still at work
+  assert.equal(finishing.expire(1_110), true);
+});
+
+test("committed audio is let go, unacknowledged audio is kept", () => {
+  const box = outbox();
+  for (let i = 0; i < 10; i += 1) {
+    box.append(counting(i * MESSAGE_SAMPLES, MESSAGE_SAMPLES));
+    box.take({ rest: false });
+  }
+  assert.equal(box.start, 0);
+  box.acknowledge(4 * MESSAGE_SAMPLES + 10);
+  assert.equal(box.start, 4 * MESSAGE_SAMPLES);
+  box.acknowledge(1e9); // a server cannot have committed what was never sent
+  assert.equal(box.committed, box.sent);
+  box.acknowledge(0);
+  assert.equal(box.committed, box.sent);
+});
+
+test("sent audio that is never acknowledged stays bounded; unsent audio is never dropped", () => {
+  const box = outbox(1e9, 3 * MESSAGE_SAMPLES);
+  for (let i = 0; i < 50; i += 1) {
+    box.append(counting(0, MESSAGE_SAMPLES));
+  }
+  assert.equal(box.start, 0);
+  while (box.take({ rest: false }) !== null) {
+    box.check();
+  }
+  assert.equal(box.captured - box.start, 3 * MESSAGE_SAMPLES);
+});

@@ -1,0 +1,126 @@
+// Run by test_web.py through `node --test`.
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import { Transcript, clock, join } from "../../../gateway/web/transcript.js";
+import { endNotice, languageName, microphoneNotice } from "../../../gateway/web/words.js";
+
+function begun() {
+  const transcript = new Transcript();
+  transcript.begin(new Date(0));
+  return transcript;
+}
+
+function partial(segment, committed, tail, start = 0, end = 1) {
+  return { type: "partial", segment, committed, tail, start, end };
+}
+
+function final(segment, text, start = 0, end = 1, words = []) {
+  return { type: "final", segment, text, start, end, words };
+}
+
+test("a segment grows, becomes final, and never changes afterwards", () => {
+  const transcript = begun();
+  transcript.apply(partial(0, "Hello", "wor"));
+  assert.equal(transcript.text(), "Hello wor");
+  transcript.apply(final(0, "Hello world."));
+  assert.equal(transcript.apply(partial(0, "No", "")), null);
+  assert.equal(transcript.text(), "Hello world.");
+});
+
+test("each segment is a paragraph; one without words is none", () => {
+  const transcript = begun();
+  transcript.apply(final(0, "One."));
+  transcript.apply(partial(1, "", ""));
+  transcript.apply(partial(2, "", "Two"));
+  assert.equal(transcript.text(), "One.\n\nTwo");
+});
+
+test("a second recording keeps the first, though segment numbers begin again", () => {
+  const transcript = begun();
+  transcript.apply(final(0, "One.", 0, 2));
+  transcript.lengthen(5);
+  transcript.begin(new Date(1));
+  transcript.apply(final(0, "Two.", 1, 2));
+  assert.equal(transcript.text(), "One.\n\nTwo.");
+  assert.match(transcript.srt(), /00:00:06,000 --> 00:00:07,000\nTwo\./);
+});
+
+test("clearing hides what is finished and keeps the sentence being spoken", () => {
+  const transcript = begun();
+  transcript.apply(final(0, "Old."));
+  transcript.apply(partial(1, "Being", "spoken"));
+  transcript.clear();
+  assert.equal(transcript.text(), "Being spoken");
+  transcript.restore();
+  assert.equal(transcript.text(), "Old.\n\nBeing spoken");
+  transcript.clear();
+  transcript.purge();
+  transcript.restore();
+  assert.equal(transcript.text(), "Being spoken");
+});
+
+test("pieces are joined with a space where the script has one", () => {
+  assert.equal(join("Hello", "world"), "Hello world");
+  assert.equal(join("Hello", " world"), "Hello world");
+  assert.equal(join("Hello", ", world"), "Hello, world");
+  assert.equal(join("你好", "世界"), "你好世界");
+  assert.equal(join("", "so"), "so");
+  assert.equal(join("so", ""), "so");
+});
+
+test("subtitles end with a sentence and are never longer than two lines", () => {
+  const transcript = begun();
+  const spoken = `One two three. ${"word ".repeat(40)}end.`.split(" ");
+  const words = spoken.map((word, i) => ({ word: ` ${word}`, start: i * 0.3, end: (i + 1) * 0.3 }));
+  transcript.apply(final(0, spoken.join(" "), 0, 13, words));
+  const cues = transcript.srt().split("\n\n").map((cue) => cue.trim().split("\n"));
+  assert.deepEqual(cues[0], ["1", "00:00:00,000 --> 00:00:00,900", "One two three."]);
+  assert.ok(cues.length > 2);
+  assert.ok(cues.every(([, , text]) => text.length <= 84));
+  assert.equal(cues.map(([, , text]) => text).join(" "), spoken.join(" "));
+});
+
+test("a final without word times is one subtitle", () => {
+  const transcript = begun();
+  transcript.apply(final(0, "All of it.", 3_661.5, 3_662.25));
+  assert.equal(transcript.srt(), "1\n01:01:01,500 --> 01:01:02,250\nAll of it.\n");
+});
+
+test("times read as a clock", () => {
+  assert.deepEqual([0, 7.9, 754, 3_723].map(clock), ["0:00", "0:07", "12:34", "1:02:03"]);
+});
+
+test("a refusal says when to try again, in whole seconds", () => {
+  const end = { kind: "busy", error: { error: "No GPU resources available", retry_after_s: 4.2 }, timedOut: null };
+  const notice = endNotice(end, "");
+  assert.equal(notice.title, "All transcription slots are busy.");
+  assert.equal(notice.detail, "Please try again in 5 s.");
+  assert.equal(notice.retryAfterS, 5);
+});
+
+test("a refused language is named as people call it, with the server's sentence", () => {
+  const error = { error: "language 'fr' is not one of this model's: en" };
+  const notice = endNotice({ kind: "refused", error, timedOut: null }, languageName("fr"));
+  assert.equal(notice.title, "This server cannot transcribe French.");
+  assert.match(notice.detail, /one of this model's: en\./);
+});
+
+test("every way to end has words, and only a good one has none", () => {
+  const kinds = ["unreachable", "lost", "restarting", "replaced", "forbidden", "limit", "refused", "failed", "busy"];
+  for (const kind of kinds) {
+    assert.ok(endNotice({ kind, error: null, timedOut: null }, "").title.endsWith("."), kind);
+  }
+  assert.equal(endNotice({ kind: "finished", error: null, timedOut: null }, ""), null);
+});
+
+test("a missing microphone has words, an unknown reason too", () => {
+  assert.match(microphoneNotice("NotAllowedError").title, /blocked/);
+  assert.match(microphoneNotice("OverconstrainedError").title, /No microphone/);
+  assert.match(microphoneNotice("WeirdError").detail, /WeirdError/);
+});
+
+test("a code that is no language tag is shown as it is", () => {
+  assert.equal(languageName("de"), "German");
+  assert.equal(languageName("not_a_tag"), "not_a_tag");
+});
