@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -84,4 +85,13 @@ def test_old_python_is_named(clone, tmp_path):
     old = setup(clone, PATH=str(tools), PYTHON="")
     assert old.returncode == 3
     assert "needs Python 3.11 or newer; found Python 3.10.1" in old.stderr
+    assert not (clone / ".venv").exists()
+
+
+def test_missing_venv_module_is_explained(clone, tmp_path):
+    """Where Debian's Python comes without venv, the sentence is the apt line that brings it."""
+    (tmp_path / "sitecustomize.py").write_text("import sys\nsys.modules['ensurepip'] = None\n")
+    bare = setup(clone, PYTHONPATH=str(tmp_path))
+    assert bare.returncode == 1
+    assert re.search(r"sudo apt install python3(\.\d+)?-venv$", bare.stderr.strip())
     assert not (clone / ".venv").exists()
