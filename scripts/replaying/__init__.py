@@ -1,0 +1,1 @@
+"""Recordings through policy and model without a server: words, latencies in audio time, compute."""
