@@ -5,7 +5,7 @@ import { Exports } from "./exports.js";
 import { Microphone, MicrophoneError } from "./microphone.js";
 import { Panel } from "./panel.js";
 import { TokenDialog } from "./token.js";
-import { Transcript, clock } from "./transcript.js";
+import { Transcript } from "./transcript.js";
 import { TranscriptView } from "./view.js";
 import * as words from "./words.js";
 
@@ -70,7 +70,7 @@ class App {
         throw error;
       }
       if (this.#recording === recording) {
-        this.#rest("Press the red button to start");
+        this.#rest(words.IDLE);
         this.#notify(words.microphoneNotice(error.name));
       }
       return;
@@ -187,29 +187,25 @@ class App {
 
   /** Forget a recording that has not begun. */
   #abandon() {
-    this.#rest("Press the red button to start");
+    this.#rest(words.IDLE);
   }
 
   #ended(recording, end) {
     if (this.#recording !== recording) {
       return;
     }
-    const summary = end.kind === "finished" ? this.#summary(recording.connection.session) : "Stopped";
+    const { books, capturedS } = recording.connection.session;
     const notice = words.endNotice(end, this.#panel.languageName);
-    this.#rest(summary);
+    const withdrawn = this.#transcript.end({ finished: end.kind === "finished" });
+    withdrawn.forEach((segment) => this.#view.update(segment));
+    this.#rest(words.endStatus(end, books, capturedS));
     this.#stopMicrophone(recording);
     if (notice !== null) {
       this.#notify(notice);
     } else if (end.kind === "unauthorised") {
+      this.#panel.hideNotice(); // the dialog says it better than the server's message did
       this.#askForToken();
     }
-  }
-
-  /** What became of the audio, as the server's books say. */
-  #summary({ books, capturedS }) {
-    const lost_s = (books?.dropped ?? 0) / 16_000;
-    const length = `Finished · ${clock(capturedS)} recorded`;
-    return lost_s > 0 ? `${length}, of which ${lost_s.toFixed(1)} s could not be transcribed` : length;
   }
 
   async #askForToken() {

@@ -2,24 +2,13 @@
 
 const CUE_CHARACTERS = 84; // two subtitle lines
 const CUE_S = 6;
-// Scripts that are written without spaces between words.
-const SPACELESS = /[\p{Script=Han}\p{Script=Hiragana}\p{Script=Katakana}\p{Script=Thai}\p{Script=Lao}\p{Script=Khmer}\p{Script=Myanmar}]/u;
-
-const CLOSING = /^[\s.,;:!?%)\]}…’”。、，！？]/u;
-
-/** Join two pieces of text, with a space where the script has one and neither brings it. */
-export function join(left, right) {
-  if (left === "" || right === "" || /\s$/u.test(left) || CLOSING.test(right)) {
-    return left + right;
-  }
-  const spaceless = SPACELESS.test(left.at(-1)) || SPACELESS.test(right[0]);
-  return spaceless ? left + right : `${left} ${right}`;
-}
 
 /**
+ * A tail brings its own leading space, and so does each word: text is joined by plain concatenation.
+ *
  * @typedef {{id: number, committed: string, tail: string, start: number, end: number, isFinal: boolean,
  *   hidden: boolean, words: {word: string, start: number, end: number}[]}} Segment times in seconds of its run
- * @typedef {{startedAt: Date, offsetS: number, durationS: number, segments: Map<number, Segment>}} Run
+ * @typedef {{startedAt: Date, offsetS: number, durationS: number, isOver: boolean, segments: Map<number, Segment>}} Run
  */
 
 export class Transcript {
@@ -34,12 +23,27 @@ export class Transcript {
   begin(startedAt) {
     const former = this.runs.at(-1);
     const offsetS = former === undefined ? 0 : former.offsetS + former.durationS;
-    this.runs.push({ startedAt, offsetS, durationS: 0, segments: new Map() });
+    this.runs.push({ startedAt, offsetS, durationS: 0, isOver: false, segments: new Map() });
   }
 
   /** Note how long the current recording has become, in seconds. */
   lengthen(durationS) {
     this.runs.at(-1).durationS = durationS;
+  }
+
+  /**
+   * The recording is over. When it was finished, a tail that is still here was withdrawn: everything said is final.
+   * When it was cut off, the tail is the best that is known of the last words.
+   * @returns {Segment[]} the segments that changed
+   */
+  end({ finished }) {
+    const run = this.runs.at(-1);
+    run.isOver = true;
+    const open = finished ? [...run.segments.values()].filter(({ isFinal }) => !isFinal) : [];
+    open.forEach((segment) => {
+      segment.tail = "";
+    });
+    return open;
   }
 
   /**
@@ -68,8 +72,8 @@ export class Transcript {
 
   /** Hide everything but the sentence being spoken; `restore` brings it back, `purge` forgets it. */
   clear() {
-    this.#all().forEach(({ segment }) => {
-      segment.hidden ||= segment.isFinal || !this.#isCurrent(segment);
+    this.#all().forEach(({ run, segment }) => {
+      segment.hidden ||= segment.isFinal || run.isOver;
     });
   }
 
@@ -90,7 +94,7 @@ export class Transcript {
   /** The text as paragraphs, a blank line between them. */
   text() {
     return this.#visible()
-      .map(({ segment }) => join(segment.committed, segment.tail).trim())
+      .map(({ segment }) => `${segment.committed}${segment.tail}`.trim())
       .join("\n\n");
   }
 
@@ -100,10 +104,6 @@ export class Transcript {
       .flatMap(({ segment, run }) => cues(segment, run.offsetS))
       .map(({ start, end, text }, i) => `${i + 1}\n${srtTime(start)} --> ${srtTime(end)}\n${text}\n`)
       .join("\n");
-  }
-
-  #isCurrent(segment) {
-    return this.runs.at(-1).segments.get(segment.id) === segment;
   }
 
   #all() {
@@ -122,11 +122,11 @@ export function isShown({ hidden, committed, tail }) {
 
 /** Cut a segment into subtitles, after a sentence where one ends in time. */
 function cues(segment, offsetS) {
-  const words = segment.words.length > 0 ? segment.words : [{ ...segment, word: join(segment.committed, segment.tail) }];
+  const words = segment.words.length > 0 ? segment.words : [{ ...segment, word: `${segment.committed}${segment.tail}` }];
   const result = [];
   let cue = null;
   for (const { word, start, end } of words) {
-    const text = cue === null ? word : join(cue.text, word);
+    const text = (cue?.text ?? "") + word;
     if (cue !== null && (text.length > CUE_CHARACTERS || end - cue.start > CUE_S || /[.?!。？！]\s*$/u.test(cue.text))) {
       result.push(cue);
       cue = null;

@@ -1,6 +1,6 @@
 /** Shell: the transcript on the screen. Text enters the page through textContent only. */
 
-import { clock, isShown, join } from "./transcript.js";
+import { clock, isShown } from "./transcript.js";
 
 const NEAR_END_PX = 48;
 
@@ -37,7 +37,7 @@ class Line {
       this.#append(committed);
     }
     this.#shown = committed;
-    this.#tail.textContent = join(committed, tail).slice(committed.length);
+    this.#tail.textContent = tail;
     this.node.hidden = !isShown(segment);
     this.node.classList.toggle("open", !segment.isFinal);
   }

@@ -1,6 +1,11 @@
 /** Core: what the page says to the person, for everything that can happen. */
 
+import { SAMPLE_RATE } from "./outbox.js";
+import { clock } from "./transcript.js";
+
 /** @typedef {{title: string, detail: string, retryAfterS?: number, shownMs?: number, canRetry?: boolean}} Notice */
+
+export const IDLE = "Press the red button to start";
 
 const MICROPHONE = {
   InsecureOrigin: {
@@ -97,6 +102,16 @@ export function endNotice({ kind, error, timedOut }, languageName) {
   }
   const { detail, ...rest } = ENDS[kind];
   return { ...rest, detail: [said && sentence(said), detail].filter(Boolean).join(" ") };
+}
+
+/** The status line after a session: with the server's books, how much audio became what. */
+export function endStatus({ kind }, books, capturedS) {
+  if (kind === "finished") {
+    const droppedS = (books?.dropped ?? 0) / SAMPLE_RATE;
+    const lost = droppedS > 0 ? `, of which ${droppedS.toFixed(1)} s could not be transcribed` : "";
+    return `Finished · ${clock(capturedS)} recorded${lost}`;
+  }
+  return ["busy", "refused", "unauthorised", "forbidden", "unreachable"].includes(kind) ? IDLE : "Stopped";
 }
 
 function busyNotice(retryAfterS) {

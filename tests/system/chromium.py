@@ -12,7 +12,7 @@ import tempfile
 import time
 import urllib.request
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from websockets.sync.client import ClientConnection, connect
 
@@ -103,20 +103,21 @@ class Chromium:
             if time.monotonic() > deadline:
                 raise RuntimeError("Chromium opened no page.")
 
-    def call(self, method: str, **params: object) -> dict:
+    def call(self, method: str, **params: object) -> dict[str, Any]:
         """Call a DevTools method and return its result."""
         number = next(self._ids)
         self._socket.send(json.dumps({"id": number, "method": method, "params": params}))
         deadline = time.monotonic() + CALL_TIMEOUT_S
         while True:
-            message = json.loads(self._socket.recv(timeout=max(0.0, deadline - time.monotonic())))
+            message: dict[str, Any] = json.loads(self._socket.recv(timeout=max(0.0, deadline - time.monotonic())))
             if message.get("id") == number:
                 if "error" in message:
                     raise PageError(f"{method}: {message['error']['message']}")
-                return message["result"]
+                result: dict[str, Any] = message["result"]
+                return result
             self._note(message)
 
-    def _note(self, event: dict) -> None:
+    def _note(self, event: dict[str, Any]) -> None:
         """Keep what the page writes to its console, what it raises, and what the browser says about it."""
         params = event.get("params", {})
         if event.get("method") == "Page.javascriptDialogOpening":
@@ -142,7 +143,7 @@ class Chromium:
         self.call("Page.navigate", url=url)
         self.wait_for("document.readyState === 'complete' && location.href !== 'about:blank'")
 
-    def evaluate(self, expression: str) -> object:
+    def evaluate(self, expression: str) -> Any:
         """Return the value of a JavaScript expression; a promise is awaited."""
         answer = self.call(
             "Runtime.evaluate", expression=expression, awaitPromise=True, returnByValue=True, userGesture=True

@@ -112,7 +112,7 @@ class ScriptedServer:
     @property
     def port(self) -> int:
         """The TCP port that the system chose."""
-        return self._server.servers[0].sockets[0].getsockname()[1]
+        return int(self._server.servers[0].sockets[0].getsockname()[1])
 
     @property
     def url(self) -> str:
@@ -214,9 +214,9 @@ class _Conversation:
         start = self.segment * WORDS_PER_SEGMENT * self.script.word_s
         await self._send(
             "partial",
-            segment=self.segment,
+            segment=self.segment + 1,
             committed=" ".join(committed),
-            tail=" ".join(tail),
+            tail="".join(f" {word}" for word in tail).removeprefix("" if committed else " "),
             start=start,
             end=start + len(self.said) * self.script.word_s,
         )
@@ -225,7 +225,7 @@ class _Conversation:
         start = self.segment * WORDS_PER_SEGMENT * self.script.word_s
         words = [
             {
-                "word": word,
+                "word": f" {word}",
                 "start": start + i * self.script.word_s,
                 "end": start + (i + 1) * self.script.word_s,
                 "probability": 0.9,
@@ -234,7 +234,7 @@ class _Conversation:
         ]
         end = start + len(self.said) * self.script.word_s
         text = " ".join(self.said)
-        await self._send("final", segment=self.segment, text=text, start=start, end=end, words=words, language="en")
+        await self._send("final", segment=self.segment + 1, text=text, start=start, end=end, words=words, language="en")
         self.segment += 1
         self.said = []
 

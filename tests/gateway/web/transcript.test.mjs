@@ -2,8 +2,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { Transcript, clock, join } from "../../../gateway/web/transcript.js";
-import { endNotice, languageName, microphoneNotice } from "../../../gateway/web/words.js";
+import { Transcript, clock } from "../../../gateway/web/transcript.js";
+import { endNotice, endStatus, languageName, microphoneNotice } from "../../../gateway/web/words.js";
 
 function begun() {
   const transcript = new Transcript();
@@ -21,7 +21,7 @@ function final(segment, text, start = 0, end = 1, words = []) {
 
 test("a segment grows, becomes final, and never changes afterwards", () => {
   const transcript = begun();
-  transcript.apply(partial(0, "Hello", "wor"));
+  transcript.apply(partial(0, "Hello", " wor"));
   assert.equal(transcript.text(), "Hello wor");
   transcript.apply(final(0, "Hello world."));
   assert.equal(transcript.apply(partial(0, "No", "")), null);
@@ -49,7 +49,7 @@ test("a second recording keeps the first, though segment numbers begin again", (
 test("clearing hides what is finished and keeps the sentence being spoken", () => {
   const transcript = begun();
   transcript.apply(final(0, "Old."));
-  transcript.apply(partial(1, "Being", "spoken"));
+  transcript.apply(partial(1, "Being", " spoken"));
   transcript.clear();
   assert.equal(transcript.text(), "Being spoken");
   transcript.restore();
@@ -60,13 +60,21 @@ test("clearing hides what is finished and keeps the sentence being spoken", () =
   assert.equal(transcript.text(), "Being spoken");
 });
 
-test("pieces are joined with a space where the script has one", () => {
-  assert.equal(join("Hello", "world"), "Hello world");
-  assert.equal(join("Hello", " world"), "Hello world");
-  assert.equal(join("Hello", ", world"), "Hello, world");
-  assert.equal(join("你好", "世界"), "你好世界");
-  assert.equal(join("", "so"), "so");
-  assert.equal(join("so", ""), "so");
+test("a tail that no final took up was withdrawn when the recording is finished", () => {
+  const transcript = begun();
+  transcript.apply(final(1, "Said."));
+  transcript.apply(partial(2, "", "Guessed"));
+  assert.deepEqual(transcript.end({ finished: true }).map(({ id }) => id), [2]);
+  assert.equal(transcript.text(), "Said.");
+});
+
+test("once the recording is over, clearing leaves nothing", () => {
+  const transcript = begun();
+  transcript.apply(partial(0, "Cut", " off"));
+  transcript.end({ finished: false });
+  assert.equal(transcript.text(), "Cut off");
+  transcript.clear();
+  assert.equal(transcript.isEmpty, true);
 });
 
 test("subtitles end with a sentence and are never longer than two lines", () => {
@@ -112,6 +120,13 @@ test("every way to end has words, and only a good one has none", () => {
     assert.ok(endNotice({ kind, error: null, timedOut: null }, "").title.endsWith("."), kind);
   }
   assert.equal(endNotice({ kind: "finished", error: null, timedOut: null }, ""), null);
+});
+
+test("the end says how long it was, and what the server's books call dropped", () => {
+  const finished = { kind: "finished" };
+  assert.equal(endStatus(finished, { dropped: 0 }, 65), "Finished · 1:05 recorded");
+  assert.equal(endStatus(finished, { dropped: 24_000 }, 65), "Finished · 1:05 recorded, of which 1.5 s could not be transcribed");
+  assert.equal(endStatus({ kind: "lost" }, null, 65), "Stopped");
 });
 
 test("a missing microphone has words, an unknown reason too", () => {
