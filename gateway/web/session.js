@@ -12,8 +12,8 @@ const HIGH_WATER_BYTES = 2 * SAMPLE_RATE * 2;
 const MAX_UNSENT_SAMPLES = 5 * 60 * SAMPLE_RATE;
 const MAX_KEPT_SAMPLES = 5 * 60 * SAMPLE_RATE;
 const CONNECT_TIMEOUT_S = 15;
-// Loading a model and decoding what is queued may take long, but the server never keeps silent for this long then.
-const FINISH_TIMEOUT_S = 60;
+// Longer than the server waits for its own last words, by default: it has more to say about a delay than we do.
+const FINISH_TIMEOUT_S = 150;
 
 const END_OF_AUDIO = new Int16Array(0);
 
