@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from .messages import FinalWord
-from .words import key_of, matches, words_of
+from .words import is_spoken, key_of, locate, matches, spans_of, words_of
 
 
 @dataclass(slots=True)
@@ -20,6 +20,13 @@ class Word:
     start_s: float | None = None
     end_s: float | None = None
     probability: float | None = None
+
+    def place(self, parts: list[FinalWord]) -> None:
+        """Take the word's place in the audio, and its lowest probability, from its parts."""
+        if parts:
+            self.start_s, self.end_s = parts[0].start_s, parts[-1].end_s
+        known = [part.probability for part in parts if part.probability is not None]
+        self.probability = min(known, default=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +53,6 @@ class Segment:
     end_s: float = 0.0
     language: str | None = None
     closed: bool = False
-    spoken: tuple[FinalWord, ...] = ()
     words: list[Word] = field(default_factory=list)
 
     def say(self, committed: str, tail: str, adopted: list[Word], now: float) -> Said:
@@ -80,13 +86,16 @@ class Segment:
         return Said(orphans, violations)
 
     def close(self, spoken: tuple[FinalWord, ...], language: str | None) -> None:
-        """Make the text final, and give the words their places in the audio where the server named the same words."""
-        self.closed, self.spoken, self.language = True, spoken, language
-        placed = [(text, source) for source in spoken for text in words_of(source.word)]
-        if [key_of(text) for text, _ in placed] != [key_of(word.text) for word in self.words]:
-            return
-        for word, (_, source) in zip(self.words, placed, strict=True):
-            word.start_s, word.end_s, word.probability = source.start_s, source.end_s, source.probability
+        """Make the text final, and give the words their places in the audio.
+
+        The server may count words otherwise (a comma of its own, a word in two parts): a word takes the places of all
+        parts of it, those of mere punctuation left out, and none where the parts are not those of the text.
+        """
+        self.closed, self.language = True, language
+        parts = list(zip(locate(self.committed, [part.word for part in spoken]), spoken, strict=False))
+        for word, (begin, end) in zip(self.words, spans_of(self.committed), strict=False):
+            here = [part for (part_begin, part_end), part in parts if part_begin < end and part_end > begin]
+            word.place([part for part in here if is_spoken(part.word)] or here)
 
     def _broken_promises(self, committed: str) -> list[str]:
         old, new = self.committed.strip(), committed.strip()

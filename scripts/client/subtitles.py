@@ -6,14 +6,25 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from .segment import Segment
-from .words import join_texts
+from .words import join_texts, spans_of, words_of
 
 # What the usual subtitling guidelines ask for: two lines of 42 columns, seven seconds at most.
 _LINE_COLUMNS = 42
 _CUE_COLUMNS = 2 * _LINE_COLUMNS
 _CUE_S = 7.0
 _SHORTEST_CUE_MS = 1
+_COMMA_COLUMNS = 24
 _SENTENCE_ENDS = (".", "!", "?", "…", "。", "！", "？")  # noqa: RUF001 - full-width marks end sentences too
+_PAUSES = (*_SENTENCE_ENDS, ",", ";", ":", "，", "、")  # noqa: RUF001 - the same
+
+
+@dataclass(frozen=True, slots=True)
+class _Piece:
+    """Text and when it is spoken."""
+
+    start_s: float
+    end_s: float
+    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,12 +77,12 @@ def render_json(segments: Iterable[Segment], about: Mapping[str, object]) -> str
                 "final": segment.closed,
                 "words": [
                     {
-                        "word": word.word.strip(),
+                        "word": clean(word.text),
                         "start": word.start_s,
                         "end": word.end_s,
                         "probability": word.probability,
                     }
-                    for word in segment.spoken
+                    for word in segment.words[: len(words_of(segment.committed))]
                 ],
             }
             for segment in spoken
@@ -91,58 +102,72 @@ def cues_of(segments: Iterable[Segment]) -> list[Cue]:
     """Cut segments into cues that are short enough to read, in order and never overlapping."""
     cues: list[Cue] = []
     for segment in segments:
-        for start_s, end_s, text in _pieces(segment):
+        for piece in _pieces(segment):
             earliest_ms = cues[-1].end_ms if cues else 0
-            start_ms = max(round(start_s * 1000), earliest_ms)
-            end_ms = max(round(end_s * 1000), start_ms + _SHORTEST_CUE_MS)
-            cues.append(Cue(start_ms, end_ms, text))
+            start_ms = max(round(piece.start_s * 1000), earliest_ms)
+            end_ms = max(round(piece.end_s * 1000), start_ms + _SHORTEST_CUE_MS)
+            cues.append(Cue(start_ms, end_ms, piece.text))
     return cues
 
 
-def _pieces(segment: Segment) -> list[tuple[float, float, str]]:
-    """Cut one segment at its words; one whose words are not in its text stays whole: no time is made up."""
+def _pieces(segment: Segment) -> list[_Piece]:
+    """Cut one segment at its words; one whose words have no times stays whole: no time is made up."""
     whole = clean(segment.committed)
     if not whole:
         return []
-    located = _locate(segment, whole)
-    if not located:
-        return [(segment.start_s, segment.end_s, whole)]
+    timed = _timed_words(segment, whole)
+    if not timed:
+        return [_Piece(segment.start_s, segment.end_s, whole)]
     pieces = []
     first = 0
-    for index in range(1, len(located) + 1):
-        if index == len(located) or _breaks(located, first, index, whole):
-            begin, end = located[first][0], len(whole) if index == len(located) else located[index][0]
-            pieces.append((located[first][1], located[index - 1][2], whole[begin:end].strip()))
+    for index in range(1, len(timed) + 1):
+        so_far = _joined(timed[first:index]).text
+        if index == len(timed) or (so_far.endswith(_SENTENCE_ENDS) and _columns(so_far) > _LINE_COLUMNS):
+            pieces += _halve(timed[first:index])
             first = index
     return pieces
 
 
-def _breaks(located: list[tuple[int, float, float]], first: int, index: int, whole: str) -> bool:
-    """Decide whether a new cue begins with the word at ``index``, one having begun at ``first``."""
-    begin, start_s, _ = located[first]
-    here = located[index][0]
-    after = located[index + 1][0] if index + 1 < len(located) else len(whole)
-    if _columns(whole[begin:after].strip()) > _CUE_COLUMNS or located[index][2] - start_s > _CUE_S:
-        return True
-    so_far = whole[begin:here].strip()
-    return so_far.endswith(_SENTENCE_ENDS) and _columns(so_far) > _LINE_COLUMNS
+def _timed_words(segment: Segment, whole: str) -> list[_Piece]:
+    """Return the words with what stands between them; one without a time of its own joins the word before it."""
+    spans = spans_of(whole)
+    words = segment.words[: len(spans)]
+    if len(words) < len(spans) or not any(word.start_s is not None for word in words):
+        return []
+    timed: list[_Piece] = []
+    begin = 0
+    for index, word in enumerate(words):
+        end = spans[index + 1][0] if index + 1 < len(spans) else len(whole)
+        if word.start_s is None or word.end_s is None:
+            if timed:
+                last = timed.pop()
+                timed.append(_Piece(last.start_s, last.end_s, last.text + whole[begin:end]))
+                begin = end
+            continue  # before the first time there is: that word takes it along
+        timed.append(_Piece(word.start_s, word.end_s, whole[begin:end]))
+        begin = end
+    return timed
 
 
-def _locate(segment: Segment, whole: str) -> list[tuple[int, float, float]]:
-    """Find where each word of a final stands in its text: (index in the text, start, end); empty if one is missing."""
-    located: list[tuple[int, float, float]] = []
-    position = 0
-    for word in segment.spoken:
-        text = clean(word.word)
-        if not text:
-            continue
-        found = whole.find(text, position)
-        if found < 0:
-            return []
-        # What stands before the first word, or between two words, belongs to the word after it.
-        located.append((position if located else 0, word.start_s, word.end_s))
-        position = found + len(text)
-    return located
+def _halve(words: list[_Piece]) -> list[_Piece]:
+    """Cut words in two near the middle, after a comma if there is one, until each part is short enough to read."""
+    joined = _joined(words)
+    if len(words) == 1 or (_columns(joined.text) <= _CUE_COLUMNS and joined.end_s - joined.start_s <= _CUE_S):
+        return [joined]
+    total = _columns(joined.text)
+    so_far = 0
+    best, best_cost = 1, float("inf")
+    for index in range(1, len(words)):
+        so_far += _columns(words[index - 1].text)
+        bonus = _COMMA_COLUMNS if words[index - 1].text.rstrip().endswith(_PAUSES) else 0
+        cost = abs(total - 2 * so_far) - bonus
+        if cost < best_cost:
+            best, best_cost = index, cost
+    return _halve(words[:best]) + _halve(words[best:])
+
+
+def _joined(words: list[_Piece]) -> _Piece:
+    return _Piece(words[0].start_s, words[-1].end_s, "".join(word.text for word in words).strip())
 
 
 def _fold(text: str) -> str:

@@ -15,6 +15,30 @@ def words_of(text: str) -> list[str]:
     return _WORD.findall(text)
 
 
+def spans_of(text: str) -> list[tuple[int, int]]:
+    """Return where in the text each of `words_of` begins and ends."""
+    return [match.span() for match in _WORD.finditer(text)]
+
+
+def locate(text: str, pieces: list[str]) -> list[tuple[int, int]]:
+    """Return where in the text each piece begins and ends, in order; empty if one is not there."""
+    spans = []
+    position = 0
+    for piece in pieces:
+        bare = piece.strip()
+        begin = text.find(bare, position)
+        if begin < 0:
+            return []
+        position = begin + len(bare)
+        spans.append((begin, position))
+    return spans
+
+
+def is_spoken(text: str) -> bool:
+    """Say whether there is a letter or a digit in it: punctuation alone is not heard."""
+    return any(character.isalnum() for character in text)
+
+
 def key_of(word: str) -> str:
     """Reduce a word to what makes it the same word: letters and digits, without case."""
     return "".join(character for character in word if character.isalnum()).casefold() or word

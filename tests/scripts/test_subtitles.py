@@ -14,7 +14,10 @@ def segment(number, words, text=None):
     """Make a closed segment of (word, start, end)."""
     spoken = tuple(FinalWord(f" {word}", start, end, 0.5) for word, start, end in words)
     committed = " ".join(word for word, _, _ in words) if text is None else text
-    return Segment(number, committed, "", words[0][1], words[-1][2], "en", closed=True, spoken=spoken)
+    made = Segment(number, start_s=words[0][1], end_s=words[-1][2])
+    made.say(committed, "", [], 0.0)
+    made.close(spoken, "en")
+    return made
 
 
 def evenly(text, start, step):
@@ -42,16 +45,15 @@ def test_srt_has_no_arrow_in_its_text():
 
 def test_long_segments_are_cut_at_words():
     """A long segment becomes cues of at most two lines and seven seconds, at its words' own times."""
-    text = (
-        "Four score and seven years ago our fathers brought forth on this continent a new nation conceived in liberty."
-    )
+    text = "Four score and seven years ago our fathers brought forth, on this continent, a new nation conceived in liberty."
     cues = cues_of([segment(0, evenly(text, 10.0, 0.4))])
     assert [(cue.start_ms, cue.end_ms, cue.text) for cue in cues] == [
-        (10000, 16000, "Four score and seven years ago our fathers brought forth on this continent a new"),
-        (16000, 17600, "nation conceived in liberty."),
+        (10000, 14000, "Four score and seven years ago our fathers brought forth,"),
+        (14000, 17600, "on this continent, a new nation conceived in liberty."),
     ]
-    slow = cues_of([segment(0, evenly("ten words that come one after the other very slowly", 0.0, 2.0))])
-    assert [cue.end_ms - cue.start_ms for cue in slow] == [6000, 6000, 6000, 2000]
+    slow = cues_of([segment(0, evenly("ten words that come one after another so slowly", 0.0, 2.0))])
+    assert [cue.end_ms - cue.start_ms for cue in slow] == [4000, 6000, 4000, 4000]
+    assert " ".join(cue.text for cue in slow) == "ten words that come one after another so slowly"
 
 
 def test_cues_prefer_sentence_ends():
@@ -83,11 +85,21 @@ def test_a_segment_without_words_stays_whole():
 def test_chinese_is_cut_between_its_words():
     """Words that stand without spaces are found in the text, and wide characters count twice."""
     words = [("今天天气", 0.0, 1.0), ("很好。", 1.0, 2.0)] * 7
-    spoken = tuple(FinalWord(word, start, end, None) for word, start, end in words)
     text = "".join(word for word, _, _ in words)
-    cues = cues_of([Segment(0, text, "", 0.0, 2.0, "zh", closed=True, spoken=spoken)])
+    cues = cues_of([segment(0, words, text)])
     assert "".join(cue.text for cue in cues) == text
+    assert len(cues) == 2
     assert max(len(cue.text) for cue in cues) <= 42
+
+
+def test_punctuation_stays_with_its_word():
+    """A comma that the server counts as a word of its own, or a split word, moves no cue's border."""
+    words = [(f"word{number:02}", number, number + 0.5) for number in range(7)] + [(",", 7, 7.2), ("last", 7.2, 7.6)]
+    text = " ".join(word for word, _, _ in words[:7]) + ", last"
+    assert [(cue.end_ms, cue.text) for cue in cues_of([segment(0, words, text)])] == [
+        (3500, "word00 word01 word02 word03"),
+        (7600, "word04 word05 word06, last"),
+    ]
 
 
 def test_text_is_one_line_a_segment():

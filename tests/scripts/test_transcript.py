@@ -97,6 +97,18 @@ def test_broken_promises_are_named(messages, broken):
     assert transcript.violations[0].startswith(broken)
 
 
+def test_words_find_their_parts():
+    """The server may split words and count commas: places and the lowest probability come from all parts of a word."""
+    transcript = Transcript(0.0)
+    parts = [(" fel", 0.1, 0.2, 0.9), ("low", 0.2, 0.4, 0.5), (",", 0.4, 0.9, 0.1), (" citizens", 1.0, 1.5, None)]
+    spoken = tuple(FinalWord(*part) for part in parts)
+    transcript.fold(Final(1, 0, "fellow, citizens", 0.1, 1.5, spoken, "en"), 2.0)
+    assert [(word.text, word.start_s, word.end_s, word.probability) for word in transcript.words] == [
+        ("fellow,", 0.1, 0.4, 0.5),
+        ("citizens", 1.0, 1.5, None),
+    ]
+
+
 def test_statuses_acks_and_end():
     """Everything that is no text is kept too."""
     transcript = Transcript(10.0)
