@@ -56,10 +56,14 @@ def encode(message: Message) -> list[bytes]:
     header, payload = [], []
     for name, read in _readers(kind):
         value = getattr(message, name)
-        if read is None:
+        if read is not None:
+            flat = _flatten(value)
+            read(flat, f"{kind.__name__}.{name}")
+            header.append(flat)
+        elif isinstance(value, bytes):
             payload.append(value)
         else:
-            header.append(_flatten(value))
+            raise WireError(f"{kind.__name__}.{name}: expected bytes, got {type(value).__name__}")
     packed = msgpack.packb(header, use_bin_type=True)
     if len(packed) > MAX_HEADER_BYTES or any(len(part) > MAX_PAYLOAD_BYTES for part in payload):
         raise WireError(f"{kind.__name__} is too long to send")
@@ -123,10 +127,13 @@ def _flatten(value: Any) -> Any:
         if len(value) > MAX_ITEMS:
             raise WireError(f"an array of {len(value)} items")
         return [_flatten(item) for item in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        raise WireError("a number that is not finite")
-    if isinstance(value, str) and len(value.encode()) > MAX_STRING_BYTES:
-        raise WireError(f"a string of {len(value)} characters")
+    if isinstance(value, str):
+        try:
+            length = len(value.encode())
+        except UnicodeEncodeError as error:
+            raise WireError("a string with half a surrogate pair") from error
+        if length > MAX_STRING_BYTES:
+            raise WireError(f"a string of {length} bytes")
     return value
 
 
