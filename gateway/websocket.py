@@ -211,10 +211,11 @@ class Conversation:
             if message["type"] == "websocket.disconnect":
                 return
             data, text = message.get("bytes"), message.get("text")
-            if text is not None:
+            size_bytes = len(text.encode() if text is not None else data or b"")
+            if size_bytes > self._max_message_bytes:
+                self._stop(MessageTooBigError(f"A message of {size_bytes} bytes; the most is {self._max_message_bytes}"))
+            elif text is not None:
                 self._control(text)
-            elif data is not None and len(data) > self._max_message_bytes:
-                self._stop(MessageTooBigError(f"A message of {len(data)} bytes; the most is {self._max_message_bytes}"))
             elif data is not None:
                 self._pending.append(data)
                 self._pour()
@@ -248,7 +249,7 @@ class Conversation:
         try:
             command = json.loads(text)
             kind = command.get("type") if isinstance(command, dict) else None
-        except ValueError:
+        except (ValueError, RecursionError):  # the latter from brackets within brackets
             kind = None
         if self.parameters.mode != "events":
             self._complain("Text messages are only understood in mode=events; audio is sent as binary messages")
