@@ -213,7 +213,9 @@ class Conversation:
             data, text = message.get("bytes"), message.get("text")
             size_bytes = len(text.encode() if text is not None else data or b"")
             if size_bytes > self._max_message_bytes:
-                self._stop(MessageTooBigError(f"A message of {size_bytes} bytes; the most is {self._max_message_bytes}"))
+                self._stop(
+                    MessageTooBigError(f"A message of {size_bytes} bytes; the most is {self._max_message_bytes}")
+                )
             elif text is not None:
                 self._control(text)
             elif data is not None:
