@@ -25,6 +25,7 @@ def configure(*, log_format: str, level: str, **fields: str | int) -> None:
         structlog.stdlib.PositionalArgumentsFormatter(),
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.StackInfoRenderer(),
+        lambda _logger, _method, event: {**fields, **event},
     ]
     last: list[Any] = [structlog.stdlib.ProcessorFormatter.remove_processors_meta]
     if console:
@@ -46,7 +47,6 @@ def configure(*, log_format: str, level: str, **fields: str | int) -> None:
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level.upper())
-    structlog.contextvars.bind_contextvars(**fields)
 
 
 def get(name: str) -> Logger:

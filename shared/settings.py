@@ -77,16 +77,27 @@ def text(value: str) -> str:
 
 def path(value: str) -> Path:
     """Take a path; ``~`` is the home directory."""
-    return Path(value).expanduser()
+    try:
+        return Path(value).expanduser()
+    except RuntimeError:
+        raise ValueError("no such user") from None
 
 
 def endpoints(value: str) -> tuple[str, ...]:
     """Split a list of ZeroMQ endpoints."""
     found = words(value)
-    for endpoint in found:
-        if not endpoint.startswith(("ipc://", "tcp://")):
+    for each in found:
+        if not each.startswith(("ipc://", "tcp://")):
             raise ValueError("expected ipc://... or tcp://...")
     return found
+
+
+def endpoint(value: str) -> str:
+    """Take one ZeroMQ endpoint, or none."""
+    found = endpoints(value)
+    if len(found) > 1:
+        raise ValueError("expected one endpoint")
+    return "".join(found)
 
 
 def _setting(env: str, default: str, meaning: str, parse: Parse) -> Any:
@@ -155,7 +166,7 @@ class GatewaySettings(CommonSettings):
     host: str = _setting("HOST", "127.0.0.1", "address the gateway listens on", text)
     port: int = _setting("PORT", "8000", "port the gateway listens on", integer(0, 65535))
     worker_endpoint: str = _setting(
-        "WORKER_ENDPOINT", "", "where workers connect; empty: `ipc://$RUN_DIR/workers.sock`", text
+        "WORKER_ENDPOINT", "", "where workers connect; empty: `ipc://$RUN_DIR/workers.sock`", endpoint
     )
     api_tokens: tuple[str, ...] = _setting(
         "API_TOKENS", "", "comma-separated client tokens; empty: no token is asked for", words
