@@ -1,0 +1,413 @@
+"""Gateway and workers as real processes over real sockets; the recognizer reads words written into the audio."""
+
+import asyncio
+import base64
+import contextlib
+import itertools
+import random
+import re
+import time
+
+import pytest
+
+from tests.scripted_recognizer import POISON, say
+from tests.system.talk import STATUSES, Talk, story
+
+pytestmark = [pytest.mark.system, pytest.mark.timeout(90)]
+
+SENTENCE = ["apple", "river", "stone", "cloud", "green", "window", "paper", "silver"]
+TEXT = " ".join(SENTENCE)
+
+
+@pytest.fixture(scope="module")
+def server(start_server):
+    """Give four workers with four slots each."""
+    return start_server(STEP_MIN_S="0.2")
+
+
+@pytest.fixture(scope="module")
+def guarded(start_server):
+    """Give a server that asks for a token and logs all it has."""
+    return start_server(
+        workers=1, API_TOKENS=f"{TOKEN},another", LOG_LEVEL="debug", ALLOWED_ORIGINS="https://friend.example"
+    )
+
+
+TOKEN = "s3cret/+token-of-a-client"
+CODED = base64.urlsafe_b64encode(TOKEN.encode()).decode().rstrip("=")
+
+
+# --- words --------------------------------------------------------------------------------------------------
+
+
+@story
+async def test_a_session_in_both_modes(server):
+    """Statuses in order, a tail, committed words, the end with balanced books; then the server closes with 1000 itself."""
+    speech = say([*SENTENCE, 1.0, "one", "two", "three", 0.5])
+
+    async def session(mode):
+        async with Talk(server, mode=mode) as talk:
+            await talk.ready()
+            await talk.send(speech.pcm.tobytes(), real_time=True)
+            await talk.finish()
+            books = await talk.done()
+            done = time.monotonic()
+            assert await talk.ended() == 1000
+            assert 4.0 < time.monotonic() - done < 7.0
+        return talk, books
+
+    (events, books), (full, same) = await asyncio.gather(session("events"), session("full"))
+    assert books == same
+    assert books["received"] == len(speech.pcm)
+    assert books["silence"] > 0 == books["dropped"]
+
+    assert events.text == full.text == f"{TEXT} one two three"
+    assert any(message["tail"] for message in events.of("partial"))
+    assert [message["text"] for message in events.of("final")] == [TEXT, "one two three"]
+    for message in events.of("final"):
+        assert [word["word"].strip() for word in message["words"]] == message["text"].split()
+        assert all(word["start"] < word["end"] and 0 < word["probability"] <= 1 for word in message["words"])
+    assert events.of("ack")[-1]["received"] > 0
+    config = events.messages[0]
+    assert (config["model"], config["device"], config["useAudioWorklet"]) == ("scripted", "cpu", True)
+
+    states = full.of(None)
+    assert any(state["buffer_transcription"] for state in states)
+    assert all(state["lines"] == [] and state["status"] == "no_audio_detected" for state in states[:4])
+    (line,) = states[-1]["lines"]
+    assert line["speaker"] == 1
+    assert all(re.fullmatch(r"\d+:\d\d:\d\d\.\d\d", line[key]) for key in ("start", "end"))
+
+
+@story
+async def test_audio_before_ready(server):
+    """Audio and its end sent at once, before anything was read, are transcribed."""
+    async with Talk(server, reading=False) as talk:
+        await talk.send(say(SENTENCE).pcm.tobytes())
+        await talk.finish()
+        talk.read()
+        books = await talk.done()
+    assert talk.text == TEXT
+    assert books["dropped"] == 0
+
+
+@story
+async def test_odd_lengths(server):
+    """Audio cut anywhere, in the middle of samples too, gives the same words."""
+    pcm = say(SENTENCE).pcm.tobytes()
+    pieces = random.Random(7)
+    async with Talk(server) as talk:
+        at = 0
+        while at < len(pcm):
+            size = pieces.choice([1, 3, 7, 1601, 3199, 6401])
+            await talk.socket.send(pcm[at : at + size])
+            at += size
+        await talk.finish()
+        books = await talk.done()
+    assert talk.text == TEXT
+    assert books["received"] == len(pcm) // 2
+
+
+@story
+async def test_silence_yields_no_text(server):
+    """Three seconds of silence yield no word, and are booked as silence."""
+    async with Talk(server) as talk:
+        assert await talk.say(say([3.0])) == ""
+        assert talk.of("ready_to_stop")[0]["audio"]["silence"] == 48_000
+        assert talk.of("partial") == talk.of("final") == []
+
+
+@story
+async def test_finalize_commits_and_goes_on(server):
+    """After ``finalize`` everything said is final while the session goes on; ``finish`` ends it."""
+    first, second = say(SENTENCE[:4]), say(SENTENCE[4:])
+    async with Talk(server) as talk:
+        await talk.send(first.pcm.tobytes())
+        await talk.control('{"type":"finalize"}')
+        await talk.until(lambda talk: talk.text == " ".join(SENTENCE[:4]) and talk.of("final"))
+        await talk.control('{"type":"keepalive"}')
+        await talk.send(second.pcm.tobytes())
+        await talk.control('{"type":"finish"}')
+        await talk.done()
+        assert talk.text == TEXT
+        assert talk.errors == []
+
+
+@story
+async def test_sessions_never_mix(server):
+    """Sixteen sessions at once, each with its own words, each get exactly theirs."""
+    plain = ["apple", "river", "stone", "cloud", "green", "window", "paper", "silver", "garden", "music", "north"]
+    scripts = [random.Random(number).choices(plain, k=12) for number in range(16)]
+
+    async def session(number):
+        async with Talk(server, mode="events" if number % 2 else "full") as talk:
+            await talk.ready()
+            text = await talk.say(say(scripts[number]), size=1111 + 2 * number)
+            return talk.messages[0]["session"], text
+
+    results = await asyncio.gather(*map(session, range(16)))
+    assert [text for _, text in results] == [" ".join(script) for script in scripts]
+    assert len({name for name, _ in results}) == 16
+
+
+# --- who may come in ----------------------------------------------------------------------------------------
+
+
+async def refusal(server, **options):
+    """Return the one error with which a connection is refused, and the close code."""
+    async with Talk(server, **options) as talk:
+        code = await talk.ended()
+        (message,) = talk.messages
+        assert message["type"] == "error"
+        return message, code
+
+
+@pytest.mark.parametrize(
+    ("query", "named"),
+    [
+        ("&mode=diff", "mode='diff'"),
+        ("&language=klingon", "language='klingon'"),
+        ("&task=sing", "task='sing'"),
+        ("&encoding=opus", "encoding='opus'"),
+        ("&flavour=mint", "'flavour'"),
+    ],
+)
+def test_wrong_parameters(server, query, named):
+    """A wrong parameter is refused by name, with 4400."""
+
+    async def once():
+        message, code = await refusal(server, mode="full", query=query)
+        assert named in message["error"]
+        assert (message["code"], code) == ("bad_parameter", 4400)
+
+    asyncio.run(once())
+
+
+@story
+async def test_tokens(guarded):
+    """A token opens the door in a header, a subprotocol or the query; without a right one it is 4401."""
+    ways = [
+        {"additional_headers": {"Authorization": f"Bearer {TOKEN}"}},
+        {"subprotocols": ["whisperlive", f"token.{CODED}"]},
+        {"query": "&token=another"},
+    ]
+    for way in ways:
+        async with Talk(guarded, **way) as talk:
+            assert await talk.say(say(["apple"])) == "apple"
+            assert talk.socket.subprotocol == ("whisperlive" if "subprotocols" in way else None)
+    wrong = [
+        {},
+        {"additional_headers": {"Authorization": f"Bearer {TOKEN}x"}},
+        {"additional_headers": {"Authorization": TOKEN}},
+        {"subprotocols": ["whisperlive", f"token.{CODED[:-3]}"]},
+        {"subprotocols": ["whisperlive", "token.%%%"]},
+        {"query": "&token=nother"},
+    ]
+    for way in wrong:
+        message, code = await refusal(guarded, **way)
+        assert (message["code"], code) == ("bad_token", 4401)
+
+
+@story
+async def test_origins(guarded):
+    """Pages of our own and of allowed origins may connect, others get 4403; a client that is no browser has no origin."""
+    bearer = {"additional_headers": {"Authorization": f"Bearer {TOKEN}"}}
+    for origin in (guarded.http_url, "https://friend.example", None):
+        async with Talk(guarded, origin=origin, **bearer) as talk:
+            await talk.ready()
+    for origin in ("https://evil.example", "null", f"http://127.0.0.1:{guarded.port + 1}"):
+        message, code = await refusal(guarded, origin=origin, **bearer)
+        assert (message["code"], code) == ("bad_origin", 4403)
+
+
+def test_no_token_in_the_logs(guarded):
+    """After all that, no token stands in any line of any process, as it is or encoded, nor does any query."""
+    guarded.log.wait("connection_refused", code="bad_token")
+    text = "".join(guarded.log.lines)
+    assert "session_closed" in text
+    for secret in (TOKEN, CODED, "another", "nother", "token="):
+        assert secret not in text
+
+
+@story
+async def test_the_seventeenth(server):
+    """Loads differ by at most one as sessions come and go; at sixteen the next one is refused in words and with 1013."""
+    async with contextlib.AsyncExitStack() as guests:
+        talks = []
+        for count in range(1, 17):
+            talk = await guests.enter_async_context(Talk(server))
+            await talk.ready()
+            talks.append(talk)
+            assert talk.gpu_id == (count - 1) % 4
+            loads = server.loads()
+            assert sum(loads) == count
+            assert max(loads) - min(loads) <= 1
+        health = server.get("/health")
+        assert (health["status"], health["capacity"]["available_slots"]) == ("critical", 0)
+
+        async with Talk(server, mode="full") as refused:
+            assert await refused.ended() == 1013
+            assert refused.statuses == list(STATUSES[:2])
+            assert refused.messages[-1]["error"] == "No GPU resources available"
+            assert refused.messages[-1]["type"] == "error"
+            assert refused.messages[-1]["retry_after_s"] > 0
+            assert server.log.find("no_gpu_resources", connection=refused.messages[0]["session"])
+
+        # Each one that leaves makes room exactly there.
+        for talk in talks[1::4]:
+            await talk.socket.close()
+        await asyncio.to_thread(server.wait_loads, 4, 0, 4, 4)
+        async with Talk(server) as talk:
+            assert (await talk.ready()).gpu_id == 1
+    await asyncio.to_thread(server.wait_loads, 0, 0, 0, 0)
+    assert server.get("/health")["status"] == "healthy"
+
+
+# --- wrong input touches nobody else ------------------------------------------------------------------------
+
+
+@story
+async def test_text_frames(server):
+    """A text frame in full mode, or garbage in events mode, is answered with an error, and the session goes on."""
+    garbage = ["", "hello", "{", "[]", "17", '{"type":"sing"}', '{"type":["finish"]}', "[" * 5000, "é" * 1000]
+    async with Talk(server, mode="full") as full, Talk(server) as events:
+        await full.control('{"type":"finish"}')
+        for text in garbage:
+            await events.control(text)
+        assert await full.say(say(SENTENCE)) == TEXT
+        assert await events.say(say(SENTENCE)) == TEXT
+        assert [code for code, _ in full.errors] == ["bad_message"]
+        assert [code for code, _ in events.errors] == ["bad_message"] * len(garbage)
+
+
+@story
+async def test_giant_messages(server):
+    """A message above the bound ends its session with a named error and 1009; the neighbour hears nothing of it."""
+    async with Talk(server) as neighbour, Talk(server) as giant, Talk(server) as titan, Talk(server) as text:
+        for talk in (neighbour, giant, titan, text):
+            await talk.ready()
+        await giant.socket.send(bytes(2**20 + 2))
+        assert await giant.ended() == 1009
+        assert giant.errors == [("message_too_big", "A message of 1048578 bytes; the most is 1048576")]
+        await titan.socket.send(bytes(3 * 2**20))
+        assert await titan.ended() == 1009
+        await text.control('{"type":"' + "x" * 2**20 + '"}')
+        assert await text.ended() == 1009
+        assert text.errors[0][0] == "message_too_big"
+        assert await neighbour.say(say(SENTENCE)) == TEXT
+
+
+@story
+async def test_poison_ends_its_own_session_only(server):
+    """A session whose recognition raises gets an error in words; the other sessions on all workers lose nothing."""
+    speech = say(SENTENCE)
+    half = len(speech.pcm) // 2
+    async with contextlib.AsyncExitStack() as guests:
+        sick, *others = [await guests.enter_async_context(Talk(server)) for _ in range(5)]
+        for talk in others:
+            await talk.send(speech.pcm[:half].tobytes())
+        await sick.send(say(["apple", POISON, "river"]).pcm.tobytes())
+        assert await sick.ended() == 1011
+        (error,) = sick.errors
+        assert error[0] == "recognition_failed"
+        assert "poison" in error[1]
+        for talk in others:
+            await talk.send(speech.pcm[half:].tobytes())
+            await talk.finish()
+            await talk.done()
+            assert talk.text == TEXT
+    assert not server.log.find("worker_lost")
+
+
+# --- what the operator sees ---------------------------------------------------------------------------------
+
+
+@story
+async def test_monitoring_while_sessions_run(server):
+    """The four endpoints tell of running sessions: which, where, with what memory, and as metrics."""
+    async with Talk(server) as one, Talk(server) as two:
+        names = {(await talk.ready()).messages[0]["session"] for talk in (one, two)}
+        status = server.get("/gpu-status")
+        assert (status["total_gpus"], status["total_connections"], status["max_connections_per_gpu"]) == (4, 2, 4)
+        assert {name for gpu in status["gpus"] for name in gpu["connection_ids"]} == names
+        for gpu in status["gpus"]:
+            assert gpu["device"] == "cpu"
+            assert 0 < gpu["allocated_memory_gb"] < gpu["total_memory_gb"]
+        health = server.get("/health")
+        assert health["capacity"] == {
+            "total_slots": 16,
+            "used_slots": 2,
+            "available_slots": 14,
+            "utilization_percent": 12.5,
+        }
+        assert health["gpus"] == {"total": 4, "with_connections": 2}
+        metrics = server.fetch("/metrics/prometheus")
+        assert metrics.headers["content-type"].startswith("text/plain")
+        lines = metrics.text.splitlines()
+        assert "whisperlivekit_gpu_total 4.0" in lines
+        assert [
+            f'whisperlivekit_connections_active{{gpu="{gpu}"}} {used}'
+            for gpu, used in enumerate(("1.0", "1.0", "0.0", "0.0"))
+        ] == [line for line in lines if line.startswith("whisperlivekit_connections_active{")]
+        before = server.get("/performance")
+        for talk in (one, two):
+            await talk.say(say(SENTENCE))
+    server.wait_loads(0, 0, 0, 0)
+    server.log.wait("session_closed", connection=one.messages[0]["session"])
+    server.log.wait("session_closed", connection=two.messages[0]["session"])
+    after = server.get("/performance")
+    assert after["total_completed_connections"] == before["total_completed_connections"] + 2
+    assert after["outcomes"]["complete"] == before["outcomes"].get("complete", 0) + 2
+    assert (
+        0
+        < after["extremes"]["fastest_setup_ms"]
+        <= after["averages"]["setup_time_ms"]
+        <= after["extremes"]["slowest_setup_ms"]
+    )
+
+
+def test_log_sentences(server):
+    """One session's lines are the guide's sentences, with its values, in order."""
+
+    async def once():
+        async with Talk(server) as talk:
+            await talk.say(say(SENTENCE))
+            return talk.messages[0]["session"]
+
+    name = asyncio.run(once())
+    server.log.wait("session_closed", connection=name)
+    said = [entry["event"] for entry in server.log.entries if entry.get("connection") == name]
+    patterns = [
+        rf"Connection {name}: WebSocket accepted \(\d+ms\)",
+        rf"Allocated GPU 0 to connection {name}",
+        rf"Connection {name}: GPU 0 allocated \(\d+ms\)",
+        rf"Connection {name}: TranscriptionEngine loaded \(\d+ms\)",
+        rf"Released GPU 0 from connection {name}",
+        r"session closed",
+    ]
+    assert len(said) == len(patterns), said
+    assert all(re.fullmatch(pattern, sentence) for pattern, sentence in zip(patterns, said, strict=True)), said
+
+
+def test_page_headers(server):
+    """The page and its parts come with a policy that lets in nothing foreign, and the endpoints are never cached."""
+    page = server.fetch("/")
+    assert page.status_code == 200
+    paths = re.findall(r'(?:src|href)="([\w./-]+)"', page.text)
+    assert any(path.endswith(".js") for path in paths)
+    for path in ["/", *("/" + path for path in paths), "/health"]:
+        answer = server.fetch(path)
+        assert answer.status_code == 200
+        assert "default-src 'self'" in answer.headers["content-security-policy"]
+        assert answer.headers["x-content-type-options"] == "nosniff"
+        assert "no" in answer.headers["cache-control"]
+    for path in ("/../supervisord.conf", "/..%2f..%2fsupervisord.conf", "/nothing"):
+        assert server.fetch(path).status_code == 404
+
+
+def test_setup_is_quick(server):
+    """From the request to "Ready to transcribe" a session with its weights in place takes well under a second."""
+    setups = [entry["setup_ms"] for entry in server.log.find("engine_loaded")]
+    assert setups
+    assert sorted(setups)[len(setups) // 2] < 1000
+    assert all(a["accept_ms"] < 500 for a in itertools.islice(server.log.find("websocket_accepted"), 100))
