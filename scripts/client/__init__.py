@@ -4,17 +4,21 @@ Speaks the public `/asr` protocol and nothing else: no module of the server is i
 
 ::
 
-    words        core   text into words, words back onto words
+    audio        core   the one format; cutting it into messages
     messages     core   what the server says, as frozen dataclasses
     reading      core   its JSON into them
+    words        core   text into words, words back onto words
+    segment      core   one segment, each word with its times
+    transcript   core   messages folded into text, times, broken promises
     unacked      core   audio sent but not yet committed by the server, bounded
-    transcript   core   messages folded into text, per-word times, broken promises
     subtitles    core   segments into text, SRT, VTT, JSON
     outcome      core   how a session ended, and the exit code for it
+    report       core   accounting and timing figures, for JSON and --verbose
     asr_client   shell  one WebSocket session
     feed         shell  a blocking audio source on a thread, its blocks in asyncio
     session      shell  audio up, messages down, at the pace asked for
+    run          shell  one command: source, display, interrupts, output
+    cli          shell  options in, exit code out
     media        door   PyAV: any container, or a microphone, as s16le 16 kHz mono
     live         door   rich: the words on the terminal while they come
-    cli          shell  options in, exit code out
 """

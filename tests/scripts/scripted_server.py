@@ -149,7 +149,7 @@ async def start_command(*arguments, stdin=None, **environment):
         stdin=asyncio.subprocess.DEVNULL if stdin is None else stdin,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
-        env={**clean, **environment},
+        env={**clean, **{key: str(value) for key, value in environment.items()}},
     )
 
 

@@ -3,11 +3,14 @@
 import asyncio
 import json
 import signal
+import subprocess
+import sys
 import time
 
 import pytest
 
 from tests.scripts.scripted_server import (
+    ROOT,
     AsrServer,
     encode,
     end_of,
@@ -345,11 +348,36 @@ def test_two_interrupts_quit(tmp_path):
     assert conversation.ended
 
 
-async def _interrupted(script, *arguments, times, pipe=None):
+def test_microphone(tmp_path):
+    """--mic sends what the sound card hears until Ctrl-C, then the rest is said."""
+    (tmp_path / "tape.raw").write_bytes(tone(48_000, 48_000, channels=2))
+    tape = f'type file slave.pcm {{ type null }} file /dev/null infile "{tmp_path}/tape.raw" format raw'
+    (tmp_path / "alsa.conf").write_text(f"pcm.tape {{ {tape} }}\n")
+    arguments = ("--mic", "--device", "alsa:tape", "--quiet")
+    done, conversation = asyncio.run(_interrupted(hello, *arguments, times=1, ALSA_CONFIG_PATH=tmp_path / "alsa.conf"))
+    assert (done.code, done.out) == (0, "Hello world.\n")
+    assert max(conversation.audio[1:6400:2]) > 10
+
+
+def test_no_environment(tmp_path):
+    """Without a .venv beside it the script says what to run first."""
+    script = tmp_path / "scripts" / "transcribe"
+    script.parent.mkdir()
+    script.write_bytes((ROOT / "scripts" / "transcribe").read_bytes())
+    done = subprocess.run([sys.executable, script, "a.wav"], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "There is no .venv yet: run scripts/serve or scripts/test first.\n"
+
+
+async def _interrupted(script, *arguments, times, pipe=None, **environment):
     """Interrupt the command once audio flows; the second time when the end marker is there."""
     async with AsrServer(script) as server:
         process = await start_command(
-            *arguments, "--url", server.url, stdin=None if pipe is None else asyncio.subprocess.PIPE
+            *arguments,
+            "--url",
+            server.url,
+            stdin=None if pipe is None else asyncio.subprocess.PIPE,
+            **environment,
         )
         if pipe is not None:
             process.stdin.write(pipe)
