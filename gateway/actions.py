@@ -4,12 +4,15 @@ from dataclasses import dataclass
 
 from shared import messages as m
 
+ToLease = m.Prepare | m.Open | m.Audio | m.Finalize | m.Finish | m.Close
+"""Messages that are about one lease."""
+
 
 @dataclass(frozen=True, slots=True)
 class Tell:
-    """Send this message to the worker that holds the lease."""
+    """Send this message to the worker that holds its lease."""
 
-    message: m.ToWorker
+    message: ToLease
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +46,14 @@ class Ready:
     load_ms: float
 
 
-Action = Tell | Lease | Release | Hangup | Ready
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """The session goes on on another worker after ``gap_s`` seconds without one."""
+
+    gap_s: float
+
+
+Action = Tell | Lease | Release | Hangup | Ready | Moved
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +67,8 @@ class SessionBounds:
     start_wait_s: float
     open_wait_s: float
     finish_wait_s: float
+    line_wait_s: float
+    resume_grace_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +80,15 @@ class Accounts:
     silence: int
     dropped: int
     reason: str | None
+
+    def as_json(self) -> dict[str, object]:
+        """Return the books as ``ready_to_stop`` carries them, in samples."""
+        return {
+            "received": self.received,
+            "transcribed": self.transcribed,
+            "silence": self.silence,
+            "dropped": self.dropped,
+        }
 
     def check(self) -> None:
         """Assert that the books add up."""

@@ -20,11 +20,17 @@ _TASKS = ("transcribe", "translate")
 
 @dataclass(frozen=True, slots=True)
 class Parameters:
-    """What a client asks for. ``language`` None is to be detected (or is the model's only one)."""
+    """What a client asks for.
+
+    ``language`` None is to be detected (or is the model's only one); ``resume`` is the token of a session to go on
+    with, ``last_seq`` the last message of it that the client has seen.
+    """
 
     mode: str
     language: str | None
     task: str
+    resume: str | None
+    last_seq: int
 
 
 def read_parameters(query: Mapping[str, str]) -> Parameters:
@@ -46,7 +52,10 @@ def read_parameters(query: Mapping[str, str]) -> Parameters:
     if encoding not in ("pcm_s16le", "s16le"):
         raise BadParameterError(f"encoding={encoding!r} is not supported; send pcm_s16le, 16 kHz, mono")
     language = (query.get("language") or "auto").lower()
-    return Parameters(mode, None if language == "auto" else language, task)
+    last_seq = query.get("last_seq") or "0"
+    if not (last_seq.isascii() and last_seq.isdecimal()):
+        raise BadParameterError(f"last_seq={last_seq!r} is no number of a message")
+    return Parameters(mode, None if language == "auto" else language, task, query.get("resume") or None, int(last_seq))
 
 
 def check_language(parameters: Parameters, languages: Sequence[str], model: str) -> None:

@@ -14,6 +14,12 @@ class _Offer:
     render: Callable[[], JsonObject]
 
 
+@dataclass(slots=True)
+class _Posted:
+    message: JsonObject
+    sent: Callable[[int], None] | None
+
+
 class Outbox:
     """A client's queue. Posted messages keep their order and are never dropped; offers replace each other.
 
@@ -28,16 +34,20 @@ class Outbox:
     """
 
     def __init__(self, *, numbered: bool, bytes_per_s: float = 64_000.0, max_posted: int = 10_000) -> None:
-        self._queue: list[JsonObject | _Offer] = []
+        self._queue: list[_Posted | _Offer] = []
         self._numbered = numbered
         self._seq = 0
         self._bytes_per_s = bytes_per_s
         self._next_offer_at = 0.0
         self._max_posted = max_posted
 
-    def post(self, message: JsonObject) -> None:
-        """Queue a message that must arrive."""
-        self._queue.append(message)
+    def post(self, message: JsonObject, sent: Callable[[int], None] | None = None) -> None:
+        """Queue a message that must arrive; ``sent`` is told its ``seq`` when it goes out."""
+        self._queue.append(_Posted(message, sent))
+
+    def clear(self) -> None:
+        """Forget everything unsent; numbering goes on."""
+        self._queue.clear()
 
     def offer(self, name: str, render: Callable[[], JsonObject]) -> None:
         """Queue a state, rendered when it is sent; it takes the place of an unsent one of the same name."""
@@ -69,9 +79,11 @@ class Outbox:
         if not self._queue or (not self._posted_ready() and now < self._next_offer_at):
             return None
         item = self._queue.pop(0)
-        message = item.render() if isinstance(item, _Offer) else item
+        message = item.render() if isinstance(item, _Offer) else item.message
+        self._seq += 1
+        if isinstance(item, _Posted) and item.sent is not None:
+            item.sent(self._seq)
         if self._numbered:
-            self._seq += 1
             message = {**message, "seq": self._seq}
         text = dumps(message, ensure_ascii=False, separators=(",", ":"))
         if isinstance(item, _Offer):
@@ -80,4 +92,4 @@ class Outbox:
 
     def _posted_ready(self) -> bool:
         """A posted message behind held-back offers must not wait for them: they go out with it."""
-        return any(not isinstance(item, _Offer) for item in self._queue)
+        return any(isinstance(item, _Posted) for item in self._queue)

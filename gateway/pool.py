@@ -1,6 +1,7 @@
 """The workers a gateway hears, the leases it has granted on them, and the rule that places a session."""
 
 import enum
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from shared.messages import PROTOCOL, Heartbeat, Register
@@ -54,12 +55,12 @@ class Grant:
 
 @dataclass(frozen=True, slots=True)
 class Lost:
-    """A worker has left; these sessions have lost their leases."""
+    """A worker has left; these leases are gone, each with its session's name."""
 
     worker: str
     gpu_id: int
     reason: str
-    sessions: tuple[str, ...]
+    leases: tuple[tuple[int, str], ...]
 
 
 STUCK_S = 5.0
@@ -148,24 +149,24 @@ class Pool:
         return lost
 
     def _lose(self, worker: Worker, reason: str) -> Lost:
-        sessions = tuple(worker.leases.values())
+        leases = tuple(worker.leases.items())
         for lease in worker.leases:
             del self._where[lease]
         worker.leases.clear()
         worker.state, worker.beat = WorkerState.LOST, None
-        return Lost(worker.name, worker.gpu_id, reason, sessions)
+        return Lost(worker.name, worker.gpu_id, reason, leases)
 
     # --- leases ---------------------------------------------------------------------------------------------
 
-    def place(self, session: str, now: float, *, avoid: str | None = None) -> Grant | None:
+    def place(self, session: str, now: float, *, avoid: Collection[str] = ()) -> Grant | None:
         """Lease the least-loaded worker's slot, among equals the lowest GPU number's.
 
-        ``avoid`` is taken only if nothing else is free. Returns None when every slot is taken.
+        Workers named in ``avoid`` are taken only if nothing else is free. Returns None when every slot is taken.
         """
         free = [w for w in self.serving() if w.used() < w.slots and now >= w.full_until]
         if not free:
             return None
-        worker = min(free, key=lambda w: (w.name == avoid, w.used(), w.gpu_id, w.name))
+        worker = min(free, key=lambda w: (w.name in avoid, w.used(), w.gpu_id, w.name))
         self._leases += 1
         worker.leases[self._leases] = session
         self._where[self._leases] = worker.name
@@ -190,6 +191,19 @@ class Pool:
         """Return the worker on which the lease is."""
         name = self._where.get(lease)
         return self._workers[name] if name else None
+
+    def uneven(self) -> Worker | None:
+        """Return the worker that has at least two sessions more than another with a free slot, if there is one."""
+        serving = self.serving()
+        free = [worker.used() for worker in serving if worker.used() < worker.slots]
+        if not free:
+            return None
+        fullest = max(serving, key=lambda worker: (worker.used(), -worker.gpu_id))
+        return fullest if fullest.used() - min(free) >= 2 and fullest.leases else None
+
+    def draining(self) -> list[Worker]:
+        """Return the workers that give away what they have."""
+        return [worker for worker in self.workers() if worker.state is WorkerState.DRAINING]
 
     # --- figures --------------------------------------------------------------------------------------------
 

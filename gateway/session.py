@@ -6,7 +6,7 @@ with all it knows (journal and resume state), so the first lease and every later
 
 import enum
 
-from gateway.actions import Accounts, Action, Hangup, Lease, Ready, Release, SessionBounds, Tell
+from gateway.actions import Accounts, Action, Hangup, Lease, Moved, Ready, Release, SessionBounds, Tell
 from gateway.journal import Journal
 from gateway.transcript import Transcript
 from gateway.views import View
@@ -21,17 +21,20 @@ class State(enum.Enum):
     OPENING = "opening"  # has a lease; the worker prepares
     READY = "ready"  # words flow
     FINISHING = "finishing"  # the audio has ended; the last words are awaited
+    PARKED = "parked"  # the client's network dropped, all its audio is decoded: waits without a lease
     ENDED = "ended"
 
 
 _NEXT: dict[State, frozenset[State]] = {
-    State.WAITING: frozenset({State.OPENING, State.ENDED}),
+    State.WAITING: frozenset({State.OPENING, State.PARKED, State.ENDED}),
     State.OPENING: frozenset({State.READY, State.FINISHING, State.WAITING, State.ENDED}),
-    State.READY: frozenset({State.FINISHING, State.WAITING, State.ENDED}),
-    State.FINISHING: frozenset({State.WAITING, State.ENDED}),
+    State.READY: frozenset({State.FINISHING, State.OPENING, State.WAITING, State.PARKED, State.ENDED}),
+    State.FINISHING: frozenset({State.OPENING, State.WAITING, State.ENDED}),
+    State.PARKED: frozenset({State.WAITING, State.ENDED}),
     State.ENDED: frozenset(),
 }
 
+_LEASED = frozenset({State.OPENING, State.READY, State.FINISHING})
 
 MAX_DEATHS = 3
 """Leases lost without any progress in between before the session itself is held to be the cause."""
@@ -65,6 +68,7 @@ class Session:
         self.state = State.WAITING
         self.lease: int | None = None
         self.gpu_id: int | None = None
+        self.standby: int | None = None
         self.journal = Journal()
         self.transcript = transcript
         self.chunks = 0
@@ -72,6 +76,7 @@ class Session:
         self.was_ready = False
         self.moves = 0
         self.decoded = 0
+        self.attached = True
         self.error: SessionError | None = None
         self.accounts: Accounts | None = None
         self._view = view
@@ -81,6 +86,8 @@ class Session:
         self._started = now
         self._heard = now
         self._since = now  # entered the present state
+        self._detached = now
+        self._leaseless_since: float | None = None
         self._full_since: float | None = None
         self._dangling = b""
         self._ended_at: int | None = None
@@ -99,24 +106,31 @@ class Session:
 
     def granted(self, lease: int, gpu_id: int, now: float) -> list[Action]:
         """Take a lease: open a stream there with everything that is known."""
-        moved = self.was_ready
+        message = f"Moving to GPU {gpu_id}..." if self.was_ready else f"Loading models on GPU {gpu_id}..."
+        self._view.status(message, gpu_id)
+        return self._open_on(lease, gpu_id, now)
+
+    def _open_on(self, lease: int, gpu_id: int, now: float) -> list[Action]:
         self._enter(State.OPENING, now)
         self.lease, self.gpu_id = lease, gpu_id
-        self._view.status(f"Moving to GPU {gpu_id}..." if moved else f"Loading models on GPU {gpu_id}...", gpu_id)
         start = self.journal.start
-        opening: list[m.ToWorker] = [
-            m.Open(lease, self.id, self._language, self._task, start, self._resume),
-            *(m.Audio(lease, at, pcm) for at, pcm in self.journal.read(start)),
+        actions: list[Action] = [
+            Tell(m.Open(lease, self.id, self._language, self._task, start, self._resume)),
+            *(Tell(m.Audio(lease, at, pcm)) for at, pcm in self.journal.read(start)),
         ]
         if self._ended_at is not None:
-            opening.append(m.Finish(lease, self._ended_at))
+            actions.append(Tell(m.Finish(lease, self._ended_at)))
         elif self._finalize_at is not None:
-            opening.append(m.Finalize(lease, self._finalize_at))
-        return [Tell(message) for message in opening]
+            actions.append(Tell(m.Finalize(lease, self._finalize_at)))
+        return actions
 
     def unplaced(self, error: SessionError) -> list[Action]:
         """There is no slot: end with the error that says so."""
         return self._fail(error)
+
+    def queued(self) -> None:
+        """There is no slot now for a session that had one: it waits in line, and is told so."""
+        self._view.status("Waiting for a free GPU...", None)
 
     def opened(self, load_ms: float, now: float) -> list[Action]:
         """The worker is ready for the session."""
@@ -124,24 +138,57 @@ class Session:
             return []
         self._enter(State.FINISHING if self._ended_at is not None else State.READY, now)
         first, self.was_ready = not self.was_ready, True
+        self._view.status("Ready to transcribe", self.gpu_id)
         if first:
-            self._view.status("Ready to transcribe", self.gpu_id)
             return [Ready(load_ms)]
         self.moves += 1
         if self.gpu_id is not None:
             self._view.moved(self.gpu_id)
-        return []
+        gap_s = 0.0 if self._leaseless_since is None else now - self._leaseless_since
+        self._leaseless_since = None
+        return [Moved(gap_s)]
 
     def lost(self, reason: str, now: float, *, worker: str, blame: bool = True) -> list[Action]:
         """The lease is gone: ask for another, unless this session seems to be what kills its workers."""
-        if self.state in (State.ENDED, State.WAITING):
+        if self.state not in _LEASED:
             return []
         self.lease = None
         self._deaths += blame
         if self._deaths >= MAX_DEATHS:
             return self._fail(RecognitionError(f"Recognition failed {self._deaths} times: {reason}"))
-        self._enter(State.WAITING, now)
-        return [Lease(avoid=worker)]
+        self._wait(now)
+        return [] if self.standby is not None else [Lease(avoid=worker)]
+
+    @property
+    def suspect(self) -> bool:
+        """Tell whether the session's last lease died and it has made no progress since."""
+        return self._deaths > 0
+
+    # --- moving without a loss ------------------------------------------------------------------------------
+
+    def prepare(self, lease: int) -> list[Action]:
+        """A slot elsewhere is held for the session: have it made ready, and go on here until it is."""
+        self.standby = lease
+        return [Tell(m.Prepare(lease, self.id))]
+
+    def prepared(self, gpu_id: int, now: float) -> list[Action]:
+        """The slot elsewhere is ready: go on there from the last hypothesis."""
+        if self.standby is None:
+            return []
+        lease, self.standby = self.standby, None
+        if self.state not in (State.READY, State.FINISHING, State.WAITING):
+            return [Release(lease, close=True)]
+        before = self.lease
+        if before is not None:
+            self._leaseless_since = now
+        self._view.status(f"Moving to GPU {gpu_id}...", gpu_id)
+        freed: list[Action] = [] if before is None else [Release(before, close=True)]
+        return [*freed, *self._open_on(lease, gpu_id, now)]
+
+    def standby_lost(self) -> list[Action]:
+        """The slot elsewhere is gone; the session stays where it is, or looks for another."""
+        self.standby = None
+        return [Lease()] if self.state is State.WAITING else []
 
     # --- the client's side ----------------------------------------------------------------------------------
 
@@ -180,68 +227,120 @@ class Session:
         return [] if self.lease is None else [Tell(m.Finish(self.lease, self._ended_at))]
 
     def disconnected(self) -> list[Action]:
-        """The client is gone: give the slot back."""
+        """The client has left for good: give the slot back."""
         return self._end("client_left") if self.state is not State.ENDED else []
+
+    def detached(self, now: float) -> list[Action]:
+        """The client's network dropped: decode what is there, then wait for it without a slot."""
+        self.attached, self._detached = False, now
+        self._dangling = b""
+        return self._park_if_done(now)
+
+    def resumed(self, now: float) -> list[Action]:
+        """The client is back; it sends on from ``received``."""
+        self.attached, self._heard = True, now
+        self._view.status("Connected", None)
+        if self.state is not State.PARKED:
+            return []
+        self._view.status("Allocating GPU...", None)
+        self._wait(now)
+        return [Lease()]
+
+    def _park_if_done(self, now: float) -> list[Action]:
+        """A session without a client gives its slot back once everything received is decoded."""
+        if self.attached or self.state not in (State.READY, State.WAITING) or self._ended_at is not None:
+            return []
+        if self.state is State.READY and self.decoded < self.received:
+            return []
+        lease, self.lease = self.lease, None
+        self._enter(State.PARKED, now)
+        return [Release(each, close=True) for each in (lease, self._take_standby()) if each is not None]
 
     # --- the worker's side ----------------------------------------------------------------------------------
 
-    def hypothesis(self, message: m.Hypothesis) -> list[Action]:
+    def hypothesis(self, message: m.Hypothesis, now: float) -> list[Action]:
         """Take a step's result."""
         if message.keep_from > self.received or message.committed_until < self.transcript.committed_until:
             return self._fail(RecognitionError("The worker's positions contradict the session's"))
         if message.words or message.keep_from > self.journal.start:
             self._deaths = 0
         self.journal.trim(message.keep_from)
-        self.decoded = max(self.decoded, message.decoded)
+        self.decoded = min(self.received, max(self.decoded, message.decoded))
         self._resume = message.resume
         if self._finalize_at is not None and message.keep_from >= self._finalize_at:
             self._finalize_at = None
         self.transcriptions += self.transcript.apply(message)
         self._view.changed(self.received, self.lag_s)
-        return []
+        return self._park_if_done(now)
 
     def finished(self, message: m.Finished) -> list[Action]:
         """Everything is said: close the books and tell the client."""
         books = message.books
         if books.until != self.received or books.transcribed + books.silence != books.until:
             return self._fail(RecognitionError("The worker's books do not add up"))
-        self._resume = None
         self.decoded = self.received
         self.transcript.close()
         if self._retired_by is not None:
             return self._fail(self._retired_by, books=books)
         ending = self._end("complete", books=books)
-        self._view.ready_to_stop(audio(self.accounts) if self.accounts else {})
-        return [*ending, Hangup(1000, "", linger_s=5.0)]
+        return [*ending, *self.farewell()]
 
-    def stream_failed(self, reason: str, now: float, *, worker: str) -> list[Action]:
-        """The session's recognition raised; try another worker, a few times."""
-        return self.lost(reason, now, worker=worker)
+    def farewell(self) -> list[Action]:
+        """Tell the client how the session ended: once at its end, again to a client that was away then."""
+        if self.accounts is None:
+            return []
+        self._view.changed(self.received, self.lag_s)
+        if self.error is not None:
+            self._view.error(self.error.message, self.error.code, self.error.retry_after_s)
+            return [Hangup(self.error.close_code, self.error.message)]
+        self._view.ready_to_stop(self.accounts.as_json())
+        return [Hangup(1000, "", linger_s=5.0)]
 
     # --- time -----------------------------------------------------------------------------------------------
 
     def expire(self, now: float) -> list[Action]:
         """Enforce the bounds of time."""
         self._full_since = (self._full_since or now) if self.full else None
-        error = None if self.state is State.ENDED else self._overdue(now)
-        return [] if error is None else self._fail(error)
+        if self.state is State.ENDED:
+            return []
+        if self.forgotten(now):
+            return self._end("client_left")
+        error = self._overdue(now)
+        return self._park_if_done(now) if error is None else self._fail(error)
+
+    def forgotten(self, now: float) -> bool:
+        """Tell whether the client has been away for longer than the grace."""
+        return not self.attached and now - self._detached >= self._bounds.resume_grace_s
 
     def _overdue(self, now: float) -> SessionError | None:
         bounds, waited = self._bounds, now - self._since
-        idle = self._ended_at is None and not self.full and now - self._heard >= bounds.idle_timeout_s
-        behind = self._full_since is not None and now - self._full_since >= bounds.stall_limit_s
+        listening = self.attached and self._ended_at is None and not self.full
+        said = f"; {self.transcript.committed_until / m.SAMPLE_RATE:.1f} s are transcribed"
         rules: list[tuple[bool, type[SessionError], str]] = [
             (
                 now - self._started >= bounds.max_session_s,
                 SessionLimitError,
                 f"The session reached its limit of {bounds.max_session_s:g} s",
             ),
-            (idle, SessionLimitError, f"Nothing was received for {bounds.idle_timeout_s:g} s"),
-            (behind, OverloadedError, f"Recognition has been behind for {bounds.stall_limit_s:g} s"),
             (
-                self.state is State.WAITING and waited >= bounds.start_wait_s,
+                listening and now - self._heard >= bounds.idle_timeout_s,
+                SessionLimitError,
+                f"Nothing was received for {bounds.idle_timeout_s:g} s",
+            ),
+            (
+                self._full_since is not None and now - self._full_since >= bounds.stall_limit_s,
+                OverloadedError,
+                f"Recognition has been behind for {bounds.stall_limit_s:g} s{said}",
+            ),
+            (
+                self.state is State.WAITING and not self.was_ready and waited >= bounds.start_wait_s,
                 NoCapacityError,
                 "No GPU resources available",
+            ),
+            (
+                self.state is State.WAITING and self.was_ready and waited >= bounds.line_wait_s,
+                NoCapacityError,
+                f"No GPU resources available: no slot became free within {bounds.line_wait_s:g} s{said}",
             ),
             (
                 self.state is State.OPENING and waited >= bounds.open_wait_s,
@@ -251,7 +350,7 @@ class Session:
             (
                 self.state is State.FINISHING and waited >= bounds.finish_wait_s,
                 RecognitionError,
-                f"The last words did not come within {bounds.finish_wait_s:g} s",
+                f"The last words did not come within {bounds.finish_wait_s:g} s{said}",
             ),
         ]
         return next((kind(sentence) for due, kind, sentence in rules if due), None)
@@ -259,7 +358,7 @@ class Session:
     def retire(self, error: SessionError, now: float) -> list[Action]:
         """Flush, then end with ``error``: the server goes away."""
         self._retired_by = error
-        return self.end_of_audio(now) if self.was_ready else self.stop(error)
+        return self.end_of_audio(now) if self.was_ready and self.lease is not None else self.stop(error)
 
     def stop(self, error: SessionError) -> list[Action]:
         """End the session from the server's side."""
@@ -287,6 +386,11 @@ class Session:
         """Return how much PCM may be taken now."""
         return max(0, int((self._bounds.journal_s - self.journal.held_s) * m.SAMPLE_RATE) * 2)
 
+    @property
+    def pausing(self) -> bool:
+        """Tell whether nothing is being said: a good moment to move."""
+        return self.state is State.READY and not self.transcript.tail and self.lag_s < 1.0
+
     # --- endings --------------------------------------------------------------------------------------------
 
     def _enter(self, state: State, now: float) -> None:
@@ -294,12 +398,14 @@ class Session:
         self.state = state
         self._since = now
 
+    def _wait(self, now: float) -> None:
+        self._enter(State.WAITING, now)
+        self._leaseless_since = now
+
     def _fail(self, error: SessionError, *, books: m.Books | None = None) -> list[Action]:
         self.error = error
         ending = self._end(error.code, books=books)
-        self._view.changed(self.received, self.lag_s)
-        self._view.error(error.message, error.code, error.retry_after_s)
-        return [*ending, Hangup(error.close_code, error.message)]
+        return [*ending, *self.farewell()]
 
     def _end(self, reason: str, *, books: m.Books | None = None) -> list[Action]:
         """Close the books; complete ones come from the worker, which has then freed the slot itself."""
@@ -308,25 +414,23 @@ class Session:
         dropped = self.received - done.until
         self.accounts = Accounts(self.received, done.transcribed, done.silence, dropped, reason if dropped else None)
         self.journal.trim(self.journal.end)
+        self._resume = None
         lease, self.lease = self.lease, None
-        return [] if lease is None else [Release(lease, close=books is None)]
+        standby = self._take_standby()
+        actions: list[Action] = [] if lease is None else [Release(lease, close=books is None)]
+        return actions if standby is None else [*actions, Release(standby, close=True)]
+
+    def _take_standby(self) -> int | None:
+        standby, self.standby = self.standby, None
+        return standby
 
     def check(self) -> None:
         """Assert what must hold between two calls."""
         self.journal.check()
         self.transcript.check()
-        assert (self.lease is not None) == (self.state in (State.OPENING, State.READY, State.FINISHING))
+        assert (self.lease is not None) == (self.state in _LEASED)
+        assert self.standby is None or self.state in _LEASED or self.state is State.WAITING
         assert self.decoded <= self.received
         assert (self.accounts is not None) == (self.state is State.ENDED)
         if self.accounts is not None:
             self.accounts.check()
-
-
-def audio(accounts: Accounts) -> dict[str, object]:
-    """Return the books as ``ready_to_stop`` carries them, in samples."""
-    return {
-        "received": accounts.received,
-        "transcribed": accounts.transcribed,
-        "silence": accounts.silence,
-        "dropped": accounts.dropped,
-    }

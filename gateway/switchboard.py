@@ -1,45 +1,37 @@
 """Joins sessions and workers: performs what sessions ask for, and hands them what workers say.
 
-The shell around `gateway.pool` and `gateway.session`: it owns the clock, the link and the log.
+The shell around `gateway.pool` and `gateway.session`: it owns the clock and the link.
 """
 
 import asyncio
 import contextlib
+import hmac
 import time
 from collections.abc import Callable, Sequence
-from typing import Protocol, assert_never
+from typing import assert_never
 
-from gateway.actions import Accounts, Action, Hangup, Lease, Ready, Release, Tell
-from gateway.admission import Parameters, check_language
+from gateway.actions import Action, Hangup, Lease, Moved, Ready, Release, Tell, ToLease
+from gateway.admission import check_language
+from gateway.conversation import Conversation
 from gateway.link import Link
-from gateway.monitor import setup
-from gateway.pool import Lost, Pool
-from gateway.session import Session, State
-from gateway.statistics import Ending, Statistics
+from gateway.pool import Grant, Lost, Pool, Worker
+from gateway.records import Records
+from gateway.session import State
+from gateway.statistics import Statistics
 from shared import logs
 from shared import messages as m
-from shared.errors import NoCapacityError, RecognitionError, ServiceRestartError, SessionError
+from shared.errors import NoCapacityError, ServiceRestartError, SessionError
 
 log = logs.get("gateway.switchboard")
 
 TICK_S = 0.1
 RETRY_AFTER_S = 5.0
+BALANCE_EVERY_S = 2.0
+"""Loads are evened out by one session at a time, no oftener than this, ..."""
+IMPATIENT_S = 10.0
+"""... in a pause of its speech, or anyway after this long."""
 
-
-class Caller(Protocol):
-    """A client's end of a session, as the switchboard sees it."""
-
-    session: Session
-    parameters: Parameters
-    arrived: float
-    accept_ms: float
-    allocated: float | None
-
-    def notify(self) -> None:
-        """There is something to send, or room to receive."""
-
-    def hang_up(self, hangup: Hangup) -> None:
-        """Close the socket once what is queued has been sent."""
+FromLease = m.Opened | m.Full | m.Hypothesis | m.Finished | m.StreamFailed
 
 
 class Switchboard:
@@ -63,169 +55,145 @@ class Switchboard:
     ) -> None:
         self.pool = pool
         self.statistics = statistics
+        self.records = Records(statistics)
         self.clock = clock
         self.stopping = False
         self.loop_lag_s = 0.0
         self._name = name
         self._link = link
-        self._callers: dict[str, Caller] = {}
-        self._by_lease: dict[int, Caller] = {}
+        self._conversations: dict[str, Conversation] = {}
+        self._by_lease: dict[int, Conversation] = {}
+        self._line: list[Conversation] = []
+        self._uneven_since: float | None = None
+        self._balanced_at = clock()
         self._empty = asyncio.Event()
         self._empty.set()
 
     # --- clients --------------------------------------------------------------------------------------------
 
-    def join(self, caller: Caller) -> None:
+    def join(self, conversation: Conversation) -> None:
         """Take in a new session and look for a slot."""
-        self._callers[caller.session.id] = caller
+        self._conversations[conversation.session.id] = conversation
         self._empty.clear()
-        self.perform(caller, caller.session.begin())
+        self.perform(conversation, conversation.session.begin())
 
-    def leave(self, caller: Caller) -> None:
-        """Forget a session whose client's socket is gone, and write its line into the log."""
-        session = caller.session
-        self.perform(caller, session.disconnected())
-        self._callers.pop(session.id, None)
-        if not self._callers:
+    def find(self, resume_token: str, owner: str | None) -> Conversation | None:
+        """Return the conversation that this token resumes, if the same client asks for it."""
+        for conversation in self._conversations.values():
+            if hmac.compare_digest(conversation.resume_token.encode(), resume_token.encode()):
+                return conversation if conversation.owner == owner else None
+        return None
+
+    def leave(self, conversation: Conversation, *, for_good: bool) -> None:
+        """The client's socket is gone; unless it closed it itself, the session waits a while for the next one."""
+        session = conversation.session
+        conversation.socket = None
+        if for_good or not session.was_ready:
+            self.perform(conversation, session.disconnected())
+            self._forget(conversation)
+        else:
+            self.perform(conversation, session.detached(self.clock()))
+
+    def _forget(self, conversation: Conversation) -> None:
+        if self._conversations.pop(conversation.session.id, None) is None:
+            return
+        self.records.closed(conversation, self.clock())
+        if not self._conversations:
             self._empty.set()
-        if session.accounts is not None:
-            self._close_books(caller, session.accounts)
-
-    def _close_books(self, caller: Caller, accounts: Accounts) -> None:
-        session = caller.session
-        outcome = session.error.code if session.error else ("complete" if not accounts.reason else accounts.reason)
-        duration_s = self.clock() - caller.arrived
-        ending = Ending(outcome, session.was_ready, duration_s, session.chunks, session.transcriptions, accounts)
-        self.statistics.ended(ending)
-        log.info(
-            "session closed",
-            event_id="session_closed",
-            connection=session.id,
-            outcome=outcome,
-            duration_s=round(duration_s, 3),
-            audio_s=round(accounts.received / m.SAMPLE_RATE, 3),
-            received=accounts.received,
-            transcribed=accounts.transcribed,
-            silence=accounts.silence,
-            dropped=accounts.dropped,
-            dropped_reason=accounts.reason,
-            words=session.transcript.words,
-            chunks=session.chunks,
-            moves=session.moves,
-            gpu_id=session.gpu_id,
-            close_code=session.error.close_code if session.error else 1000,
-        )
 
     @property
     def sessions(self) -> int:
         """Return how many sessions are here."""
-        return len(self._callers)
+        return len(self._conversations)
+
+    @property
+    def waiting(self) -> int:
+        """Return how many sessions wait in line for a slot."""
+        return len(self._line)
 
     # --- what sessions ask for ------------------------------------------------------------------------------
 
-    def perform(self, caller: Caller, actions: Sequence[Action]) -> None:
+    def perform(self, conversation: Conversation, actions: Sequence[Action]) -> None:
         """Do what a session wants done, in order."""
         for action in actions:
             match action:
                 case Tell(message):
-                    self._tell(caller, message)
+                    self._tell(message)
                 case Lease(avoid):
-                    self._place(caller, avoid)
+                    self._place(conversation, avoid)
                 case Release(lease, close):
-                    self._release(caller, lease, close=close)
+                    self._release(lease, close=close)
                 case Ready(load_ms):
-                    self._ready(caller, load_ms)
+                    self.records.ready(conversation, load_ms, self.clock())
+                case Moved(gap_s):
+                    self.records.moved(conversation, gap_s)
                 case Hangup():
-                    caller.hang_up(action)
+                    conversation.hang_up(action)
                 case _:
                     assert_never(action)
-        caller.notify()
+        conversation.notify()
 
-    def _tell(self, caller: Caller, message: m.ToWorker) -> None:
-        lease = caller.session.lease
-        worker = self.pool.holder(lease) if lease is not None else None
-        if worker is None or getattr(message, "lease", lease) != lease:
-            return  # the lease went while earlier actions were performed; its successor has been told everything
-        if not self._link.send(worker.identity, message):
+    def _tell(self, message: ToLease) -> None:
+        worker = self.pool.holder(message.lease)
+        # A lease can go while earlier actions are performed: its successor has been told everything.
+        if worker is not None and not self._link.send(worker.identity, message):
             self._worker_lost(self.pool.gone(worker.identity, "cannot be reached"))
 
-    def _place(self, caller: Caller, avoid: str | None) -> None:
-        session, now = caller.session, self.clock()
-        grant = self.pool.place(session.id, now, avoid=avoid)
-        if grant is None:
-            if self.pool.ever_served:
-                self.perform(caller, session.unplaced(self._no_slot(session)))
-            return
-        self._by_lease[grant.lease] = caller
-        log.info(
-            f"Allocated GPU {grant.gpu_id} to connection {session.id}",
-            event_id="gpu_allocated",
-            connection=session.id,
-            gpu_id=grant.gpu_id,
-            lease=grant.lease,
-        )
-        if caller.allocated is None:
-            caller.allocated = now
-            took_ms = (now - caller.arrived) * 1000 - caller.accept_ms
-            log.info(
-                f"Connection {session.id}: GPU {grant.gpu_id} allocated ({took_ms:.0f}ms)",
-                event_id="allocation_timed",
-                connection=session.id,
-                gpu_id=grant.gpu_id,
-                allocate_ms=round(took_ms, 2),
-            )
-        self.perform(caller, session.granted(grant.lease, grant.gpu_id, now))
-        self._check_model(caller, grant.lease)
+    def _place(self, conversation: Conversation, avoid: str | None) -> None:
+        session = conversation.session
+        shunned = {avoid} if avoid else set()
+        if session.suspect:
+            shunned |= self._suspects()
+        grant = self.pool.place(session.id, self.clock(), avoid=shunned)
+        if grant is not None:
+            self._grant(conversation, grant)
+        elif session.was_ready and len(self._line) < max(1, self.pool.total_slots()):
+            self._line.append(conversation)
+            session.queued()
+        elif session.was_ready or self.pool.ever_served:
+            self.records.no_slot(session.id)
+            self.perform(conversation, session.unplaced(no_capacity()))
+        else:
+            self._line.append(conversation)
 
-    def _check_model(self, caller: Caller, lease: int) -> None:
-        worker = self.pool.holder(lease)
+    def _suspects(self) -> set[str]:
+        """Return the workers that hold a session which may be killing them: two such are kept apart."""
+        holders = [self.pool.holder(lease) for lease, held in self._by_lease.items() if held.session.suspect]
+        return {worker.name for worker in holders if worker is not None}
+
+    def _grant(self, conversation: Conversation, grant: Grant) -> None:
+        session, now = conversation.session, self.clock()
+        self._by_lease[grant.lease] = conversation
+        self.records.allocated(conversation, grant, now)
+        self.perform(conversation, session.granted(grant.lease, grant.gpu_id, now))
+        worker = self.pool.holder(grant.lease)
         if worker is None or worker.facts is None:
             return
         try:
-            check_language(caller.parameters, worker.facts.languages, worker.facts.model)
+            check_language(conversation.parameters, worker.facts.languages, worker.facts.model)
         except SessionError as error:
-            self.perform(caller, caller.session.stop(error))
+            self.perform(conversation, session.stop(error))
 
-    def _no_slot(self, session: Session) -> SessionError:
-        log.warning("No GPU resources available", event_id="no_gpu_resources", connection=session.id)
-        if session.was_ready:
-            return RecognitionError("The session's worker was lost and no other has a free slot")
-        return NoCapacityError("No GPU resources available", retry_after_s=RETRY_AFTER_S)
-
-    def _release(self, caller: Caller, lease: int, *, close: bool) -> None:
-        worker = self.pool.release(lease)
-        self._by_lease.pop(lease, None)
-        if worker is None:
-            return
-        self._log_released(caller, worker.gpu_id, lease)
-        if close:
+    def _release(self, lease: int, *, close: bool) -> None:
+        worker = self._revoke(lease)
+        if worker is not None and close:
             self._link.send(worker.identity, m.Close(lease))
+        self._serve_line()
 
-    def _log_released(self, caller: Caller, gpu_id: int, lease: int) -> None:
-        log.info(
-            f"Released GPU {gpu_id} from connection {caller.session.id}",
-            event_id="gpu_released",
-            connection=caller.session.id,
-            gpu_id=gpu_id,
-            lease=lease,
-        )
+    def _revoke(self, lease: int) -> Worker | None:
+        conversation, worker = self._by_lease.pop(lease, None), self.pool.release(lease)
+        if conversation is not None and worker is not None:
+            self.records.released(conversation.session.id, worker.gpu_id, lease)
+        return worker
 
-    def _ready(self, caller: Caller, load_ms: float) -> None:
-        now, session = self.clock(), caller.session
-        allocated = caller.allocated or now
-        total_ms = (now - caller.arrived) * 1000
-        engine_ms = (now - allocated) * 1000
-        allocate_ms = total_ms - engine_ms - caller.accept_ms
-        self.statistics.ready(setup(caller.accept_ms, allocate_ms, engine_ms, total_ms))
-        log.info(
-            f"Connection {session.id}: TranscriptionEngine loaded ({engine_ms:.0f}ms)",
-            event_id="engine_loaded",
-            connection=session.id,
-            gpu_id=session.gpu_id,
-            load_ms=round(engine_ms, 2),
-            worker_ms=round(load_ms, 2),
-            setup_ms=round(total_ms, 2),
-        )
+    def _serve_line(self) -> None:
+        """Give free slots to those who wait, in order."""
+        self._line = [each for each in self._line if each.session.state is State.WAITING]
+        while self._line:
+            grant = self.pool.place(self._line[0].session.id, self.clock())
+            if grant is None:
+                return
+            self._grant(self._line.pop(0), grant)
 
     # --- what workers say -----------------------------------------------------------------------------------
 
@@ -239,76 +207,114 @@ class Switchboard:
                 self._link.send(identity, m.Welcome(self._name) if known else m.Identify(self._name))
             case m.Goodbye(reason):
                 self._worker_lost(self.pool.gone(identity, reason))
-            case m.Opened(lease) | m.Full(lease) | m.Hypothesis(lease) | m.Finished(lease) | m.StreamFailed(lease):
-                self._about_lease(identity, lease, message)
+            case m.Opened() | m.Full() | m.Hypothesis() | m.Finished() | m.StreamFailed():
+                conversation, worker = self._by_lease.get(message.lease), self.pool.holder(message.lease)
+                # Anything else is about a lease that was given back or revoked.
+                if conversation is not None and worker is not None and worker.identity == identity:
+                    self._about_lease(conversation, worker, message)
             case _:
-                log.warning(
-                    "a worker sent what only gateways send", event_id="odd_message", kind=type(message).__name__
-                )
+                log.warning("a worker sent an odd message", event_id="odd_message", kind=type(message).__name__)
 
-    def _about_lease(self, identity: bytes, lease: int, message: object) -> None:
-        caller, worker = self._by_lease.get(lease), self.pool.holder(lease)
-        if caller is None or worker is None or worker.identity != identity:
-            return  # of a lease that was given back or revoked
-        session, now = caller.session, self.clock()
+    def _about_lease(self, conversation: Conversation, worker: Worker, message: FromLease) -> None:
+        session, now = conversation.session, self.clock()
+        if message.lease == session.standby:
+            self._about_standby(conversation, worker, message)
+            return
         match message:
             case m.Opened(_, load_ms):
-                self.perform(caller, session.opened(load_ms, now))
+                self.perform(conversation, session.opened(load_ms, now))
             case m.Hypothesis():
-                self.perform(caller, session.hypothesis(message))
+                self.perform(conversation, session.hypothesis(message, now))
             case m.Finished():
-                self.perform(caller, session.finished(message))
-            case m.Full():
-                self._by_lease.pop(lease)
+                self.perform(conversation, session.finished(message))
+            case m.Full(lease):
                 self.pool.refused(lease, now)
-                self._log_released(caller, worker.gpu_id, lease)
-                self.perform(caller, session.lost("the worker was full", now, worker=worker.name, blame=False))
-            case m.StreamFailed(_, reason):
-                log.warning("stream failed", event_id="stream_failed", connection=session.id, reason=reason)
-                self._by_lease.pop(lease)
-                self.pool.release(lease)
-                self._log_released(caller, worker.gpu_id, lease)
-                self.statistics.moves["stream_failed"] += 1
-                self.perform(caller, session.stream_failed(reason, now, worker=worker.name))
+                self._revoke(lease)
+                self.perform(conversation, session.lost("the worker was full", now, worker=worker.name, blame=False))
+            case m.StreamFailed(lease, reason):
+                self._revoke(lease)
+                self.records.stream_failed(session.id, worker.name, reason)
+                self.perform(conversation, session.lost(reason, now, worker=worker.name))
+            case _:
+                assert_never(message)
+
+    def _about_standby(self, conversation: Conversation, worker: Worker, message: FromLease) -> None:
+        if isinstance(message, m.Opened):
+            self.perform(conversation, conversation.session.prepared(worker.gpu_id, self.clock()))
+        else:
+            if isinstance(message, m.Full):
+                self.pool.refused(message.lease, self.clock())
+            self._revoke(message.lease)
+            self.perform(conversation, conversation.session.standby_lost())
 
     def _register(self, identity: bytes, facts: m.Register) -> None:
         try:
             before = self.pool.register(identity, facts, self.clock())
         except ValueError as error:
-            log.warning(str(error), event_id="worker_refused", worker=facts.worker)
+            self.records.worker_refused(facts.worker, str(error))
             return
         self._link.send(identity, m.Welcome(self._name))
-        log.info(
-            f"Worker {facts.worker} serves {facts.slots} slots of {facts.model} on {facts.device_name}",
-            event_id="worker_registered",
-            worker=facts.worker,
-            gpu_id=facts.gpu_id,
-            boot=facts.boot,
-            device=facts.device,
-            pid=facts.pid,
-        )
+        self.records.worker_registered(facts)
         self._worker_lost(before)
-        for caller in [c for c in self._callers.values() if c.session.state is State.WAITING]:
-            self._place(caller, None)
+        self._serve_line()
 
     def _worker_lost(self, lost: Lost | None) -> None:
         if lost is None:
             return
-        log.warning(
-            f"Worker {lost.worker} is lost: {lost.reason}",
-            event_id="worker_lost",
-            worker=lost.worker,
-            gpu_id=lost.gpu_id,
-            reason=lost.reason,
-            sessions=len(lost.sessions),
-        )
-        for caller in [self._callers[name] for name in lost.sessions if name in self._callers]:
-            lease = caller.session.lease
-            if lease is not None:
-                self._by_lease.pop(lease, None)
-                self._log_released(caller, lost.gpu_id, lease)
-            self.statistics.moves["worker_lost"] += 1
-            self.perform(caller, caller.session.lost(lost.reason, self.clock(), worker=lost.worker))
+        self.records.worker_lost(lost)
+        for lease, _ in lost.leases:
+            conversation = self._by_lease.pop(lease, None)
+            if conversation is None:
+                continue
+            session = conversation.session
+            self.records.released(session.id, lost.gpu_id, lease)
+            if lease == session.standby:
+                self.perform(conversation, session.standby_lost())
+            else:
+                self.perform(conversation, session.lost(lost.reason, self.clock(), worker=lost.worker))
+
+    # --- moving on purpose ----------------------------------------------------------------------------------
+
+    def _hand_over(self, conversation: Conversation, reason: str, source: Worker) -> bool:
+        session = conversation.session
+        grant = self.pool.place(session.id, self.clock(), avoid={source.name})
+        if grant is None:
+            return False
+        if grant.worker == source.name:
+            self.pool.release(grant.lease)
+            return False
+        self._by_lease[grant.lease] = conversation
+        self.records.handing_over(session.id, reason, source.gpu_id, grant.gpu_id)
+        self.records.allocated(conversation, grant, self.clock())
+        self.perform(conversation, session.prepare(grant.lease))
+        return True
+
+    def _movable(self, worker: Worker) -> list[Conversation]:
+        held = [self._by_lease[lease] for lease in worker.leases if lease in self._by_lease]
+        settled = (State.READY, State.FINISHING)
+        return [each for each in held if each.session.standby is None and each.session.state in settled]
+
+    def _empty_draining(self) -> None:
+        for worker in self.pool.draining():
+            for conversation in self._movable(worker):
+                if not self._hand_over(conversation, "drain", worker):
+                    break
+
+    def _balance(self, now: float) -> None:
+        worker = self.pool.uneven()
+        if worker is None or self._line or any(each.session.standby for each in self._conversations.values()):
+            self._uneven_since = None
+            return
+        self._uneven_since = now if self._uneven_since is None else self._uneven_since
+        if now - self._balanced_at < BALANCE_EVERY_S:
+            return
+        movable = [each for each in self._movable(worker) if each.session.state is State.READY]
+        pausing = [each for each in movable if each.session.pausing]
+        if not pausing and now - self._uneven_since >= IMPATIENT_S:
+            pausing = movable
+        if pausing:
+            self._balanced_at = now
+            self._hand_over(pausing[0], "balance", worker)
 
     # --- time -----------------------------------------------------------------------------------------------
 
@@ -328,28 +334,45 @@ class Switchboard:
             await asyncio.sleep(TICK_S)
             now = self.clock()
             self.loop_lag_s = max(0.0, now - before - TICK_S)
-            # Time in which this process did not run is not the workers' silence: their messages wait unread.
-            if self.loop_lag_s < 1.0:
-                for lost in self.pool.expire(now):
-                    self._worker_lost(lost)
-            for caller in list(self._callers.values()):
-                self.perform(caller, caller.session.expire(now))
+            try:
+                self.ticked(now)
+            except Exception:  # the top of a shell's loop
+                log.exception("a tick failed", event_id="tick_failed")
             before = now
+
+    def ticked(self, now: float) -> None:
+        """Do what time asks for."""
+        # Time in which this process did not run is not the workers' silence: their messages wait unread.
+        if self.loop_lag_s < 1.0:
+            for lost in self.pool.expire(now):
+                self._worker_lost(lost)
+        for conversation in list(self._conversations.values()):
+            self.perform(conversation, conversation.session.expire(now))
+            if conversation.socket is None and (conversation.session.forgotten(now) or self.stopping):
+                self._forget(conversation)
+        self._serve_line()
+        self._empty_draining()
+        self._balance(now)
 
     async def drain(self, deadline_s: float) -> None:
         """Flush every session, tell it that the service restarts, and return when all are gone."""
         self.stopping = True
-        for caller in list(self._callers.values()):
-            self.perform(caller, caller.session.retire(restarting(), self.clock()))
+        for conversation in list(self._conversations.values()):
+            self.perform(conversation, conversation.session.retire(restarting(), self.clock()))
         await self._empty_within(deadline_s)
-        for caller in list(self._callers.values()):
-            self.perform(caller, caller.session.stop(restarting()))
+        for conversation in list(self._conversations.values()):
+            self.perform(conversation, conversation.session.stop(restarting()))
         await self._empty_within(1.0)
 
     async def _empty_within(self, limit_s: float) -> None:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(limit_s):
                 await self._empty.wait()
+
+
+def no_capacity() -> SessionError:
+    """Return the error of a client for whom there is no slot."""
+    return NoCapacityError("No GPU resources available", retry_after_s=RETRY_AFTER_S)
 
 
 def restarting() -> SessionError:

@@ -35,6 +35,9 @@ class View(Protocol):
     def ready_to_stop(self, audio: JsonObject) -> None:
         """Post the last message: everything said has been sent before it."""
 
+    def replay(self, last_seq: int) -> None:
+        """Say again what a client that lost its socket after ``last_seq`` may have missed."""
+
 
 class FullView:
     """WhisperLiveKit's format (version 0.2): whole states, coalesced when the client reads slowly."""
@@ -81,6 +84,10 @@ class FullView:
         """Post the final state, then the end mark."""
         self._outbox.post(self._state())
         self._outbox.post({"type": "ready_to_stop", "audio": audio})
+
+    def replay(self, last_seq: int) -> None:  # noqa: ARG002 - the whole state says it all
+        """Have the whole state sent."""
+        self._outbox.offer("state", self._state)
 
     def _state(self) -> JsonObject:
         transcript = self._transcript
@@ -136,7 +143,7 @@ class EventsView:
     def __init__(self, transcript: Transcript, outbox: Outbox) -> None:
         self._transcript = transcript
         self._outbox = outbox
-        self._finals = 0
+        self._finals: list[int | None] = []  # the seq under which each closed segment went out
         self._partial: JsonObject = {}
         self._acked = (0, 0)
 
@@ -178,12 +185,26 @@ class EventsView:
         self._outbox.withdraw("partial")
         self._outbox.post({"type": "ready_to_stop", "audio": audio})
 
+    def replay(self, last_seq: int) -> None:
+        """Post the finals again that went out after ``last_seq`` or never."""
+        for number, seq in enumerate(self._finals):
+            if seq is None or seq > last_seq:
+                self._post_final(number)
+        self._partial = {}
+        self._acked = (0, 0)
+
     def _post_finals(self) -> None:
         segments = self._transcript.segments
-        while self._finals < len(segments) and segments[self._finals].closed:
+        while len(self._finals) < len(segments) and segments[len(self._finals)].closed:
             self._outbox.withdraw("partial")
-            self._outbox.post(final(segments[self._finals]))
-            self._finals += 1
+            self._finals.append(None)
+            self._post_final(len(self._finals) - 1)
+
+    def _post_final(self, number: int) -> None:
+        def sent(seq: int) -> None:
+            self._finals[number] = seq
+
+        self._outbox.post(final(self._transcript.segments[number]), sent)
 
     def _render_partial(self) -> JsonObject | None:
         transcript, segment = self._transcript, self._transcript.open

@@ -9,18 +9,13 @@ from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from gateway import admission
 from gateway.actions import Hangup, SessionBounds
-from gateway.admission import Parameters
-from gateway.outbox import JsonObject, Outbox
-from gateway.session import Session, State
+from gateway.conversation import Conversation
+from gateway.outbox import JsonObject
+from gateway.records import log
 from gateway.switchboard import RETRY_AFTER_S, Switchboard, restarting
-from gateway.transcript import Transcript
-from gateway.views import EventsView, FullView, View
-from shared import logs
-from shared.errors import MessageTooBigError, NoCapacityError, SessionError, SessionLimitError
+from shared.errors import MessageTooBigError, NoCapacityError, ReplacedError, SessionError, SessionLimitError
 from shared.messages import SAMPLE_RATE
 from shared.settings import GatewaySettings
-
-log = logs.get("gateway.websocket")
 
 PIECE_BYTES = SAMPLE_RATE * 2
 """Audio goes on to the worker in pieces of at most a second."""
@@ -31,9 +26,12 @@ READ_AT_LEAST_EVERY_S = 10.0
 SEND_LIMIT_S = 30.0
 """A client that takes nothing for so long after its session's end is cut off."""
 
+CLEAN_CLOSES = frozenset({1000, 1001, 1005})
+"""Close codes by which a client says that it has left; any other end is a broken network, and has a grace."""
+
 
 class Doorman:
-    """Accepts sockets, checks who may come in, and runs their conversations."""
+    """Accepts sockets, checks who may come in, and runs them."""
 
     def __init__(self, settings: GatewaySettings, switchboard: Switchboard) -> None:
         self._settings = settings
@@ -47,6 +45,8 @@ class Doorman:
             start_wait_s=settings.start_wait_s,
             open_wait_s=settings.open_wait_s,
             finish_wait_s=settings.finish_wait_s,
+            line_wait_s=settings.line_wait_s,
+            resume_grace_s=settings.resume_grace_s,
         )
 
     async def asr(self, websocket: WebSocket) -> None:
@@ -65,93 +65,83 @@ class Doorman:
 
     async def _serve(self, websocket: WebSocket, arrived: float, accept_ms: float) -> None:
         name = str(uuid.uuid4())
-        log.info(
-            f"Connection {name}: WebSocket accepted ({accept_ms:.0f}ms)",
-            event_id="websocket_accepted",
-            connection=name,
-            accept_ms=round(accept_ms, 2),
-        )
+        self._switchboard.records.accepted(name, accept_ms)
         try:
-            parameters = self._admit(websocket)
+            conversation, last_seq = self._admit(websocket, name, arrived)
         except SessionError as error:
-            log.warning("connection refused", event_id="connection_refused", connection=name, code=error.code)
-            self._switchboard.statistics.outcomes[error.code] += 1
+            self._switchboard.records.refused(name, error)
             await _refuse(websocket, error)
             return
-        conversation = Conversation(
-            websocket,
-            name,
-            parameters,
-            bounds=self._bounds,
-            switchboard=self._switchboard,
-            max_message_bytes=self._settings.max_message_bytes,
-        )
-        conversation.arrived, conversation.accept_ms = arrived, accept_ms
-        await conversation.run()
+        socket = ClientSocket(websocket, conversation, self._switchboard, self._settings.max_message_bytes)
+        if last_seq is None:
+            conversation.accept_ms = accept_ms
+            conversation.socket = socket
+            conversation.greet(self._facts(), resumed=False)
+            self._switchboard.join(conversation)
+        else:
+            socket.take_over(self._facts(), last_seq)
+        await socket.run()
 
-    def _admit(self, websocket: WebSocket) -> Parameters:
+    def _admit(self, websocket: WebSocket, name: str, arrived: float) -> tuple[Conversation, int | None]:
+        """Return the client's conversation, and for a resumed one the last ``seq`` that the client has seen."""
         headers, query = websocket.headers, websocket.query_params
         admission.check_origin(headers.get("origin"), headers.get("host"), self._settings.allowed_origins)
-        admission.check_token(admission.client_token(headers, query), self._settings.api_tokens)
+        token = admission.client_token(headers, query)
+        admission.check_token(token, self._settings.api_tokens)
         if self._switchboard.stopping:
             raise restarting()
         slots = self._switchboard.pool.total_slots() or self._settings.gpu_workers * self._settings.slots_per_gpu
         if self.sockets > self._settings.socket_limit(slots):
             raise NoCapacityError("Too many connections are open", retry_after_s=RETRY_AFTER_S)
         parameters = admission.read_parameters(query)
+        owner = token if self._settings.api_tokens else None
+        known = self._switchboard.find(parameters.resume, owner) if parameters.resume else None
+        if known is not None and known.parameters.mode == parameters.mode:
+            return known, parameters.last_seq
         for worker in self._switchboard.pool.serving()[:1]:
             if worker.facts:
                 admission.check_language(parameters, worker.facts.languages, worker.facts.model)
-        return parameters
+        return Conversation(name, parameters, owner=owner, arrived=arrived, bounds=self._bounds), None
+
+    def _facts(self) -> JsonObject:
+        facts = next((worker.facts for worker in self._switchboard.pool.serving() if worker.facts), None)
+        return {
+            "sample_rate": SAMPLE_RATE,
+            "encoding": "pcm_s16le",
+            "model": facts.model if facts else None,
+            "device": facts.device if facts else None,
+            "multilingual": len(facts.languages) > 1 if facts else None,
+            "languages": list(facts.languages) if facts else None,
+        }
 
 
-class Conversation:
-    """A session's socket: reads while there is room, writes what the session says."""
+class ClientSocket:
+    """One socket of a conversation: reads while there is room, writes what the session says."""
 
     def __init__(
-        self,
-        websocket: WebSocket,
-        name: str,
-        parameters: Parameters,
-        *,
-        bounds: SessionBounds,
-        switchboard: Switchboard,
-        max_message_bytes: int,
+        self, websocket: WebSocket, conversation: Conversation, switchboard: Switchboard, max_message_bytes: int
     ) -> None:
-        self.parameters = parameters
-        self.arrived = self.accept_ms = 0.0
-        self.allocated: float | None = None
         self._websocket = websocket
+        self._conversation = conversation
         self._switchboard = switchboard
         self._max_message_bytes = max_message_bytes
-        self._outbox = Outbox(numbered=parameters.mode == "events")
         self._wake = asyncio.Event()
         self._room = asyncio.Event()
         self._hangup: Hangup | None = None
         self._hung_up = asyncio.Event()
         self._pending: deque[bytes] = deque()
-        transcript = Transcript()
-        view_of = EventsView if parameters.mode == "events" else FullView
-        self._view: View = view_of(transcript, self._outbox)
-        self.session = Session(
-            name,
-            view=self._view,
-            transcript=transcript,
-            language=parameters.language,
-            task=parameters.task,
-            now=switchboard.clock(),
-            bounds=bounds,
-        )
+        self._closed_by_client = False
+        self._replaced = False
 
-    # --- what the switchboard calls -------------------------------------------------------------------------
+    # --- what the conversation calls ------------------------------------------------------------------------
 
-    def notify(self) -> None:
+    def wake(self) -> None:
         """There is something to send, or room to receive."""
-        if self._outbox.overflowing and self.session.state is not State.ENDED:
-            error = SessionLimitError("The client does not read what it is sent")
-            self._switchboard.perform(self, self.session.stop(error))
+        conversation = self._conversation
+        if conversation.outbox.overflowing and not conversation.over:
+            self._stop(SessionLimitError("The client does not read what it is sent"))
         self._wake.set()
-        if not self.session.full:
+        if not conversation.session.full:
             self._room.set()
 
     def hang_up(self, hangup: Hangup) -> None:
@@ -160,145 +150,150 @@ class Conversation:
         self._hung_up.set()
         self._wake.set()
 
+    def take_over(self, facts: JsonObject, last_seq: int) -> None:
+        """Go on with a conversation in place of its former socket."""
+        conversation = self._conversation
+        former, conversation.socket = conversation.socket, self
+        if isinstance(former, ClientSocket):
+            former.replace()
+        conversation.replay(last_seq, facts)
+        now = self._switchboard.clock()
+        session = conversation.session
+        self._switchboard.perform(conversation, session.farewell() if conversation.over else session.resumed(now))
+
+    def replace(self) -> None:
+        """A newer socket has taken over: say so and close, whatever else is queued."""
+        self._replaced = True
+        error = ReplacedError("The session goes on on a newer connection")
+        self.hang_up(Hangup(error.close_code, error.message))
+
     # --- the socket -----------------------------------------------------------------------------------------
 
     async def run(self) -> None:
         """Serve the client until its socket is closed."""
-        self._view.config(self._facts())
-        self._switchboard.join(self)
-        reader = asyncio.create_task(self._read())
-        writer = asyncio.create_task(self._write())
-        watcher = asyncio.create_task(self._cut_off())
-        tasks = {reader, writer, watcher}
+        tasks = {asyncio.create_task(work) for work in (self._read(), self._write(), self._cut_off())}
         try:
-            await asyncio.wait({reader, writer, watcher}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         finally:
             for task in tasks:
                 task.cancel()
             results = await asyncio.gather(*tasks, return_exceptions=True)
-            self._switchboard.leave(self)
+            if not self._replaced:
+                for_good = self._closed_by_client or self._hangup is not None
+                self._switchboard.leave(self._conversation, for_good=for_good)
         for result in results:
             if isinstance(result, Exception) and not isinstance(result, WebSocketDisconnect):
-                log.error(
-                    "connection failed", event_id="connection_failed", exc_info=result, connection=self.session.id
-                )
-
-    def _facts(self) -> JsonObject:
-        facts = next((worker.facts for worker in self._switchboard.pool.serving() if worker.facts), None)
-        return {
-            "session": self.session.id,
-            "sample_rate": SAMPLE_RATE,
-            "encoding": "pcm_s16le",
-            "model": facts.model if facts else None,
-            "device": facts.device if facts else None,
-            "multilingual": len(facts.languages) > 1 if facts else None,
-            "languages": list(facts.languages) if facts else None,
-            "resumed": False,
-            "received": 0,
-        }
+                log.error("a connection failed", event_id="connection_failed", exc_info=result)
 
     async def _read(self) -> None:
         while True:
-            if self._pending:
-                self._room.clear()
-                self._pour()
-                held = sum(map(len, self._pending)) >= 2 * self._max_message_bytes
-                if self._pending and not await self._room_within(None if held else READ_AT_LEAST_EVERY_S):
-                    pass  # still no room: read one message all the same
-                elif self._pending:
-                    continue
+            await self._make_room()
             message = await self._websocket.receive()
+            if self._replaced:
+                return
             if message["type"] == "websocket.disconnect":
+                self._closed_by_client = message.get("code", 1005) in CLEAN_CLOSES
                 return
             data, text = message.get("bytes"), message.get("text")
-            size_bytes = len(text.encode() if text is not None else data or b"")
-            if size_bytes > self._max_message_bytes:
-                self._stop(
-                    MessageTooBigError(f"A message of {size_bytes} bytes; the most is {self._max_message_bytes}")
-                )
-            elif text is not None:
+            if text is not None:
                 self._control(text)
+            elif data is not None and len(data) > self._max_message_bytes:
+                self._stop(MessageTooBigError(f"A message of {len(data)} bytes; the most is {self._max_message_bytes}"))
             elif data is not None:
                 self._pending.append(data)
                 self._pour()
 
-    async def _room_within(self, limit_s: float | None) -> bool:
-        try:
-            await asyncio.wait_for(self._room.wait(), limit_s)
-        except TimeoutError:
-            return False
-        return True
+    async def _make_room(self) -> None:
+        """Wait until nothing is pending, but not so long that the socket's close would go unseen."""
+        while self._pending:
+            self._room.clear()
+            self._pour()
+            if not self._pending:
+                return
+            held_bytes = sum(map(len, self._pending))
+            limit_s = None if held_bytes >= 2 * self._max_message_bytes else READ_AT_LEAST_EVERY_S
+            try:
+                await asyncio.wait_for(self._room.wait(), limit_s)
+            except TimeoutError:
+                return
 
     def _pour(self) -> None:
         """Hand pending messages to the session while it has room; an empty one ends the audio."""
-        session, now = self.session, self._switchboard.clock()
+        conversation, session, now = self._conversation, self._conversation.session, self._switchboard.clock()
         while self._pending:
             data = self._pending.popleft()
             if not data:
-                self._switchboard.perform(self, session.end_of_audio(now))
+                self._switchboard.perform(conversation, session.end_of_audio(now))
                 continue
-            room = session.room_bytes if session.state is not State.ENDED else len(data)
+            room = len(data) if conversation.over else session.room_bytes
             for at in range(0, min(len(data), room), PIECE_BYTES):
-                piece = data[at : min(at + PIECE_BYTES, room)]
-                self._switchboard.perform(self, session.audio(piece, now))
+                self._switchboard.perform(conversation, session.audio(data[at : min(at + PIECE_BYTES, room)], now))
             if len(data) > room:
                 self._pending.appendleft(data[room:])
                 return
 
     def _control(self, text: str) -> None:
-        session, now = self.session, self._switchboard.clock()
+        session, now = self._conversation.session, self._switchboard.clock()
         session.alive(now)
         try:
             command = json.loads(text)
-            kind = command.get("type") if isinstance(command, dict) else None
-        except (ValueError, RecursionError):  # the latter from brackets within brackets
-            kind = None
-        if self.parameters.mode != "events":
+        except ValueError:
+            command = None
+        kind = command.get("type") if isinstance(command, dict) else None
+        if self._conversation.parameters.mode != "events":
             self._complain("Text messages are only understood in mode=events; audio is sent as binary messages")
         elif kind == "finish":
             self._pending.append(b"")
             self._pour()
         elif kind == "finalize":
-            self._switchboard.perform(self, session.finalize(now))
+            self._switchboard.perform(self._conversation, session.finalize(now))
         elif kind != "keepalive":
             self._complain(f"Unknown control message {text[:80]!r}; known types are finish, finalize, keepalive")
 
     def _complain(self, sentence: str) -> None:
-        self._view.error(sentence, "bad_message", None)
+        self._conversation.view.error(sentence, "bad_message", None)
         self._wake.set()
 
     def _stop(self, error: SessionError) -> None:
-        self._switchboard.perform(self, self.session.stop(error))
+        self._switchboard.perform(self._conversation, self._conversation.session.stop(error))
 
     async def _write(self) -> None:
-        while True:
+        outbox = self._conversation.outbox
+        while not self._replaced:
             self._wake.clear()
             now = self._switchboard.clock()
-            text = self._outbox.pop(now)
+            text = outbox.pop(now)
             if text is not None:
                 await self._websocket.send_text(text)
                 continue
-            wait_s = self._outbox.wait_s(now)
+            wait_s = outbox.wait_s(now)
             if wait_s is None and self._hangup is not None:
                 break
             try:
                 await asyncio.wait_for(self._wake.wait(), wait_s)
             except TimeoutError:
                 continue
-        if self._hangup.linger_s:
-            await asyncio.sleep(self._hangup.linger_s)  # the reader ends first if the client closes
-        await self._websocket.close(self._hangup.code, self._hangup.reason[:100])
+        hangup = self._hangup or Hangup(1011, "")
+        if self._replaced:
+            await self._websocket.send_text(_error_text(ReplacedError(hangup.reason)))
+        elif hangup.linger_s:
+            await asyncio.sleep(hangup.linger_s)  # the reader ends first if the client closes
+        await self._websocket.close(hangup.code, hangup.reason[:100])
 
     async def _cut_off(self) -> None:
-        """End a conversation whose client does not take its last messages."""
+        """End a connection whose client does not take its last messages."""
         await self._hung_up.wait()
         await asyncio.sleep(SEND_LIMIT_S)
 
 
-async def _refuse(websocket: WebSocket, error: SessionError) -> None:
+def _error_text(error: SessionError) -> str:
     body: JsonObject = {"type": "error", "error": error.message, "code": error.code}
     if error.retry_after_s is not None:
         body["retry_after_s"] = error.retry_after_s
-    await websocket.send_text(json.dumps(body, ensure_ascii=False))
+    return json.dumps(body, ensure_ascii=False)
+
+
+async def _refuse(websocket: WebSocket, error: SessionError) -> None:
+    await websocket.send_text(_error_text(error))
     if websocket.application_state is WebSocketState.CONNECTED:
         await websocket.close(error.close_code, error.message[:100])

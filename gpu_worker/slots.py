@@ -19,8 +19,16 @@ class Slot:
     opened: bool = False
 
 
+@dataclass(slots=True)
+class Reservation:
+    """A slot kept for a session that will move here."""
+
+    asked: float
+    told: bool = False
+
+
 class SlotTable:
-    """At most ``size`` streams, found by lease or by key.
+    """At most ``size`` streams and reservations, found by lease or by key.
 
     Args:
         size: how many sessions are served at once.
@@ -31,10 +39,28 @@ class SlotTable:
         self.size = size
         self._policy = policy
         self._slots: dict[int, Slot] = {}
+        self._reserved: dict[tuple[int, int], Reservation] = {}
         self._keys = 0
 
     def __len__(self) -> int:
-        return len(self._slots)
+        return len(self._slots) + len(self._reserved)
+
+    def reserve(self, gateway: int, lease: int, now: float) -> bool:
+        """Keep a slot for a lease; False if every slot is taken."""
+        if len(self) >= self.size:
+            return False
+        self._reserved[gateway, lease] = Reservation(now)
+        return True
+
+    def untold(self) -> list[tuple[int, int, Reservation]]:
+        """Return gateway, lease and reservation of those whose gateway does not know yet that all is ready."""
+        return [(gateway, lease, kept) for (gateway, lease), kept in self._reserved.items() if not kept.told]
+
+    def cancel(self, gateway: int, lease: int | None = None) -> None:
+        """Forget a gateway's reservation, or all of them."""
+        gone = [key for key in self._reserved if key[0] == gateway and lease in (None, key[1])]
+        for key in gone:
+            del self._reserved[key]
 
     def open(self, gateway: int, message: Open, now: float) -> int | None:
         """Take a session in and return its key, None if every slot is taken.
@@ -42,7 +68,7 @@ class SlotTable:
         Raises:
             ValueError: the message contradicts itself (see `Stream`).
         """
-        if len(self._slots) >= self.size:
+        if self._reserved.pop((gateway, message.lease), None) is None and len(self) >= self.size:
             return None
         self._keys += 1
         stream = Stream(
@@ -81,6 +107,11 @@ class SlotTable:
         """Return the keys of streams that are not open yet."""
         return [key for key, slot in self._slots.items() if not slot.opened]
 
+    @property
+    def wants_weights(self) -> bool:
+        """Tell whether a stream or a reservation waits for the model."""
+        return bool(self.waiting() or self.untold())
+
     def streams(self) -> list[Stream]:
         """Return the open streams, the one that lags most first."""
         return sorted((s.stream for s in self._slots.values() if s.opened), key=lambda stream: -stream.lag())
@@ -116,7 +147,7 @@ class SlotTable:
 
     def check(self) -> None:
         """Assert what must hold between two calls."""
-        assert len(self._slots) <= self.size
+        assert len(self) <= self.size
         leases = [(slot.gateway, slot.stream.lease) for slot in self._slots.values()]
         assert len(set(leases)) == len(leases)
         for key, slot in self._slots.items():

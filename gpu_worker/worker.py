@@ -73,6 +73,7 @@ class Worker:
         self._wake = asyncio.Event()
         self._gateways: list[Gateway] = []
         self._closing: list[int] = []
+        self._draining = False
         self._weights = "host"
         self._idle_since: float | None = clock()
         self._step_began: float | None = None
@@ -81,7 +82,7 @@ class Worker:
         self._batch = BATCH_CUDA if recognizer.info.device == "cuda" else BATCH_CPU
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Serve until ``stop`` is set, then say goodbye."""
+        """Serve until ``stop`` is set, hand the sessions over, then say goodbye."""
         context = zmq.asyncio.Context()
         identity = f"{self._settings.name()}.{self._boot}"
         links = [Link(context, endpoint, identity) for endpoint in self._settings.endpoints()]
@@ -93,6 +94,7 @@ class Worker:
             done, _ = await asyncio.wait([*tasks, stopping], return_when=asyncio.FIRST_COMPLETED)
             for task in done:
                 task.result()  # a task that ended by itself has failed
+            await self._drain()
         finally:
             for task in [*tasks, stopping]:
                 task.cancel()
@@ -102,6 +104,16 @@ class Worker:
             await asyncio.gather(*tasks, stopping, return_exceptions=True)
             self._thread.shutdown(wait=False, cancel_futures=True)
             context.term()
+
+    async def _drain(self) -> None:
+        """Give the gateways time to move the sessions away; what is left then goes on from the journals."""
+        self._draining = True
+        log.info("Worker drains", event_id="worker_draining", sessions=len(self._table))
+        until = self._clock() + self._settings.drain_s
+        told = self._clock() + 2 * HEARTBEAT_S  # at least one heartbeat has said so
+        while self._clock() < told or (len(self._table) and self._clock() < until):  # noqa: ASYNC110 - it is time that counts
+            await asyncio.sleep(HEARTBEAT_S / 5)
+        log.info("Worker stops", event_id="worker_stopped", sessions_left=len(self._table))
 
     # --- messages -------------------------------------------------------------------------------------------
 
@@ -126,15 +138,19 @@ class Worker:
             case m.Welcome():
                 pass
             case m.Identify():
-                for key in self._table.of(index):
-                    self._drop(key)
+                self._forget(index)
                 link.send(self._introduction())
             case m.Open(lease):
                 if self._table.find(index, lease) is None and self._table.open(index, message, self._clock()) is None:
                     link.send(m.Full(lease))
+            case m.Prepare(lease):
+                if not self._table.reserve(index, lease, self._clock()):
+                    link.send(m.Full(lease))
             case m.Audio(lease) | m.Finalize(lease) | m.Finish(lease) | m.Close(lease):
                 if found := self._table.find(index, lease):
                     self._about_stream(*found, message)
+                elif isinstance(message, m.Close):
+                    self._table.cancel(index, lease)
             case _:
                 log.warning(
                     "a gateway sent what only workers send", event_id="odd_message", kind=type(message).__name__
@@ -172,6 +188,14 @@ class Worker:
             self._drop(found[0])
             self._gateways[index].link.send(m.StreamFailed(lease, reason[:500]))
 
+    def _forget(self, index: int) -> int:
+        """Free everything that a gateway has leased here; return how many streams that were."""
+        keys = self._table.of(index)
+        for key in keys:
+            self._drop(key)
+        self._table.cancel(index)
+        return len(keys)
+
     def _drop(self, key: int) -> None:
         self._table.close(key)
         self._closing.append(key)
@@ -183,7 +207,7 @@ class Worker:
         while True:
             self._wake.clear()
             await self._tidy()
-            if self._table.waiting():
+            if self._table.wants_weights:
                 await self._open()
             if await self._step():
                 continue
@@ -222,6 +246,9 @@ class Worker:
             self._weights = "device"
             self._memory_at = 0.0
             log.info("Weights loaded", event_id="weights_loaded", load_ms=round((self._clock() - began) * 1000, 1))
+        for index, lease, kept in self._table.untold():
+            kept.told = True
+            self._gateways[index].link.send(m.Opened(lease, (self._clock() - kept.asked) * 1000))
         for key in self._table.waiting():
             await self._model(partial(self._recognizer.open, key))
             slot = self._table.get(key)
@@ -298,7 +325,7 @@ class Worker:
             for index, gateway in enumerate(self._gateways):
                 gateway.link.send(
                     m.Heartbeat(
-                        state="serving",
+                        state="draining" if self._draining else "serving",
                         weights=self._weights,
                         slots=self._table.reports(index),
                         memory=self._memory,
@@ -315,9 +342,5 @@ class Worker:
         if gateway.lost or now - gateway.heard < self._settings.gateway_lost_s:
             return
         gateway.lost = True
-        orphans = self._table.of(index)
-        for key in orphans:
-            self._drop(key)
-        log.warning(
-            "The gateway is silent", event_id="gateway_lost", endpoint=gateway.link.endpoint, orphans=len(orphans)
-        )
+        orphans = self._forget(index)
+        log.warning("The gateway is silent", event_id="gateway_lost", endpoint=gateway.link.endpoint, orphans=orphans)

@@ -116,6 +116,14 @@ class Identify:
 
 
 @dataclass(frozen=True, slots=True)
+class Prepare:
+    """Keep a slot for a session that will move here, and get the weights ready; answered like `Open`."""
+
+    lease: int
+    session: str
+
+
+@dataclass(frozen=True, slots=True)
 class Open:
     """Take a session into a slot. ``start`` is the first sample that ``Audio`` will bring."""
 
@@ -159,7 +167,7 @@ class Close:
     lease: int
 
 
-ToWorker = Welcome | Identify | Open | Audio | Finalize | Finish | Close
+ToWorker = Welcome | Identify | Prepare | Open | Audio | Finalize | Finish | Close
 
 
 # --- worker → gateway ---------------------------------------------------------------------------------------

@@ -148,6 +148,9 @@ class CommonSettings(_Settings):
     )
     slots_per_gpu: int = _setting("SLOTS_PER_GPU", "4", "sessions a worker serves at once", integer(1, 256))
     run_dir: Path = _setting("RUN_DIR", "run", "directory of the sockets and the pid file, mode 0700", path)
+    drain_s: float = _setting(
+        "DRAIN_S", "15", "how long a process that is told to stop may flush or hand over its sessions", number(0, 600)
+    )
     log_format: str = _setting(
         "LOG_FORMAT",
         "auto",
@@ -205,12 +208,15 @@ class GatewaySettings(CommonSettings):
     open_wait_s: float = _setting(
         "OPEN_WAIT_S", "120", "how long a worker may take to load its weights for a session", number(1, 3600)
     )
+    line_wait_s: float = _setting(
+        "LINE_WAIT_S", "60", "how long a session that lost its worker waits in line for another slot", number(0, 3600)
+    )
+    resume_grace_s: float = _setting(
+        "RESUME_GRACE_S", "30", "how long a session waits for a client whose network dropped", number(0, 3600)
+    )
     worker_lost_s: float = _setting("WORKER_LOST_S", "2", "a worker silent for so long is lost", number(0.3, 600))
     finish_wait_s: float = _setting(
         "FINISH_WAIT_S", "120", "how long the last words may take after the end of audio", number(1, 3600)
-    )
-    drain_s: float = _setting(
-        "DRAIN_S", "15", "how long sessions may take to flush when the gateway stops", number(0, 600)
     )
 
     def endpoint(self) -> str:

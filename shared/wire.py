@@ -21,6 +21,7 @@ Message = m.ToWorker | m.ToGateway
 _TAGS: dict[bytes, type[Message]] = {
     b"W": m.Welcome,
     b"I": m.Identify,
+    b"P": m.Prepare,
     b"O": m.Open,
     b"A": m.Audio,
     b"Z": m.Finalize,

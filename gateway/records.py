@@ -1,0 +1,170 @@
+"""What the gateway writes down: the guide's log sentences, each with its values as fields, and the counters."""
+
+from gateway.conversation import Conversation
+from gateway.monitor import setup
+from gateway.pool import Grant, Lost
+from gateway.statistics import Ending, Statistics
+from shared import logs
+from shared.errors import SessionError
+from shared.messages import SAMPLE_RATE, Register
+
+log = logs.get("gateway")
+
+
+class Records:
+    """Log lines and statistics of sessions and workers."""
+
+    def __init__(self, statistics: Statistics) -> None:
+        self.statistics = statistics
+
+    def accepted(self, connection: str, accept_ms: float) -> None:
+        """A socket was accepted."""
+        log.info(
+            f"Connection {connection}: WebSocket accepted ({accept_ms:.0f}ms)",
+            event_id="websocket_accepted",
+            connection=connection,
+            accept_ms=round(accept_ms, 2),
+        )
+
+    def refused(self, connection: str, error: SessionError) -> None:
+        """A client was turned away before it had a session."""
+        self.statistics.outcomes[error.code] += 1
+        log.warning("connection refused", event_id="connection_refused", connection=connection, code=error.code)
+
+    def allocated(self, conversation: Conversation, grant: Grant, now: float) -> None:
+        """A session got a lease; its first one is timed."""
+        connection = conversation.session.id
+        log.info(
+            f"Allocated GPU {grant.gpu_id} to connection {connection}",
+            event_id="gpu_allocated",
+            connection=connection,
+            gpu_id=grant.gpu_id,
+            lease=grant.lease,
+        )
+        if conversation.allocated is not None:
+            return
+        conversation.allocated = now
+        took_ms = (now - conversation.arrived) * 1000 - conversation.accept_ms
+        log.info(
+            f"Connection {connection}: GPU {grant.gpu_id} allocated ({took_ms:.0f}ms)",
+            event_id="allocation_timed",
+            connection=connection,
+            gpu_id=grant.gpu_id,
+            allocate_ms=round(took_ms, 2),
+        )
+
+    def released(self, connection: str, gpu_id: int, lease: int) -> None:
+        """A lease was given back or revoked."""
+        log.info(
+            f"Released GPU {gpu_id} from connection {connection}",
+            event_id="gpu_released",
+            connection=connection,
+            gpu_id=gpu_id,
+            lease=lease,
+        )
+
+    def no_slot(self, connection: str) -> None:
+        """A session found every slot taken."""
+        log.warning("No GPU resources available", event_id="no_gpu_resources", connection=connection)
+
+    def ready(self, conversation: Conversation, load_ms: float, now: float) -> None:
+        """A session became ready for the first time; ``load_ms`` is the worker's own figure."""
+        session = conversation.session
+        total_ms = (now - conversation.arrived) * 1000
+        engine_ms = (now - (conversation.allocated or now)) * 1000
+        allocate_ms = total_ms - engine_ms - conversation.accept_ms
+        self.statistics.ready(setup(conversation.accept_ms, allocate_ms, engine_ms, total_ms))
+        log.info(
+            f"Connection {session.id}: TranscriptionEngine loaded ({engine_ms:.0f}ms)",
+            event_id="engine_loaded",
+            connection=session.id,
+            gpu_id=session.gpu_id,
+            load_ms=round(engine_ms, 2),
+            worker_ms=round(load_ms, 2),
+            setup_ms=round(total_ms, 2),
+        )
+
+    def moved(self, conversation: Conversation, gap_s: float) -> None:
+        """A session goes on on another worker."""
+        session = conversation.session
+        log.info(
+            f"Connection {session.id}: moved to GPU {session.gpu_id} ({gap_s * 1000:.0f}ms)",
+            event_id="session_moved",
+            connection=session.id,
+            gpu_id=session.gpu_id,
+            gap_ms=round(gap_s * 1000, 1),
+        )
+
+    def closed(self, conversation: Conversation, now: float) -> None:
+        """A session is over: its canonical line, and its books into the counters."""
+        session, accounts = conversation.session, conversation.session.accounts
+        if accounts is None:
+            return
+        outcome = session.error.code if session.error else ("complete" if not accounts.reason else accounts.reason)
+        duration_s = now - conversation.arrived
+        self.statistics.ended(
+            Ending(outcome, session.was_ready, duration_s, session.chunks, session.transcriptions, accounts)
+        )
+        log.info(
+            "session closed",
+            event_id="session_closed",
+            connection=session.id,
+            outcome=outcome,
+            duration_s=round(duration_s, 3),
+            audio_s=round(accounts.received / SAMPLE_RATE, 3),
+            received=accounts.received,
+            transcribed=accounts.transcribed,
+            silence=accounts.silence,
+            dropped=accounts.dropped,
+            dropped_reason=accounts.reason,
+            words=session.transcript.words,
+            chunks=session.chunks,
+            moves=session.moves,
+            gpu_id=session.gpu_id,
+            close_code=session.error.close_code if session.error else 1000,
+        )
+
+    def stream_failed(self, connection: str, worker: str, reason: str) -> None:
+        """A worker gave a session up."""
+        self.statistics.moves["stream_failed"] += 1
+        log.warning("stream failed", event_id="stream_failed", connection=connection, worker=worker, reason=reason)
+
+    def worker_registered(self, facts: Register) -> None:
+        """A worker serves."""
+        log.info(
+            f"Worker {facts.worker} serves {facts.slots} slots of {facts.model} on {facts.device_name}",
+            event_id="worker_registered",
+            worker=facts.worker,
+            gpu_id=facts.gpu_id,
+            boot=facts.boot,
+            device=facts.device,
+            pid=facts.pid,
+        )
+
+    def worker_refused(self, worker: str, reason: str) -> None:
+        """A worker cannot serve here."""
+        log.warning(reason, event_id="worker_refused", worker=worker)
+
+    def worker_lost(self, lost: Lost) -> None:
+        """A worker is gone, with its leases."""
+        self.statistics.moves["worker_lost"] += len(lost.leases)
+        log.warning(
+            f"Worker {lost.worker} is lost: {lost.reason}",
+            event_id="worker_lost",
+            worker=lost.worker,
+            gpu_id=lost.gpu_id,
+            reason=lost.reason,
+            sessions=len(lost.leases),
+        )
+
+    def handing_over(self, connection: str, reason: str, source: int, target: int) -> None:
+        """A session is about to be moved on purpose."""
+        self.statistics.moves[reason] += 1
+        log.info(
+            f"Connection {connection}: moving from GPU {source} to GPU {target} ({reason})",
+            event_id="session_moving",
+            connection=connection,
+            reason=reason,
+            from_gpu=source,
+            gpu_id=target,
+        )
