@@ -8,7 +8,7 @@ from typing import Protocol
 
 from gateway.outbox import JsonObject, Outbox
 from gateway.transcript import Segment, Transcript, seconds
-from shared.messages import SAMPLE_RATE
+from shared.messages import SAMPLE_RATE, Word
 
 SILENCE_LINE_S = 5.0
 """A pause of at least this long becomes a line of its own (speaker -2) in the full format."""
@@ -162,13 +162,14 @@ class EventsView:
 
     def changed(self, received: int, lag_s: float) -> None:  # noqa: ARG002 - a view may ignore the lag
         """Post the segments closed since, then offer the open one's partial and an acknowledgement."""
-        self._post_finals()
+        if self._post_finals():
+            self._partial = {}
         partial = self._render_partial()
-        if partial is None:
-            self._outbox.withdraw("partial")
-        elif partial != self._partial:
+        if partial is None and self._partial:  # what was shown has vanished without becoming final
+            partial = self._partial | {"committed": "", "tail": ""}
+        if partial is not None and partial != self._partial:
             self._outbox.offer("partial", lambda: partial)
-        self._partial = partial or {}
+            self._partial = partial
         ack = (received, self._transcript.committed_until)
         if ack[0] - self._acked[0] >= self.ACK_EVERY or ack[1] > self._acked[1]:
             self._acked = ack
@@ -193,12 +194,13 @@ class EventsView:
         self._partial = {}
         self._acked = (0, 0)
 
-    def _post_finals(self) -> None:
-        segments = self._transcript.segments
+    def _post_finals(self) -> bool:
+        segments, before = self._transcript.segments, len(self._finals)
         while len(self._finals) < len(segments) and segments[len(self._finals)].closed:
             self._outbox.withdraw("partial")
             self._finals.append(None)
             self._post_final(len(self._finals) - 1)
+        return len(self._finals) > before
 
     def _post_final(self, number: int) -> None:
         def sent(seq: int) -> None:
@@ -237,10 +239,22 @@ def final(segment: Segment) -> JsonObject:
                 "end": seconds(word.end),
                 "probability": round(word.probability, 3),
             }
-            for word in segment.words
+            for word in _spoken(segment.words)
         ],
         "language": segment.language,
     }
+
+
+def _spoken(words: list[Word]) -> list[Word]:
+    """Return the words with punctuation that was committed by itself joined to the word before it."""
+    spoken: list[Word] = []
+    for word in words:
+        if spoken and not any(character.isalnum() for character in word.text):
+            before = spoken[-1]
+            spoken[-1] = Word(before.text + word.text, before.start, max(before.end, word.end), before.probability)
+        else:
+            spoken.append(word)
+    return spoken
 
 
 def clock(samples: int) -> str:

@@ -195,10 +195,13 @@ class ClientSocket:
                 self._closed_by_client = message.get("code", 1005) in CLEAN_CLOSES
                 return
             data, text = message.get("bytes"), message.get("text")
-            if text is not None:
+            size_bytes = len(text.encode() if text is not None else data or b"")
+            if size_bytes > self._max_message_bytes:
+                self._stop(
+                    MessageTooBigError(f"A message of {size_bytes} bytes; the most is {self._max_message_bytes}")
+                )
+            elif text is not None:
                 self._control(text)
-            elif data is not None and len(data) > self._max_message_bytes:
-                self._stop(MessageTooBigError(f"A message of {len(data)} bytes; the most is {self._max_message_bytes}"))
             elif data is not None:
                 self._pending.append(data)
                 self._pour()
@@ -237,7 +240,7 @@ class ClientSocket:
         session.alive(now)
         try:
             command = json.loads(text)
-        except ValueError:
+        except (ValueError, RecursionError):  # the latter from brackets within brackets
             command = None
         kind = command.get("type") if isinstance(command, dict) else None
         if self._conversation.parameters.mode != "events":
