@@ -7,6 +7,9 @@ from shared.messages import SAMPLE_RATE
 
 _BYTES = 2  # a sample is s16le
 
+CHUNK_BYTES = 8000
+"""Messages are joined to chunks of at least so much (a quarter of a second), so that tiny ones cost little."""
+
 
 class Journal:
     """Audio from ``start`` to ``end``, in samples since the session began.
@@ -17,14 +20,16 @@ class Journal:
     def __init__(self) -> None:
         self.start = 0
         self.end = 0
-        self._chunks: deque[tuple[int, bytes]] = deque()
+        self._chunks: deque[tuple[int, bytearray]] = deque()
 
     def append(self, pcm: bytes) -> int:
         """Add whole samples and return the position of the first."""
         position = self.end
-        if pcm:
-            self._chunks.append((position, pcm))
-            self.end += len(pcm) // _BYTES
+        if self._chunks and len(self._chunks[-1][1]) < CHUNK_BYTES:
+            self._chunks[-1][1].extend(pcm)
+        elif pcm:
+            self._chunks.append((position, bytearray(pcm)))
+        self.end += len(pcm) // _BYTES
         return position
 
     def trim(self, keep_from: int) -> None:
@@ -45,7 +50,7 @@ class Journal:
         for first, pcm in self._chunks:
             offset = max(0, position - first) * _BYTES
             for at in range(offset, len(pcm), most * _BYTES):
-                yield first + at // _BYTES, pcm[at : at + most * _BYTES]
+                yield first + at // _BYTES, bytes(pcm[at : at + most * _BYTES])
 
     @property
     def held_s(self) -> float:

@@ -23,7 +23,8 @@ class _Posted:
 class Outbox:
     """A client's queue. Posted messages keep their order and are never dropped; offers replace each other.
 
-    An offer keeps the place of its name's first unsent offer, so a state never overtakes what was posted before.
+    An offer keeps the place of its name's unsent one unless something was posted since, so that a state never
+    overtakes what came before it.
     A slow reader therefore gets every posted message and the last state. Offers are also held back so that they
     stay below ``bytes_per_s`` on average: long transcripts are repeated less often.
 
@@ -51,10 +52,13 @@ class Outbox:
 
     def offer(self, name: str, render: Callable[[], JsonObject]) -> None:
         """Queue a state, rendered when it is sent; it takes the place of an unsent one of the same name."""
-        for item in self._queue:
+        for index, item in enumerate(self._queue):
             if isinstance(item, _Offer) and item.name == name:
-                item.render = render
-                return
+                if all(isinstance(later, _Offer) for later in self._queue[index + 1 :]):
+                    item.render = render
+                    return
+                del self._queue[index]
+                break
         self._queue.append(_Offer(name, render))
 
     def withdraw(self, name: str) -> None:
@@ -87,7 +91,7 @@ class Outbox:
             message = {**message, "seq": self._seq}
         text = dumps(message, ensure_ascii=False, separators=(",", ":"))
         if isinstance(item, _Offer):
-            self._next_offer_at = max(now, self._next_offer_at) + len(text) / self._bytes_per_s
+            self._next_offer_at = max(now, self._next_offer_at) + len(text.encode()) / self._bytes_per_s
         return text
 
     def _posted_ready(self) -> bool:

@@ -1,0 +1,89 @@
+"""Builds messages and bounds with plain values, so that a test names only what it is about."""
+
+from dataclasses import fields
+
+from gateway.actions import SessionBounds
+from shared import messages as m
+
+S = m.SAMPLE_RATE
+"""One second, in samples."""
+
+GIB = 2**30
+
+
+def bounds(**changes) -> SessionBounds:
+    """Return wide bounds, some of them changed."""
+    return SessionBounds(**({f.name: 1000.0 for f in fields(SessionBounds)} | {"journal_s": 60.0} | changes))
+
+
+def register(gpu_id=0, *, boot="a", slots=4, protocol=m.PROTOCOL, languages=("en", "fr"), **changes) -> m.Register:
+    """Return a worker's introduction."""
+    plain = {
+        "protocol": protocol,
+        "worker": f"gpu{gpu_id}",
+        "boot": boot,
+        "gpu_id": gpu_id,
+        "gpu_uuid": None,
+        "slots": slots,
+        "device": "cpu",
+        "device_name": "scripted",
+        "model": "scripted",
+        "languages": languages,
+        "pid": 1,
+    }
+    return m.Register(**(plain | changes))
+
+
+def heartbeat(*slots, state="serving", running_s=0.0, median_s=0.1, memory=None) -> m.Heartbeat:
+    """Return a heartbeat that reports ``slots``."""
+    return m.Heartbeat(
+        state=state,
+        weights="device",
+        slots=slots,
+        memory=memory or m.MemoryReport(None, None, None, None, None),
+        steps=1,
+        step_running_s=running_s,
+        step_median_s=median_s,
+    )
+
+
+def books(until=0, transcribed=None, silence=0) -> m.Books:
+    """Return accounts, of transcribed audio alone if nothing else is said."""
+    return m.Books(until, until - silence if transcribed is None else transcribed, silence)
+
+
+def resume(until=0, window_start=None, committed=(), language="en") -> m.ResumeState:
+    """Return a resume state at a position."""
+    return m.ResumeState(
+        window_start=until if window_start is None else window_start,
+        speaking=bool(committed),
+        committed=committed,
+        draft=(),
+        language=language,
+        books=books(until),
+    )
+
+
+def word(text, start_s=0.0, end_s=None, probability=0.9) -> m.Word:
+    """Return a word said from ``start_s`` to ``end_s``."""
+    return m.Word(text, round(start_s * S), round((start_s + 0.25 if end_s is None else end_s) * S), probability)
+
+
+def hypothesis(
+    *words, lease=1, tail="", tail_end=0, closes=False, keep_from=0, decoded=None, **changes
+) -> m.Hypothesis:
+    """Return a step's result; its positions follow from the words unless they are given."""
+    end = words[-1].end if words else 0
+    plain = {
+        "lease": lease,
+        "words": words,
+        "tail": tail,
+        "tail_end": max(tail_end, end),
+        "closes": closes,
+        "committed_until": max(end, keep_from),
+        "keep_from": keep_from,
+        "decoded": max(end, keep_from) if decoded is None else decoded,
+        "language": "en",
+        "resume": resume(keep_from),
+    }
+    return m.Hypothesis(**(plain | changes))
