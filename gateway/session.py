@@ -39,6 +39,9 @@ _LEASED = frozenset({State.OPENING, State.READY, State.FINISHING})
 MAX_DEATHS = 3
 """Leases lost without any progress in between before the session itself is held to be the cause."""
 
+PARK_AFTER_S = 1.0
+"""A session without a client keeps its slot for at least so long, and until less than this is undecoded."""
+
 
 class Session:
     """One client's conversation, from accept to its last word.
@@ -240,6 +243,8 @@ class Session:
         """The client is back; it sends on from ``received``."""
         self.attached, self._heard = True, now
         self._view.status("Connected", None)
+        if self.state in (State.READY, State.FINISHING):
+            self._view.status("Ready to transcribe", self.gpu_id)
         if self.state is not State.PARKED:
             return []
         self._view.status("Allocating GPU...", None)
@@ -250,7 +255,8 @@ class Session:
         """A session without a client gives its slot back once everything received is decoded."""
         if self.attached or self.state not in (State.READY, State.WAITING) or self._ended_at is not None:
             return []
-        if self.state is State.READY and self.decoded < self.received:
+        # The last part of a step's period is not decoded without more audio: it stays in the journal.
+        if self.state is State.READY and (now - self._detached < PARK_AFTER_S or self.lag_s >= PARK_AFTER_S):
             return []
         lease, self.lease = self.lease, None
         self._enter(State.PARKED, now)

@@ -192,7 +192,8 @@ class ClientSocket:
             if self._replaced:
                 return
             if message["type"] == "websocket.disconnect":
-                self._closed_by_client = message.get("code", 1005) in CLEAN_CLOSES
+                # uvicorn says 1005 for a broken connection too; only a close frame comes with a reason.
+                self._closed_by_client = "reason" in message and message["code"] in CLEAN_CLOSES
                 return
             data, text = message.get("bytes"), message.get("text")
             size_bytes = len(text.encode() if text is not None else data or b"")
