@@ -1,0 +1,69 @@
+"""The same audio transcribed offline by the same weights (door: torch, whisper)."""
+
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import whisper
+
+from gpu_worker.model.weights import ModelUnavailableError, default_cache_dir, locate
+from scripts.client.audio import BYTES_PER_SAMPLE
+
+from .material import Stream, Utterance
+
+__all__ = ["ModelUnavailableError", "transcribe"]
+
+# Whisper's log-mel is not level-invariant: utterances are raised to one peak, by 40 dB at most.
+_PEAK = 0.3
+_GAIN_LIMIT = 100.0
+
+
+def transcribe(
+    model: str, streams: Sequence[Stream], language: str | None, on_stream: Callable[[int], None]
+) -> dict[tuple[str, ...], str]:
+    """Transcribe every different stream with ``whisper.transcribe(temperature=0)``, levels equalised.
+
+    Args:
+        model: a checkpoint's path or an official Whisper name.
+        streams: what to transcribe; of equal ones only the first.
+        language: a language code; detected where None.
+        on_stream: told the number of streams done.
+
+    Returns:
+        The text by a stream's key.
+
+    Raises:
+        ModelUnavailableError: the checkpoint cannot be had.
+    """
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    recognizer = whisper.load_model(str(locate(model, cache_dir=default_cache_dir())), device=device)
+    texts: dict[tuple[str, ...], str] = {}
+    for stream in {stream.key: stream for stream in streams}.values():
+        on_stream(len(texts))
+        spoken = language if recognizer.is_multilingual else "en"
+        result = whisper.transcribe(
+            recognizer, _levelled(stream), temperature=0.0, language=spoken, fp16=device == "cuda"
+        )
+        texts[stream.key] = str(result["text"])
+    return texts
+
+
+def _levelled(stream: Stream) -> npt.NDArray[np.float32]:
+    return np.concatenate(list(_levelled_pieces(stream)))
+
+
+def _levelled_pieces(stream: Stream) -> Iterator[npt.NDArray[np.float32]]:
+    position = 0
+    for start, utterance in zip(stream.starts, stream.utterances, strict=True):
+        yield np.zeros(start - position, dtype=np.float32)
+        yield _raised(utterance)
+        position = start + utterance.samples
+
+
+def _raised(utterance: Utterance) -> npt.NDArray[np.float32]:
+    whole_bytes = utterance.samples * BYTES_PER_SAMPLE
+    samples = np.frombuffer(utterance.pcm[:whole_bytes], dtype="<i2").astype(np.float32) / 32768.0
+    peak = float(np.abs(samples).max(initial=0.0))
+    gain = min(max(_PEAK / peak, 1.0), _GAIN_LIMIT) if peak else 1.0
+    return samples * np.float32(gain)

@@ -1,0 +1,159 @@
+"""Judge what one session came to (core)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from scripts.client.audio import SAMPLE_RATE, duration_s
+from scripts.client.outcome import Exit, Outcome
+from scripts.client.transcript import Transcript
+
+from .material import Stream
+from .scoring import Normalise, Score, score
+from .timing import WordTime, word_times
+
+
+@dataclass(frozen=True, slots=True)
+class Conversation:
+    """One session as it was had: what was sent, what came back, how it ended.
+
+    Attributes:
+        changed_words: how often a word changed after it had been shown.
+    """
+
+    number: int
+    stream: Stream
+    transcript: Transcript
+    outcome: Outcome
+    changed_words: int
+
+
+@dataclass(frozen=True, slots=True)
+class SessionReport:
+    """The figures of one session; None is unknown.
+
+    Attributes:
+        speaking_s: from when until when audio was sent (the client's clock).
+        setup_ms: from opening the connection to "Ready to transcribe".
+        last_words_s: from the end of the audio until the last word was committed; 0 if it was before.
+        flush_s: from the end of the audio until the server said that all is said.
+        held_back_s: how much later than spoken the last audio was sent, because the server did not read.
+        books: whether received = sent = transcribed + silence + dropped; None where the server keeps none (mode full).
+    """
+
+    number: int
+    session: str | None
+    outcome: str
+    problem: str
+    utterances: tuple[str, ...]
+    audio_s: float
+    speaking_s: tuple[float, float] | None
+    scores: tuple[Score, ...]
+    spoken_words: int
+    heard_words: int
+    word_times: tuple[WordTime, ...]
+    changed_words: int
+    setup_ms: float | None
+    first_word_s: float | None
+    last_words_s: float | None
+    flush_s: float | None
+    held_back_s: float | None
+    books: bool | None
+    dropped_s: float
+    moves: int
+    violations: tuple[str, ...]
+    text: str
+
+    @property
+    def failed(self) -> bool:
+        """Whether anything went wrong that must not: it failed, its books are wrong, or a promise was broken."""
+        good = self.outcome in {Exit.COMPLETE.name.lower(), Exit.INTERRUPTED.name.lower()}
+        return not good or self.books is False or bool(self.violations)
+
+
+def report(conversation: Conversation, normalise: Normalise, message_samples: int) -> SessionReport:
+    """Judge a session.
+
+    Args:
+        conversation: the session.
+        normalise: turns text into the words that are compared.
+        message_samples: the audio of one message: it is sent when its last sample has been spoken.
+    """
+    transcript, stream = conversation.transcript, conversation.stream
+    script = stream.script(transcript.sent_samples)
+    books = transcript.accounting
+    return SessionReport(
+        number=conversation.number,
+        session=transcript.config.session if transcript.config else None,
+        outcome=conversation.outcome.exit_code.name.lower(),
+        problem=conversation.outcome.sentence,
+        utterances=stream.key[: len(script.texts)],
+        audio_s=duration_s(transcript.sent_samples),
+        speaking_s=_speaking_s(transcript),
+        scores=tuple(score(script.texts, transcript.committed, normalise)),
+        spoken_words=sum(bool(normalise(word.text)) for word in script.words),
+        heard_words=len(normalise(transcript.committed)),
+        word_times=tuple(word_times(script.words, transcript, normalise)),
+        changed_words=conversation.changed_words,
+        setup_ms=_scaled(_between(transcript.opened_s, transcript.ready_s), 1000.0),
+        first_word_s=_between(transcript.first_audio_s, transcript.first_word_s),
+        last_words_s=_last_words_s(transcript),
+        flush_s=_between(transcript.ended_s, transcript.done_s),
+        held_back_s=_held_back_s(transcript, message_samples),
+        books=_add_up(transcript),
+        dropped_s=duration_s(books.dropped) if books else 0.0,
+        moves=len(transcript.moves),
+        violations=tuple(transcript.violations),
+        text=transcript.committed,
+    )
+
+
+def _speaking_s(transcript: Transcript) -> tuple[float, float] | None:
+    first_s, end_s = transcript.first_audio_s, transcript.sent_at_s(duration_s(transcript.sent_samples))
+    return None if first_s is None or end_s is None else (first_s, end_s)
+
+
+def _last_words_s(transcript: Transcript) -> float | None:
+    committed_s = [word.committed_s for word in transcript.words if word.committed_s is not None]
+    if transcript.ended_s is None or not transcript.complete or not committed_s:
+        return None
+    return max(0.0, max(committed_s) - transcript.ended_s)
+
+
+def _held_back_s(transcript: Transcript, message_samples: int) -> float | None:
+    """Compare the last message with the clock: each is due when its last sample has been spoken."""
+    speaking_s = _speaking_s(transcript)
+    if speaking_s is None:
+        return None
+    due_s = speaking_s[0] + max(0, transcript.sent_samples - message_samples) / SAMPLE_RATE
+    return max(0.0, speaking_s[1] - due_s)
+
+
+def _add_up(transcript: Transcript) -> bool | None:
+    books = transcript.accounting
+    if books is None:
+        return None
+    told = books.transcribed + books.silence + books.dropped
+    return books.received == transcript.sent_samples == told
+
+
+def _between(start_s: float | None, end_s: float | None) -> float | None:
+    return None if start_s is None or end_s is None else end_s - start_s
+
+
+def _scaled(value: float | None, factor: float) -> float | None:
+    return None if value is None else value * factor
+
+
+def all_speaking_s(reports: Sequence[SessionReport]) -> tuple[float, float] | None:
+    """Return from when until when all sessions spoke; None if they never all did."""
+    times = [each.speaking_s for each in reports]
+    spoken = [pair for pair in times if pair is not None]
+    if not spoken or len(spoken) < len(times):
+        return None
+    start_s, end_s = max(pair[0] for pair in spoken), min(pair[1] for pair in spoken)
+    return (start_s, end_s) if start_s < end_s else None
+
+
+def known(values: Sequence[float | None]) -> list[float]:
+    """Leave out what is unknown."""
+    return [value for value in values if value is not None]
