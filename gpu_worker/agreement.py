@@ -2,7 +2,8 @@
 
 Two hypotheses in a row that agree (LocalAgreement-2: Macháček et al. 2023, "Turning Whisper into Real-Time
 Transcription System") decide at a brisk cadence. At a slow one waiting for the second would cost a whole period, so a
-word also passes alone if it is confident and lies well before the window's end.
+word also passes alone if it is confident and lies well before the window's end. In a backlog what follows a word is
+known already, so that its distance from the window's end is enough.
 """
 
 from collections.abc import Sequence
@@ -23,6 +24,7 @@ def agreed(tail: Sequence[TailWord], previous: Sequence[str], *, end: int, caden
     """
     brisk = cadence < policy.brisk_cadence_samples
     agreed_before = end - (policy.brisk_hold_samples if brisk else policy.agreed_hold_samples)
+    backlog = cadence >= policy.backlog_cadence_samples
     confident_before = end - policy.confident_hold_samples
     agreeing = True
     for index, word in enumerate(tail):
@@ -30,6 +32,7 @@ def agreed(tail: Sequence[TailWord], previous: Sequence[str], *, end: int, caden
         passes = agreeing and word.end <= agreed_before
         if not passes and not brisk:
             passes = word.end <= confident_before and word.weakest >= policy.confident_logprob
+        passes = passes or (backlog and word.end <= end - policy.backlog_hold_samples)
         is_open = index == len(tail) - 1 and word.end > end - policy.last_hold_samples
         if is_open or not passes:
             return index

@@ -37,6 +37,8 @@ class PolicySettings:
         agreed_hold_samples: the same at a slow cadence.
         confident_hold_samples: how far before the window's end a confident word must end.
         confident_logprob: least log probability of each token of a confident word.
+        backlog_cadence_samples: from this cadence on there is a backlog, and a word passes by its distance alone ...
+        backlog_hold_samples: ... if it ends this far before the window's end.
         last_hold_samples: the last word of a hypothesis stays open if it ends this close to the window's end.
 
         hide_logprob: a first hypothesis with a lower mean log probability is not believed.
@@ -78,6 +80,8 @@ class PolicySettings:
     agreed_hold_samples: int = samples(0.2)
     confident_hold_samples: int = samples(0.4)
     confident_logprob: float = -0.5
+    backlog_cadence_samples: int = samples(3.0)
+    backlog_hold_samples: int = samples(1.5)
     last_hold_samples: int = samples(0.6)
 
     hide_logprob: float = -1.0

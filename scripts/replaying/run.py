@@ -40,7 +40,7 @@ class Replay:
         drafted: draft tokens offered, and ``accepted`` of them.
         decode_s: compute of the decodes, in seconds of this thread; ``listen_s`` of the gate, ``policy_s`` of the
             policy itself.
-        minutes_s: compute in each minute of audio.
+        minutes_s: compute spent in each minute of audio, by where the stream was.
         held: most samples the stream held at any time.
     """
 
@@ -145,7 +145,7 @@ def _step(stream: Stream, recognizer: Recognizer, period: int, result: Replay) -
     _take(stream, result)
     models = result.compute_s - before
     result.policy_s += time.thread_time() - begun - models
-    minute = int(stream.received / SAMPLE_RATE // 60)
+    minute = int(stream.decoded_until / SAMPLE_RATE // 60)
     result.minutes_s += [0.0] * (minute + 1 - len(result.minutes_s))
     result.minutes_s[minute] += result.compute_s - before
     return bool(listen or window)

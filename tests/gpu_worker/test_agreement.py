@@ -57,6 +57,13 @@ def test_an_unsure_word_passes_by_agreement():
     assert count(tail, ["one"], BRISK) == 1
 
 
+def test_in_a_backlog_distance_is_enough():
+    """Where the audio that follows is known already, a word well before the window's end passes as it is."""
+    tail = [word("one", 2.0, weakest=-4.0), word("two", 1.6, weakest=-4.0), word("three", 1.4, weakest=-4.0)]
+    assert count(tail, cadence=48_000) == 2
+    assert count(tail, cadence=47_999) == 0
+
+
 def test_agreement_does_not_skip_a_difference():
     """A word that agrees behind one that differs is not agreed: its place in the sentence is not."""
     tail = [word("won", 3.0), word("two", 2.0, weakest=-2.0), word("x", 0.1)]
