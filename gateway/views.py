@@ -50,6 +50,7 @@ class FullView:
         self._line_end = 0
         self._line_words: list[str] = []
         self._taken = (0, 0)
+        self._offered = (0, "")
 
     def config(self, facts: JsonObject) -> None:
         """Post the first message."""
@@ -66,9 +67,12 @@ class FullView:
         """Post nothing: the status line has said it."""
 
     def changed(self, received: int, lag_s: float) -> None:  # noqa: ARG002 - a view may ignore positions
-        """Have the newest state sent when the client is ready for it."""
+        """Have the newest state sent when the client is ready for it, if its text is another."""
         self._lag_s = lag_s
-        self._outbox.offer("state", self._state)
+        text = (self._transcript.words, self._transcript.tail)
+        if text != self._offered:
+            self._offered = text
+            self._outbox.offer("state", self._state)
 
     def error(self, message: str, code: str, retry_after_s: float | None) -> None:
         """Post the error on a whole state; before any text it stands alone, as design.md §5 has it."""
@@ -145,6 +149,7 @@ class EventsView:
         self._outbox = outbox
         self._finals: list[int | None] = []  # the seq under which each closed segment went out
         self._partial: JsonObject = {}
+        self._shown = False  # the client may have a partial before it that is not empty
         self._acked = (0, 0)
 
     def config(self, facts: JsonObject) -> None:
@@ -162,14 +167,7 @@ class EventsView:
 
     def changed(self, received: int, lag_s: float) -> None:  # noqa: ARG002 - a view may ignore the lag
         """Post the segments closed since, then offer the open one's partial and an acknowledgement."""
-        if self._post_finals():
-            self._partial = {}
-        partial = self._render_partial()
-        if partial is None and self._partial:  # what was shown has vanished without becoming final
-            partial = self._partial | {"committed": "", "tail": ""}
-        if partial is not None and partial != self._partial:
-            self._outbox.offer("partial", lambda: partial)
-            self._partial = partial
+        self._show()
         ack = (received, self._transcript.committed_until)
         if ack[0] - self._acked[0] >= self.ACK_EVERY or ack[1] > self._acked[1]:
             self._acked = ack
@@ -182,17 +180,28 @@ class EventsView:
 
     def ready_to_stop(self, audio: JsonObject) -> None:
         """Post what is left, then the end mark."""
-        self._post_finals()
-        self._outbox.withdraw("partial")
+        self._show()
         self._outbox.post({"type": "ready_to_stop", "audio": audio})
 
     def replay(self, last_seq: int) -> None:
-        """Post the finals again that went out after ``last_seq`` or never."""
+        """Post the finals again that went out after ``last_seq`` or never, and offer the partial anew."""
         for number, seq in enumerate(self._finals):
             if seq is None or seq > last_seq:
                 self._post_final(number)
-        self._partial = {}
+        self._partial, self._shown = {}, True
         self._acked = (0, 0)
+        self._show()
+
+    def _show(self) -> None:
+        """Bring the client's text up to date; a tail that vanished without becoming final is taken back."""
+        if self._post_finals():
+            self._shown = False
+        partial = self._render_partial()
+        something = bool(partial["committed"] or partial["tail"])
+        if (something or self._shown) and partial != self._partial:
+            self._outbox.offer("partial", lambda: partial)
+            self._partial = partial
+            self._shown = something
 
     def _post_finals(self) -> bool:
         segments, before = self._transcript.segments, len(self._finals)
@@ -208,10 +217,8 @@ class EventsView:
 
         self._outbox.post(final(self._transcript.segments[number]), sent)
 
-    def _render_partial(self) -> JsonObject | None:
+    def _render_partial(self) -> JsonObject:
         transcript, segment = self._transcript, self._transcript.open
-        if segment is None and not transcript.tail:
-            return None
         number = segment.number if segment else len(transcript.segments) + 1
         start = segment.start if segment else min(transcript.committed_until, transcript.tail_end)
         return {

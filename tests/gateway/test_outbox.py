@@ -29,9 +29,8 @@ OPERATIONS = st.lists(
 def test_posts_arrive_in_order_and_the_newest_offer_arrives(operations):
     """Every post arrives once and in order; each offer that was not withdrawn is replaced or arrives; time never goes back."""
     outbox = Outbox(numbered=True)
-    sent, clock, newest = [], 0, {}
-    for operation in operations:
-        clock += 1
+    sent, newest = [], {}
+    for clock, operation in enumerate(operations, 1):
         if operation == "post":
             outbox.post({"posted": clock})
         elif operation == "pop":
