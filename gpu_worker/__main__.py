@@ -76,4 +76,6 @@ async def serve(settings: WorkerSettings, recognizer: Recognizer, gauge: gpu.Gau
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    code = main()
+    sys.stdout.flush()
+    os._exit(code)  # a step that never ends, on its thread, must not keep the process from ending

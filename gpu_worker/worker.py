@@ -98,10 +98,10 @@ class Worker:
         finally:
             for task in [*tasks, stopping]:
                 task.cancel()
+            await asyncio.gather(*tasks, stopping, return_exceptions=True)
             for gateway in self._gateways:
                 gateway.link.send(m.Goodbye("stopped"))
                 gateway.link.close()
-            await asyncio.gather(*tasks, stopping, return_exceptions=True)
             self._thread.shutdown(wait=False, cancel_futures=True)
             context.term()
 
