@@ -5,7 +5,6 @@ import binascii
 import hmac
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from urllib.parse import urlsplit
 
 from shared.errors import BadOriginError, BadParameterError, BadTokenError
 
@@ -16,6 +15,7 @@ _TOKEN_PREFIX = "token."  # noqa: S105 - the name of a subprotocol
 _KNOWN = frozenset({"language", "token", "mode", "task", "encoding", "resume", "last_seq", "uid"})
 _MODES = ("full", "events")
 _TASKS = ("transcribe", "translate")
+_MAX_DIGITS = 15
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,20 +41,20 @@ def read_parameters(query: Mapping[str, str]) -> Parameters:
     """
     unknown = sorted(set(query) - _KNOWN)
     if unknown:
-        raise BadParameterError(f"Unknown parameter {unknown[0]!r}; known are {', '.join(sorted(_KNOWN))}")
+        raise BadParameterError(f"Unknown parameter {_brief(unknown[0])}; known are {', '.join(sorted(_KNOWN))}")
     mode = query.get("mode") or "full"
     if mode not in _MODES:
-        raise BadParameterError(f"mode={mode!r} is not supported; expected one of {', '.join(_MODES)}")
+        raise BadParameterError(f"mode={_brief(mode)} is not supported; expected one of {', '.join(_MODES)}")
     task = query.get("task") or "transcribe"
     if task not in _TASKS:
-        raise BadParameterError(f"task={task!r} is not supported; expected one of {', '.join(_TASKS)}")
+        raise BadParameterError(f"task={_brief(task)} is not supported; expected one of {', '.join(_TASKS)}")
     encoding = query.get("encoding") or "pcm_s16le"
     if encoding not in ("pcm_s16le", "s16le"):
-        raise BadParameterError(f"encoding={encoding!r} is not supported; send pcm_s16le, 16 kHz, mono")
+        raise BadParameterError(f"encoding={_brief(encoding)} is not supported; send pcm_s16le, 16 kHz, mono")
     language = (query.get("language") or "auto").lower()
     last_seq = query.get("last_seq") or "0"
-    if not (last_seq.isascii() and last_seq.isdecimal()):
-        raise BadParameterError(f"last_seq={last_seq!r} is no number of a message")
+    if not (last_seq.isascii() and last_seq.isdecimal() and len(last_seq) <= _MAX_DIGITS):
+        raise BadParameterError(f"last_seq={_brief(last_seq)} is no number of a message")
     return Parameters(mode, None if language == "auto" else language, task, query.get("resume") or None, int(last_seq))
 
 
@@ -70,7 +70,8 @@ def check_language(parameters: Parameters, languages: Sequence[str], model: str)
             if len(languages) <= 5
             else f"{len(languages)} languages by Whisper code, e.g. en, de, fr"
         )
-        raise BadParameterError(f"language={parameters.language!r} is not one of the model {model}'s: it has {have}")
+        language = _brief(parameters.language)
+        raise BadParameterError(f"language={language} is not one of the model {model}'s: it has {have}")
     if parameters.task == "translate" and len(languages) == 1:
         raise BadParameterError(f"task='translate' needs a multilingual model; {model} only transcribes {languages[0]}")
 
@@ -112,5 +113,11 @@ def check_origin(origin: str | None, host: str | None, allowed: Sequence[str]) -
     """
     if origin is None or "*" in allowed or origin.rstrip("/") in {each.rstrip("/") for each in allowed}:
         return
-    if host is None or urlsplit(origin).netloc.lower() != host.lower():
-        raise BadOriginError(f"Pages of {origin} may not connect here (see ALLOWED_ORIGINS)")
+    own = f"//{host or '?'}".lower()
+    if origin.lower() not in {f"http:{own}", f"https:{own}"}:
+        raise BadOriginError(f"Pages of {_brief(origin)} may not connect here (see ALLOWED_ORIGINS)")
+
+
+def _brief(value: str) -> str:
+    """Return what a client wrote as an error repeats it."""
+    return repr(value if len(value) <= 40 else value[:39] + "…")
