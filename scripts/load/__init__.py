@@ -11,6 +11,7 @@ Speaks `/asr` through `scripts.client`, and reads `/health` and `/gpu-status`.
     changes      core   words that changed after they had been shown
     timing       core   how long after it was said a word was shown, and committed
     session      core   what one session came to
+    observations core   what was seen beside the sessions
     summary      core   what all sessions of one load came to
     bounds       core   --require: figures against bounds
     monitor      shell  the server's own endpoints
@@ -19,7 +20,9 @@ Speaks `/asr` through `scripts.client`, and reads `/health` and `/gpu-status`.
     drive        shell  all sessions of one load
     normal       door   whisper: its text normalisers
     reference    door   whisper, torch: the same streams transcribed offline
-    output       door   rich: the table; JSON
+    table        door   rich: the figures side by side
+    results      core   JSON with everything
+    measurement  shell  options and results; writes the JSON file
     run          shell  one load after another, and the exit code
     cli          shell  the options
 """

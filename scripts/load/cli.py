@@ -11,6 +11,7 @@ from scripts.client.outcome import Exit
 
 from .bounds import Bound, parse_bound
 from .drive import Wishes
+from .measurement import Options
 from .observations import ServerFigures
 from .summary import DelayFigures, EndFigures, WordFigures
 
@@ -147,7 +148,7 @@ def command(
         session_url(url, {})
     except ValueError as error:
         raise click.UsageError(f"--url: {error}") from error
-    from .run import Options, run  # noqa: PLC0415 - torch comes with it, which --help and a wrong option need not wait for
+    from .run import run  # noqa: PLC0415 - torch comes with it, which --help and a wrong option need not wait for
 
     wishes = Wishes(
         url=url,

@@ -2,14 +2,10 @@
 
 import asyncio
 import contextlib
-import os
-import platform
 import signal
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
 
 from rich.console import Console
 from rich.status import Status
@@ -18,91 +14,23 @@ from scripts.client.asr_client import session_url
 from scripts.client.outcome import Exit
 
 from .bounds import Bound
-from .drive import Interrupts, Wishes, drive
+from .drive import Interrupts, drive
 from .manifest import ManifestError, read_set, shipped
-from .material import Material, Stream, streams
+from .material import Material, streams
+from .measurement import Load, Measurement, Options
 from .monitor import JsonObject, Monitor, UnreachableError
 from .normal import normaliser
-from .observations import Observations, Sample
-from .output import print_table, print_troubles, write_json
+from .observations import Sample
 from .processes import ServerProcesses, find_server
 from .reference import ModelUnavailableError, transcribe
 from .sampling import Sampler
-from .scoring import Score, score
-from .session import SessionReport, all_speaking_s, report
-from .summary import Summary, summarise
+from .scoring import score
+from .session import report
+from .summary import Summary
+from .table import print_table, print_troubles
 
 _IDLE_LOOKS, _IDLE_LOOK_S = 50, 0.2
 _BOUND_MISSED = 3
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """What the command line asks for."""
-
-    wishes: Wishes
-    counts: tuple[int, ...]
-    seconds: float | None
-    manifest: Path | None
-    set_name: str | None
-    reference: str | None
-    pids: tuple[int, ...]
-    run_dir: Path
-    json_path: Path | None
-    bounds: tuple[Bound, ...]
-
-
-@dataclass(slots=True)
-class Load:
-    """One load: what was sent, what came of it."""
-
-    streams: list[Stream]
-    reports: list[SessionReport]
-    seen: Observations
-    reference: list[Score] | None = None
-
-    def summary(self) -> Summary:
-        """Add it up."""
-        return summarise(len(self.streams), self.reports, self.seen, all_speaking_s(self.reports), self.reference)
-
-    @property
-    def whole(self) -> bool:
-        """Whether all its sessions came to their end."""
-        complete = Exit.COMPLETE.name.lower()
-        return len(self.reports) == len(self.streams) and all(each.outcome == complete for each in self.reports)
-
-
-@dataclass(slots=True)
-class Measurement:
-    """Everything measured so far, and what it was measured on."""
-
-    options: Options
-    material: Material
-    server: JsonObject
-    began: datetime
-    loads: list[Load] = field(default_factory=list)
-    interrupted: bool = False
-
-    def write(self) -> None:
-        """Write the JSON file, if one is asked for."""
-        options = self.options
-        if options.json_path is None:
-            return
-        about: JsonObject = {
-            "began": self.began.isoformat(timespec="seconds"),
-            "url": options.wishes.url,
-            "mode": options.wishes.mode,
-            "material": self.material.name,
-            "seconds": options.seconds,
-            "ramp_s": options.wishes.ramp_s,
-            "message_ms": options.wishes.message_ms,
-            "reference": options.reference,
-            "bounds": [str(bound) for bound in options.bounds],
-            "interrupted": self.interrupted,
-            "server": self.server,
-            "client": {"cpus": os.cpu_count(), "system": platform.platform(), "python": platform.python_version()},
-        }
-        write_json(options.json_path, about, [(load.summary(), load.reports) for load in self.loads])
 
 
 def run(options: Options) -> int:
@@ -113,7 +41,7 @@ def run(options: Options) -> int:
         material = _read(options)
         # Made once to see now, not after minutes, whether there is audio in it.
         streams(material, max(options.counts), options.seconds)
-        server = monitor.get("/health")
+        server: JsonObject = {"health": monitor.get("/health"), "gpu_status": monitor.get("/gpu-status")}
     except (ManifestError, UnreachableError, ValueError) as error:
         console.print(str(error), style="red", markup=False)
         return Exit.USAGE
@@ -143,7 +71,8 @@ async def _measure(measured: Measurement, monitor: Monitor, console: Console) ->
         if not interrupts.stopping.is_set():
             await _load(measured, monitor, console, count, interrupts)
             measured.interrupted = interrupts.stopping.is_set()
-            measured.write()
+            with contextlib.suppress(OSError):  # said at the end, where it is tried again
+                measured.write()
 
 
 async def _load(measured: Measurement, monitor: Monitor, console: Console, count: int, interrupts: Interrupts) -> None:

@@ -64,10 +64,14 @@ class SessionReport:
     text: str
 
     @property
+    def ended_well(self) -> bool:
+        """Whether it came to its end, or to that of an interrupt."""
+        return self.outcome in {Exit.COMPLETE.name.lower(), Exit.INTERRUPTED.name.lower()}
+
+    @property
     def failed(self) -> bool:
         """Whether anything went wrong that must not: it failed, its books are wrong, or a promise was broken."""
-        good = self.outcome in {Exit.COMPLETE.name.lower(), Exit.INTERRUPTED.name.lower()}
-        return not good or self.books is False or bool(self.violations)
+        return not self.ended_well or self.books is False or bool(self.violations)
 
 
 def report(conversation: Conversation, normalise: Normalise, message_samples: int) -> SessionReport:
@@ -145,10 +149,9 @@ def _scaled(value: float | None, factor: float) -> float | None:
 
 
 def all_speaking_s(reports: Sequence[SessionReport]) -> tuple[float, float] | None:
-    """Return from when until when all sessions spoke; None if they never all did."""
-    times = [each.speaking_s for each in reports]
-    spoken = [pair for pair in times if pair is not None]
-    if not spoken or len(spoken) < len(times):
+    """Return from when until when all sessions spoke, those that failed or were refused aside; None if never."""
+    spoken = [each.speaking_s for each in reports if each.speaking_s is not None and each.ended_well]
+    if not spoken:
         return None
     start_s, end_s = max(pair[0] for pair in spoken), min(pair[1] for pair in spoken)
     return (start_s, end_s) if start_s < end_s else None

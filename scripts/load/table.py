@@ -1,9 +1,7 @@
-"""Write what was measured: a table for people, JSON for the rest (rich)."""
+"""Print what was measured as a table (door: rich)."""
 
-import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import dataclass
 
 from rich.console import Console
 from rich.table import Table
@@ -13,8 +11,6 @@ from .bounds import Bound
 from .scoring import Interval
 from .session import SessionReport
 from .summary import Summary
-
-JsonValue = object
 
 _UNKNOWN = "-"
 
@@ -105,47 +101,6 @@ def print_troubles(
         summary = summaries[column]
         reached = _figure(summary.figures()[bound.name], "{:.3f}")
         console.print(f"{summary.streams} streams: not met: {bound} (it is {reached})", markup=False, style="red")
-
-
-def write_json(
-    path: Path, about: dict[str, JsonValue], loads: Sequence[tuple[Summary, Sequence[SessionReport]]]
-) -> None:
-    """Write everything that was measured.
-
-    Raises:
-        OSError: the file cannot be written.
-    """
-    runs = [{**_load(summary), "sessions": [_session(report) for report in reports]} for summary, reports in loads]
-    text = json.dumps(_rounded({**about, "runs": runs}), ensure_ascii=False, indent=1)
-    path.write_text(text + "\n", encoding="utf-8")
-
-
-def _load(summary: Summary) -> dict[str, JsonValue]:
-    comparison = asdict(summary.comparison) if summary.comparison else None
-    return {
-        "streams": summary.streams,
-        "figures": summary.figures(),
-        "wer_interval": asdict(summary.wer) if summary.wer else None,
-        "reference_intervals": comparison,
-        "outcomes": summary.outcomes,
-    }
-
-
-def _session(report: SessionReport) -> dict[str, JsonValue]:
-    whole = asdict(report)
-    names = ("text", "end_s", "shown_s", "committed_s")
-    whole["word_times"] = [[time[name] for name in names] for time in whole["word_times"]]
-    whole["scores"] = [[score["words"], score["errors"]] for score in whole["scores"]]
-    return whole
-
-
-def _rounded(value: JsonValue) -> JsonValue:
-    """Round every number to what it can mean: tenths of a millisecond."""
-    if isinstance(value, float):
-        return round(value, 4)
-    if isinstance(value, dict):
-        return {key: _rounded(each) for key, each in value.items()}
-    return [_rounded(each) for each in value] if isinstance(value, (list, tuple)) else value
 
 
 def _figure(value: float | None, form: str) -> str:
