@@ -1,0 +1,186 @@
+"""Real processes at their bounds: fast senders, slow readers, silent clients. The recognizer is scripted, and slow."""
+
+import asyncio
+import contextlib
+import socket
+import threading
+import time
+
+import pytest
+from websockets.sync.client import connect
+
+from tests.scripted_recognizer import say
+from tests.system.talk import Talk, story
+
+pytestmark = [pytest.mark.system, pytest.mark.timeout(90)]
+
+MB = 2**20
+JOURNAL_S = 35
+POEM = 60 * ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", 1.0]
+FEW_BYTES = 4096
+
+
+@pytest.fixture(scope="module")
+def slow(start_server):
+    """Give one worker whose every step takes a tenth of a second, and a gateway that keeps little audio."""
+    return start_server(workers=1, SCRIPTED_STEP_S="0.1", JOURNAL_S=str(JOURNAL_S))
+
+
+@pytest.fixture(scope="module")
+def strict(start_server):
+    """Give a server with short bounds of time and few sockets."""
+    return start_server(workers=1, IDLE_TIMEOUT_S="1", MAX_SESSION_S="4", MAX_SOCKETS="3")
+
+
+@pytest.fixture(scope="module")
+def poem():
+    """Return five minutes of speech."""
+    return say(POEM)
+
+
+def narrow_socket(server):
+    """Return a connection that takes little at once, so that the server sees what its reader leaves unread."""
+    narrow = socket.socket()
+    narrow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, FEW_BYTES)
+    narrow.connect(("127.0.0.1", server.port))
+    return narrow
+
+
+class Memory:
+    """Watches the gateway's memory; ``grown_mb`` is the most by which it grew."""
+
+    def __init__(self, server):
+        self._server = server
+        self._start = server.gateway_memory_bytes()
+        self._most = self._start
+        self._stop = threading.Event()
+
+    def __enter__(self):
+        self._thread = threading.Thread(target=self._watch)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self._stop.set()
+        self._thread.join()
+
+    def _watch(self):
+        while not self._stop.wait(0.1):
+            self._most = max(self._most, self._server.gateway_memory_bytes())
+
+    @property
+    def grown_mb(self):
+        return (self._most - self._start) / MB
+
+
+@pytest.fixture(scope="module")
+def mute(slow, poem):
+    """Have a client that sends minutes of speech and reads nothing, ever; give its connection's name and that moment."""
+    known = {entry["connection"] for entry in slow.log.find("websocket_accepted")}
+    options = {"compression": None, "ping_interval": None, "proxy": None, "max_queue": 1, "close_timeout": 0}
+    with connect(f"ws://127.0.0.1:{slow.port}/asr", sock=narrow_socket(slow), **options) as client:
+        slow.log.wait("websocket_accepted", count=len(known) + 1)
+        (name,) = {entry["connection"] for entry in slow.log.find("websocket_accepted")} - known
+        pcm = poem.pcm[: 120 * 16_000].tobytes()
+        for at in range(0, len(pcm), 32_000):
+            client.send(pcm[at : at + 32_000])
+        client.send(b"")
+        yield name
+
+
+@story
+async def test_fast_sender_is_slowed(slow, poem, mute):
+    """Five minutes of speech sent at once: the sender waits, the gateway's memory stays small, and every word comes."""
+    began = time.monotonic()
+    with Memory(slow) as memory:
+        async with Talk(slow) as talk:
+            await talk.ready()
+            await talk.send(poem.pcm.tobytes(), size=32_000)
+            sent = time.monotonic()
+            await talk.finish()
+            books = await talk.done(limit_s=50)
+            ended = time.monotonic()
+            assert talk.text.split() == [word for word in POEM if isinstance(word, str)]
+    assert (books["received"], books["dropped"]) == (len(poem.pcm), 0)
+    assert books["transcribed"] > books["silence"] > 0
+    # What the sockets and the journal hold at the end is a small part of the whole.
+    assert sent - began > 0.2 * (ended - began)
+    assert memory.grown_mb < 0.5 * len(poem.pcm) * 2 / MB
+
+
+@story
+async def test_slow_readers(slow, poem):
+    """Who reads nothing until all is over has lost no final, and the last state is the last word."""
+    released = len(slow.log.find("gpu_released"))
+    with Memory(slow) as memory:
+        async with contextlib.AsyncExitStack() as guests:
+            talks = [
+                await guests.enter_async_context(
+                    Talk(slow, mode=mode, reading=False, sock=narrow_socket(slow), max_queue=1)
+                )
+                for mode in ("events", "full")
+            ]
+            await asyncio.gather(*(talk.send(poem.pcm.tobytes(), size=32_000) for talk in talks))
+            for talk in talks:
+                await talk.finish()
+            await asyncio.to_thread(slow.log.wait, "gpu_released", count=released + 2, limit_s=50)
+            for talk in talks:
+                talk.read()
+            for talk in talks:
+                await talk.done()
+                assert talk.text.split() == [word for word in POEM if isinstance(word, str)]
+    assert memory.grown_mb < 20
+
+
+@story
+async def test_idle_client(strict):
+    """Who sends nothing is told so and disconnected with 4408; who only says that it is there may stay."""
+    async with Talk(strict) as idle, Talk(strict) as there:
+        await there.ready()
+        began = time.monotonic()
+        ended = asyncio.create_task(idle.ended())
+        while not ended.done():
+            await there.control('{"type":"keepalive"}')
+            await asyncio.sleep(0.2)
+        assert await ended == 4408
+        assert 0.8 < time.monotonic() - began < 2.5
+        assert idle.errors == [("session_limit", "Nothing was received for 1 s")]
+        assert await there.say(say(["apple"])) == "apple"
+
+
+@story
+async def test_longest_session(strict):
+    """A session that is never idle still ends at its longest, with its words said so far."""
+    async with Talk(strict) as talk:
+        began = time.monotonic()
+        ended = asyncio.create_task(talk.ended())
+        await talk.send(say(["apple", "river", 1.0]).pcm.tobytes())
+        while not ended.done():
+            await talk.control('{"type":"keepalive"}')
+            await asyncio.sleep(0.2)
+        assert await ended == 4408
+        assert 3.8 < time.monotonic() - began < 6
+        assert talk.errors == [("session_limit", "The session reached its limit of 4 s")]
+        assert talk.text == "apple river"
+
+
+@story
+async def test_sockets_are_bounded(strict):
+    """One socket too many is refused in words, and one that is closed makes room."""
+    async with Talk(strict) as one, Talk(strict) as two, Talk(strict) as three:
+        for talk in (one, two, three):
+            await talk.ready()
+        async with Talk(strict) as four:
+            assert await four.ended() == 1013
+            assert four.errors == [("no_capacity", "Too many connections are open")]
+        await one.socket.close()
+        async with Talk(strict) as five:
+            await five.ready()
+
+
+def test_client_that_never_reads_is_cut_off(slow, mute):
+    """The client that has read nothing since its session's end is cut off, and has long given back its slot."""
+    slow.log.wait("session_closed", connection=mute, limit_s=60)
+    (closed,) = slow.log.find("session_closed", connection=mute)
+    assert (closed["received"], closed["dropped"]) == (120 * 16_000, 0)
+    assert slow.log.find("gpu_released", connection=mute)
