@@ -15,6 +15,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.websockets import WebSocketClose
 
 from gateway import monitor
 from gateway.link import Link
@@ -55,7 +56,9 @@ class Monitoring:
 
     async def gpu_status(self, _request: Request) -> Response:
         """Answer which workers there are, what they hold, and their memory."""
-        return JSONResponse(monitor.gpu_status(self._switchboard.pool, self._slots_per_gpu))
+        board = self._switchboard
+        body = monitor.gpu_status(board.pool, self._slots_per_gpu, waiting=board.waiting, graced=board.graced)
+        return JSONResponse(body)
 
     async def performance(self, _request: Request) -> Response:
         """Answer how long setups took and what sessions brought."""
@@ -69,6 +72,17 @@ class Monitoring:
     async def prometheus(self, _request: Request) -> Response:
         """Answer the metrics in Prometheus' text format."""
         return Response(generate_latest(self._registry), media_type=CONTENT_TYPE_LATEST)
+
+
+class Page(StaticFiles):
+    """The page's files; a WebSocket to any other path than ``/asr`` is refused."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] == "websocket":
+            await WebSocketClose()(scope, receive, send)
+        else:
+            await super().__call__(scope, receive, send)
 
 
 class SecurityHeaders:
@@ -115,7 +129,7 @@ def create_app(settings: GatewaySettings, link: Link, switchboard: Switchboard) 
     routes: list[BaseRoute] = [
         WebSocketRoute("/asr", Doorman(settings, switchboard).asr),
         *Monitoring(settings, switchboard).routes(),
-        Mount("/", StaticFiles(directory=WEB, html=True)),
+        Mount("/", Page(directory=WEB, html=True)),
     ]
     app = Starlette(routes=routes, lifespan=lifespan)
     app.add_middleware(SecurityHeaders)
