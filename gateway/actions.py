@@ -47,10 +47,21 @@ class Ready:
 
 
 @dataclass(frozen=True, slots=True)
+class Departure:
+    """When and why a session was left without a worker, and whose it was."""
+
+    gpu_id: int | None
+    cause: str
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
 class Moved:
     """The session goes on on another worker after ``gap_s`` seconds without one."""
 
     gap_s: float
+    from_gpu: int | None
+    cause: str
 
 
 Action = Tell | Lease | Release | Hangup | Ready | Moved

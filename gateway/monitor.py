@@ -1,6 +1,7 @@
 """The guide's four endpoints, from the pool and the statistics. An unknown figure is None, never invented."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
@@ -23,14 +24,25 @@ def memory(worker: Worker) -> MemoryReport:
     return worker.beat.memory if worker.beat else _UNKNOWN
 
 
-def gpu_status(pool: Pool, slots_per_gpu: int) -> JsonObject:
-    """Return the body of ``/gpu-status``. Only serving workers count in ``total_gpus``; all are listed."""
+def gpu_status(
+    pool: Pool, slots_per_gpu: int, *, waiting: Sequence[str] = (), graced: Sequence[str] = ()
+) -> JsonObject:
+    """Return the body of ``/gpu-status``. Only serving workers count in ``total_gpus``; all are listed.
+
+    Args:
+        pool: workers and leases.
+        slots_per_gpu: what a worker is expected to serve.
+        waiting: sessions that wait for a slot.
+        graced: sessions without a slot whose client is away.
+    """
     workers = pool.workers()
     return {
         "total_gpus": len(pool.serving()),
         "total_connections": sum(len(worker.leases) for worker in workers),
         "max_connections_per_gpu": max((worker.slots for worker in workers), default=0) or slots_per_gpu,
         "gpus": [_gpu(worker) for worker in workers],
+        "waiting_connection_ids": list(waiting),
+        "graced_connection_ids": list(graced),
     }
 
 
@@ -56,6 +68,7 @@ def _gpu(worker: Worker) -> JsonObject:
         "slots": worker.slots,
         "lag_s": lag_s(worker),
         "boots": worker.boots,
+        "boot": worker.boot or None,
     }
 
 
@@ -90,6 +103,8 @@ def performance(pool: Pool, statistics: Statistics) -> JsonObject:
             "load_ms": _percentiles([setup.load_ms for setup in recent]),
         },
         "outcomes": dict(statistics.outcomes),
+        "recent_moves": [asdict(move) for move in statistics.recent_moves],
+        "recent_endings": [asdict(ending) for ending in statistics.recent_endings],
     }
 
 

@@ -55,16 +55,28 @@ class Grant:
 
 @dataclass(frozen=True, slots=True)
 class Lost:
-    """A worker has left; these leases are gone, each with its session's name."""
+    """A worker has left; these leases are gone, each with its session's name.
+
+    ``heard`` is its last sign of life; ``died`` is False if it said goodbye.
+    """
 
     worker: str
     gpu_id: int
     reason: str
     leases: tuple[tuple[int, str], ...]
+    heard: float
+    died: bool
 
 
 STUCK_S = 5.0
 STUCK_MEDIANS = 20.0
+
+
+def is_stuck(beat: Heartbeat) -> bool:
+    """Tell whether a worker's running step takes far too long."""
+    return beat.step_running_s > max(STUCK_S, STUCK_MEDIANS * beat.step_median_s)
+
+
 FULL_REST_S = 0.5
 """After a worker said `Full` against our belief, it is not asked again for so long."""
 
@@ -130,10 +142,10 @@ class Pool:
                 return worker
         return None
 
-    def gone(self, identity: bytes, reason: str) -> Lost | None:
-        """Take a worker out at once (it said goodbye, or cannot be reached)."""
+    def gone(self, identity: bytes, reason: str, *, died: bool = True) -> Lost | None:
+        """Take a worker out at once: it cannot be reached, or it said goodbye."""
         worker = self.by_identity(identity)
-        return self._lose(worker, reason) if worker else None
+        return self._lose(worker, reason, died=died) if worker else None
 
     def expire(self, now: float) -> list[Lost]:
         """Take out the workers that are silent or stuck."""
@@ -144,26 +156,29 @@ class Pool:
             beat = worker.beat
             if now - worker.heard >= self._lost_after_s:
                 lost.append(self._lose(worker, f"silent for {now - worker.heard:.1f} s"))
-            elif beat and beat.step_running_s > max(STUCK_S, STUCK_MEDIANS * beat.step_median_s):
+            elif beat and is_stuck(beat):
                 lost.append(self._lose(worker, f"stuck in a step for {beat.step_running_s:.1f} s"))
         return lost
 
-    def _lose(self, worker: Worker, reason: str) -> Lost:
+    def _lose(self, worker: Worker, reason: str, *, died: bool = True) -> Lost:
         leases = tuple(worker.leases.items())
         for lease in worker.leases:
             del self._where[lease]
         worker.leases.clear()
         worker.state, worker.beat = WorkerState.LOST, None
-        return Lost(worker.name, worker.gpu_id, reason, leases)
+        return Lost(worker.name, worker.gpu_id, reason, leases, worker.heard, died)
 
     # --- leases ---------------------------------------------------------------------------------------------
 
-    def place(self, session: str, now: float, *, avoid: Collection[str] = ()) -> Grant | None:
+    def place(
+        self, session: str, now: float, *, avoid: Collection[str] = (), barred: Collection[str] = ()
+    ) -> Grant | None:
         """Lease the least-loaded worker's slot, among equals the lowest GPU number's.
 
-        Workers named in ``avoid`` are taken only if nothing else is free. Returns None when every slot is taken.
+        Workers named in ``avoid`` are taken only if nothing else is free, ``barred`` ones never. Returns None when
+        every other slot is taken.
         """
-        free = [w for w in self.serving() if w.used() < w.slots and now >= w.full_until]
+        free = [w for w in self.serving() if w.used() < w.slots and now >= w.full_until and w.name not in barred]
         if not free:
             return None
         worker = min(free, key=lambda w: (w.name in avoid, w.used(), w.gpu_id, w.name))
@@ -210,6 +225,10 @@ class Pool:
     def total_slots(self) -> int:
         """Return the slots of all serving workers."""
         return sum(worker.slots for worker in self._workers.values())
+
+    def known_slots(self) -> int:
+        """Return the slots of all workers that have ever served, whatever has become of them."""
+        return sum(worker.facts.slots for worker in self._workers.values() if worker.facts)
 
     def used_slots(self) -> int:
         """Return how many of them are in use."""

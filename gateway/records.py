@@ -1,9 +1,12 @@
 """What the gateway writes down: the guide's log sentences, each with its values as fields, and the counters."""
 
+import time
+
+from gateway.actions import Moved
 from gateway.conversation import Conversation
 from gateway.monitor import setup
 from gateway.pool import Grant, Lost
-from gateway.statistics import Ending, Statistics
+from gateway.statistics import Ended, Ending, Move, Statistics
 from shared import logs
 from shared.errors import SessionError
 from shared.messages import SAMPLE_RATE, Register
@@ -84,15 +87,20 @@ class Records:
             setup_ms=round(total_ms, 2),
         )
 
-    def moved(self, conversation: Conversation, gap_s: float) -> None:
+    def moved(self, conversation: Conversation, how: Moved) -> None:
         """A session goes on on another worker."""
-        session = conversation.session
+        session, gap_ms = conversation.session, round(how.gap_s * 1000, 1)
+        self.statistics.recent_moves.append(
+            Move(session.id, how.from_gpu, session.gpu_id, how.cause, gap_ms, round(time.time(), 3))
+        )
         log.info(
-            f"Connection {session.id}: moved to GPU {session.gpu_id} ({gap_s * 1000:.0f}ms)",
+            f"Connection {session.id}: moved to GPU {session.gpu_id} ({gap_ms:.0f}ms)",
             event_id="session_moved",
             connection=session.id,
+            from_gpu=how.from_gpu,
             gpu_id=session.gpu_id,
-            gap_ms=round(gap_s * 1000, 1),
+            reason=how.cause,
+            gap_ms=gap_ms,
         )
 
     def closed(self, conversation: Conversation, now: float) -> None:
@@ -105,6 +113,7 @@ class Records:
         self.statistics.ended(
             Ending(outcome, session.was_ready, duration_s, session.chunks, session.transcriptions, accounts)
         )
+        self.statistics.recent_endings.append(Ended(session.id, outcome, round(time.time(), 3)))
         log.info(
             "session closed",
             event_id="session_closed",
@@ -124,10 +133,17 @@ class Records:
             close_code=session.error.close_code if session.error else 1000,
         )
 
-    def stream_failed(self, connection: str, worker: str, reason: str) -> None:
-        """A worker gave a session up."""
-        self.statistics.moves["stream_failed"] += 1
-        log.warning("stream failed", event_id="stream_failed", connection=connection, worker=worker, reason=reason)
+    def stream_lost(self, connection: str, worker: str, cause: str, reason: str) -> None:
+        """A worker that lives has given a session up: its stream failed, it was full, or it has forgotten it."""
+        self.statistics.moves[cause] += 1
+        log.warning(
+            f"Connection {connection}: {worker} gave it up: {reason}",
+            event_id="stream_lost" if cause != "stream_failed" else cause,
+            connection=connection,
+            worker=worker,
+            cause=cause,
+            reason=reason,
+        )
 
     def worker_registered(self, facts: Register) -> None:
         """A worker serves."""

@@ -6,7 +6,7 @@ with all it knows (journal and resume state), so the first lease and every later
 
 import enum
 
-from gateway.actions import Accounts, Action, Hangup, Lease, Moved, Ready, Release, SessionBounds, Tell
+from gateway.actions import Accounts, Action, Departure, Hangup, Lease, Moved, Ready, Release, SessionBounds, Tell
 from gateway.journal import Journal
 from gateway.transcript import Transcript
 from gateway.views import View
@@ -72,6 +72,7 @@ class Session:
         self.lease: int | None = None
         self.gpu_id: int | None = None
         self.standby: int | None = None
+        self._standby_cause = ""
         self.journal = Journal()
         self.transcript = transcript
         self.chunks = 0
@@ -90,7 +91,7 @@ class Session:
         self._heard = now
         self._since = now  # entered the present state
         self._detached = now
-        self._leaseless_since: float | None = None
+        self._departure: Departure | None = None
         self._full_since: float | None = None
         self._dangling = b""
         self._ended_at: int | None = None
@@ -141,37 +142,67 @@ class Session:
             return []
         self._enter(State.FINISHING if self._ended_at is not None else State.READY, now)
         first, self.was_ready = not self.was_ready, True
+        departure, self._departure = self._departure, None
         self._view.status("Ready to transcribe", self.gpu_id)
-        if first:
+        if first or departure is None:
             return [Ready(load_ms)]
         self.moves += 1
         if self.gpu_id is not None:
             self._view.moved(self.gpu_id)
-        gap_s = 0.0 if self._leaseless_since is None else now - self._leaseless_since
-        self._leaseless_since = None
-        return [Moved(gap_s)]
+        return [Moved(now - departure.at, departure.gpu_id, departure.cause)]
 
-    def lost(self, reason: str, now: float, *, worker: str, blame: bool = True) -> list[Action]:
-        """The lease is gone: ask for another, unless this session seems to be what kills its workers."""
+    def lost(
+        self,
+        reason: str,
+        now: float,
+        *,
+        worker: str,
+        cause: str = "worker_lost",
+        heard: float | None = None,
+        blame: bool = True,
+    ) -> list[Action]:
+        """The lease is gone: ask for another, unless this session seems to be what kills its workers.
+
+        Args:
+            reason: a sentence's part for the client, should this be the end.
+            now: the time.
+            worker: the name of the one that had the lease.
+            cause: the word under which the move is counted.
+            heard: when that worker gave its last sign of life, if not just now.
+            blame: whether the session may have been what ended it.
+        """
         if self.state not in _LEASED:
             return []
         self.lease = None
+        self._depart(cause, now if heard is None else heard)
         self._deaths += blame
         if self._deaths >= MAX_DEATHS:
             return self._fail(RecognitionError(f"Recognition failed {self._deaths} times: {reason}"))
-        self._wait(now)
+        self._enter(State.WAITING, now)
         return [] if self.standby is not None else [Lease(avoid=worker)]
+
+    def _depart(self, cause: str, at: float) -> None:
+        """Note since when the session has no worker; a second loss on the way prolongs the first."""
+        first = self._departure
+        self._departure = (
+            Departure(self.gpu_id, cause, at) if first is None else Departure(first.gpu_id, cause, first.at)
+        )
 
     @property
     def suspect(self) -> bool:
-        """Tell whether the session's last lease died and it has made no progress since."""
+        """Tell whether the session's last lease died and it has not got any further since."""
         return self._deaths > 0
+
+    @property
+    def on_trial(self) -> bool:
+        """Tell whether one more death ends the session: it must not share that with another suspect."""
+        return self._deaths == MAX_DEATHS - 1
 
     # --- moving without a loss ------------------------------------------------------------------------------
 
-    def prepare(self, lease: int) -> list[Action]:
+    def prepare(self, lease: int, cause: str) -> list[Action]:
         """A slot elsewhere is held for the session: have it made ready, and go on here until it is."""
-        self.standby = lease
+        self.standby, self._standby_cause = lease, cause
         return [Tell(m.Prepare(lease, self.id))]
 
     def prepared(self, gpu_id: int, now: float) -> list[Action]:
@@ -183,7 +214,7 @@ class Session:
             return [Release(lease, close=True)]
         before = self.lease
         if before is not None:
-            self._leaseless_since = now
+            self._depart(self._standby_cause, now)
         self._view.status(f"Moving to GPU {gpu_id}...", gpu_id)
         freed: list[Action] = [] if before is None else [Release(before, close=True)]
         return [*freed, *self._open_on(lease, gpu_id, now)]
@@ -248,7 +279,8 @@ class Session:
         if self.state is not State.PARKED:
             return []
         self._view.status("Allocating GPU...", None)
-        self._wait(now)
+        self._depart("resume", now)
+        self._enter(State.WAITING, now)
         return [Lease()]
 
     def _park_if_done(self, now: float) -> list[Action]:
@@ -268,7 +300,7 @@ class Session:
         """Take a step's result."""
         if message.keep_from > self.received or message.committed_until < self.transcript.committed_until:
             return self._fail(RecognitionError("The worker's positions contradict the session's"))
-        if message.words or message.keep_from > self.journal.start:
+        if message.decoded > self.decoded:  # further than any worker has come with this audio
             self._deaths = 0
         self.journal.trim(message.keep_from)
         self.decoded = min(self.received, max(self.decoded, message.decoded))
@@ -403,10 +435,6 @@ class Session:
         assert state in _NEXT[self.state], (self.state, state)
         self.state = state
         self._since = now
-
-    def _wait(self, now: float) -> None:
-        self._enter(State.WAITING, now)
-        self._leaseless_since = now
 
     def _fail(self, error: SessionError, *, books: m.Books | None = None) -> list[Action]:
         self.error = error

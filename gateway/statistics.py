@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from gateway.actions import Accounts
 
 RECENT = 1000
+RECENT_SHOWN = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +31,27 @@ class Ending:
     accounts: Accounts
 
 
+@dataclass(frozen=True, slots=True)
+class Move:
+    """One session's way to another worker; ``gap_ms`` is how long it was without one, ``at`` is Unix time."""
+
+    connection: str
+    from_gpu: int | None
+    to_gpu: int | None
+    reason: str
+    gap_ms: float
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How one session ended, and when in Unix time."""
+
+    connection: str
+    outcome: str
+    at: float
+
+
 class Statistics:
     """Sums since the start, and the most recent setups for percentiles."""
 
@@ -46,6 +68,8 @@ class Statistics:
         self.outcomes: Counter[str] = Counter()
         self.samples: Counter[str] = Counter()
         self.moves: Counter[str] = Counter()
+        self.recent_moves: deque[Move] = deque(maxlen=RECENT_SHOWN)
+        self.recent_endings: deque[Ended] = deque(maxlen=RECENT_SHOWN)
 
     def ready(self, setup: Setup) -> None:
         """Count a session that became ready for the first time."""

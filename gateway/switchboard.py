@@ -14,9 +14,9 @@ from gateway.actions import Action, Hangup, Lease, Moved, Ready, Release, Tell, 
 from gateway.admission import check_language
 from gateway.conversation import Conversation
 from gateway.link import Link
-from gateway.pool import Grant, Lost, Pool, Worker
+from gateway.pool import Grant, Lost, Pool, Worker, is_stuck
 from gateway.records import Records
-from gateway.session import State
+from gateway.session import Session, State
 from gateway.statistics import Statistics
 from shared import logs
 from shared import messages as m
@@ -107,9 +107,17 @@ class Switchboard:
         return len(self._conversations)
 
     @property
-    def waiting(self) -> int:
-        """Return how many sessions wait in line for a slot."""
-        return len(self._line)
+    def waiting(self) -> list[str]:
+        """Return the sessions that wait for a slot."""
+        return self._in_state(State.WAITING)
+
+    @property
+    def graced(self) -> list[str]:
+        """Return the sessions without a slot whose client is away and may come back."""
+        return self._in_state(State.PARKED)
+
+    def _in_state(self, state: State) -> list[str]:
+        return [name for name, each in self._conversations.items() if each.session.state is state]
 
     # --- what sessions ask for ------------------------------------------------------------------------------
 
@@ -125,8 +133,8 @@ class Switchboard:
                     self._release(lease, close=close)
                 case Ready(load_ms):
                     self.records.ready(conversation, load_ms, self.clock())
-                case Moved(gap_s):
-                    self.records.moved(conversation, gap_s)
+                case Moved():
+                    self.records.moved(conversation, action)
                 case Hangup():
                     conversation.hang_up(action)
                 case _:
@@ -141,20 +149,26 @@ class Switchboard:
 
     def _place(self, conversation: Conversation, avoid: str | None) -> None:
         session = conversation.session
-        shunned = {avoid} if avoid else set()
-        if session.suspect:
-            shunned |= self._suspects()
-        grant = self.pool.place(session.id, self.clock(), avoid=shunned)
+        grant = self._find_slot(session, avoid)
+        had_one = conversation.allocated is not None
+        self._line = [each for each in self._line if each.session.state is State.WAITING and each is not conversation]
         if grant is not None:
             self._grant(conversation, grant)
-        elif session.was_ready and len(self._line) < max(1, self.pool.total_slots()):
+        elif had_one and len(self._line) < self.pool.known_slots():
             self._line.append(conversation)
             session.queued()
-        elif session.was_ready or self.pool.ever_served:
+        elif had_one or self.pool.ever_served:
             self.records.no_slot(session.id)
             self.perform(conversation, session.unplaced(no_capacity()))
         else:
             self._line.append(conversation)
+
+    def _find_slot(self, session: Session, avoid: str | None = None) -> Grant | None:
+        suspects = self._suspects() if session.suspect else set()
+        shunned = suspects | ({avoid} if avoid else set())
+        return self.pool.place(
+            session.id, self.clock(), avoid=shunned, barred=suspects if session.on_trial else frozenset()
+        )
 
     def _suspects(self) -> set[str]:
         """Return the workers that hold a session which may be killing them: two such are kept apart."""
@@ -187,13 +201,15 @@ class Switchboard:
         return worker
 
     def _serve_line(self) -> None:
-        """Give free slots to those who wait, in order."""
-        self._line = [each for each in self._line if each.session.state is State.WAITING]
-        while self._line:
-            grant = self.pool.place(self._line[0].session.id, self.clock())
-            if grant is None:
-                return
-            self._grant(self._line.pop(0), grant)
+        """Give free slots to those who wait, in order; one that may not share a worker lets the next one go first."""
+        for conversation in list(self._line):
+            if conversation not in self._line:
+                continue  # served, or gone, while another was
+            grant = self._find_slot(conversation.session) if conversation.session.state is State.WAITING else None
+            if grant is not None or conversation.session.state is not State.WAITING:
+                self._line.remove(conversation)
+            if grant is not None:
+                self._grant(conversation, grant)
 
     # --- what workers say -----------------------------------------------------------------------------------
 
@@ -203,10 +219,9 @@ class Switchboard:
             case m.Register():
                 self._register(identity, message)
             case m.Heartbeat():
-                known = self.pool.heartbeat(identity, message, self.clock())
-                self._link.send(identity, m.Welcome(self._name) if known else m.Identify(self._name))
+                self._heartbeat(identity, message)
             case m.Goodbye(reason):
-                self._worker_lost(self.pool.gone(identity, reason))
+                self._worker_lost(self.pool.gone(identity, reason, died=False))
             case m.Opened() | m.Full() | m.Hypothesis() | m.Finished() | m.StreamFailed():
                 conversation, worker = self._by_lease.get(message.lease), self.pool.holder(message.lease)
                 # Anything else is about a lease that was given back or revoked.
@@ -214,6 +229,31 @@ class Switchboard:
                     self._about_lease(conversation, worker, message)
             case _:
                 log.warning("a worker sent an odd message", event_id="odd_message", kind=type(message).__name__)
+
+    def _heartbeat(self, identity: bytes, beat: m.Heartbeat) -> None:
+        known = self.pool.heartbeat(identity, beat, self.clock())
+        # A worker that was lost for its endless step comes back when that has ended.
+        welcome = known or is_stuck(beat)
+        self._link.send(identity, m.Welcome(self._name) if welcome else m.Identify(self._name))
+        worker = self.pool.by_identity(identity)
+        if worker is None:
+            return
+        held = {slot.lease for slot in beat.slots if slot.ours}
+        settled = (State.READY, State.FINISHING)
+        for lease in [each for each in worker.leases if each not in held]:
+            conversation = self._by_lease.get(lease)
+            # What a worker has opened it reports until it has said how that ended; else it lost it.
+            if conversation and conversation.session.lease == lease and conversation.session.state in settled:
+                self._revoke(lease)
+                self._session_lost(conversation, worker, "the worker has forgotten it", "forgotten", blame=False)
+
+    def _session_lost(
+        self, conversation: Conversation, worker: Worker, reason: str, cause: str, *, blame: bool = True
+    ) -> None:
+        session = conversation.session
+        actions = session.lost(reason, self.clock(), worker=worker.name, cause=cause, blame=blame)
+        self.records.stream_lost(session.id, worker.name, cause, reason)
+        self.perform(conversation, actions)
 
     def _about_lease(self, conversation: Conversation, worker: Worker, message: FromLease) -> None:
         session, now = conversation.session, self.clock()
@@ -230,11 +270,10 @@ class Switchboard:
             case m.Full(lease):
                 self.pool.refused(lease, now)
                 self._revoke(lease)
-                self.perform(conversation, session.lost("the worker was full", now, worker=worker.name, blame=False))
+                self._session_lost(conversation, worker, "the worker was full", "full", blame=False)
             case m.StreamFailed(lease, reason):
                 self._revoke(lease)
-                self.records.stream_failed(session.id, worker.name, reason)
-                self.perform(conversation, session.lost(reason, now, worker=worker.name))
+                self._session_lost(conversation, worker, reason, "stream_failed")
             case _:
                 assert_never(message)
 
@@ -271,7 +310,8 @@ class Switchboard:
             if lease == session.standby:
                 self.perform(conversation, session.standby_lost())
             else:
-                self.perform(conversation, session.lost(lost.reason, self.clock(), worker=lost.worker))
+                actions = session.lost(lost.reason, self.clock(), worker=lost.worker, heard=lost.heard, blame=lost.died)
+                self.perform(conversation, actions)
 
     # --- moving on purpose ----------------------------------------------------------------------------------
 
@@ -286,7 +326,7 @@ class Switchboard:
         self._by_lease[grant.lease] = conversation
         self.records.handing_over(session.id, reason, source.gpu_id, grant.gpu_id)
         self.records.allocated(conversation, grant, self.clock())
-        self.perform(conversation, session.prepare(grant.lease))
+        self.perform(conversation, session.prepare(grant.lease, reason))
         return True
 
     def _movable(self, worker: Worker) -> list[Conversation]:

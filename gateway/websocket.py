@@ -171,15 +171,19 @@ class ClientSocket:
 
     async def run(self) -> None:
         """Serve the client until its socket is closed."""
-        tasks = {asyncio.create_task(work) for work in (self._read(), self._write(), self._cut_off())}
+        reading = asyncio.create_task(self._read())
+        tasks = {reading, asyncio.create_task(self._write()), asyncio.create_task(self._cut_off())}
+        done: set[asyncio.Task[None]] = set()
         try:
-            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         finally:
             for task in tasks:
                 task.cancel()
             results = await asyncio.gather(*tasks, return_exceptions=True)
             if not self._replaced:
-                for_good = self._closed_by_client or self._hangup is not None
+                # A client whose network breaks before the last message has reached it may come back for that.
+                broken = reading in done or any(task.exception() for task in done)
+                for_good = self._closed_by_client or (self._hangup is not None and not broken)
                 self._switchboard.leave(self._conversation, for_good=for_good)
         for result in results:
             if isinstance(result, Exception) and not isinstance(result, WebSocketDisconnect):

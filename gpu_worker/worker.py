@@ -32,6 +32,11 @@ Result = TypeVar("Result")
 
 HEARTBEAT_S = 0.25
 MEMORY_EVERY_S = 1.0
+STUCK_S = 5.0
+GIVE_UP_S = 15.0
+GIVE_UP_MEDIANS = 60.0
+"""A worker ends itself when a step takes three times as long as makes a gateway take it for stuck."""
+EXIT_STUCK = 1
 BATCH_CPU = 8
 BATCH_CUDA = 64
 
@@ -104,6 +109,8 @@ class Worker:
                 gateway.link.close()
             self._thread.shutdown(wait=False, cancel_futures=True)
             context.term()
+            if self._running_s() > STUCK_S:
+                os._exit(EXIT_STUCK)  # the interpreter would wait for the model's thread
 
     async def _drain(self) -> None:
         """Give the gateways time to move the sessions away; what is left then goes on from the journals."""
@@ -309,19 +316,27 @@ class Worker:
         for stream in self._table.streams():
             slot = self._table.get(stream.key)
             for message in stream.take():
-                if slot is None or not self._gateways[slot.gateway].link.send(message):
-                    break
-                if isinstance(message, m.Finished):
+                sent = slot is not None and self._gateways[slot.gateway].link.send(message)
+                if not sent or isinstance(message, m.Finished):
+                    # What is not sent is lost; the gateway misses the stream in our reports and goes on elsewhere.
                     self._drop(stream.key)
+                    break
 
     # --- heartbeats -----------------------------------------------------------------------------------------
 
     async def _beats(self) -> None:
+        beats = 0  # so many in a row have seen the same step
         while True:
             now = self._clock()
             if now - self._memory_at >= MEMORY_EVERY_S:
                 self._memory, self._memory_at = self._gauge.read(), now
-            running_s = now - self._step_began if self._step_began is not None else 0.0
+            running_s = self._running_s()
+            # Counted in beats, so that time in which the whole process did not run is not the step's.
+            beats = beats + 1 if running_s > beats * HEARTBEAT_S else 0
+            if beats * HEARTBEAT_S > max(GIVE_UP_S, GIVE_UP_MEDIANS * self._cadence.median_step_s):
+                # The gateway has long moved the sessions. A thread cannot be ended, a process can: a new one serves.
+                log.critical("A step does not end", event_id="step_endless", running_s=round(running_s, 1))
+                os._exit(EXIT_STUCK)
             for index, gateway in enumerate(self._gateways):
                 gateway.link.send(
                     m.Heartbeat(
@@ -336,6 +351,10 @@ class Worker:
                 )
                 self._watch(index, gateway, now)
             await asyncio.sleep(HEARTBEAT_S)
+
+    def _running_s(self) -> float:
+        """Return how long the step in progress has taken, 0 if none is."""
+        return 0.0 if self._step_began is None else self._clock() - self._step_began
 
     def _watch(self, index: int, gateway: Gateway, now: float) -> None:
         """A gateway that has been silent for long has forgotten its sessions here: free their slots."""
