@@ -1,5 +1,6 @@
 """What the gateway has counted: setups, endings, audio. Figures only; `gateway.monitor` words them."""
 
+import math
 from collections import Counter, deque
 from dataclasses import dataclass
 
@@ -99,8 +100,8 @@ class Statistics:
 
 
 def percentile(values: list[float], share: float) -> float | None:
-    """Return the value below which ``share`` (0 to 1) of them lie, by nearest rank; None for no values."""
+    """Return the least value with ``share`` (0 to 1) of all at or below it, by nearest rank; None for no values."""
     if not values:
         return None
-    ordered = sorted(values)
-    return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
+    rank = math.ceil(round(share * len(values), 6))
+    return sorted(values)[max(rank, 1) - 1]

@@ -11,6 +11,9 @@ from shared.errors import WireError
 
 HIGH_WATER_MESSAGES = 4000
 
+Context = zmq.asyncio.Context
+"""What all links of a process share."""
+
 
 class Link:
     """Talks to one gateway. Sends never block; what cannot be sent is lost, and heartbeats tell of it.
@@ -21,7 +24,7 @@ class Link:
         identity: this life of the worker, unique.
     """
 
-    def __init__(self, context: zmq.asyncio.Context, endpoint: str, identity: str) -> None:
+    def __init__(self, context: Context, endpoint: str, identity: str) -> None:
         self.endpoint = endpoint
         self._socket = context.socket(zmq.DEALER)
         self._socket.setsockopt(zmq.IDENTITY, identity.encode())

@@ -14,11 +14,9 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TypeVar
 
-import zmq.asyncio
-
 from gpu_worker.cadence import Cadence
 from gpu_worker.gpu import Gauge
-from gpu_worker.link import Link
+from gpu_worker.link import Context, Link
 from gpu_worker.policy import PolicySettings
 from gpu_worker.recognizer import ListenResult, Recognizer, WindowResult
 from gpu_worker.slots import Slot, SlotTable
@@ -88,7 +86,7 @@ class Worker:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Serve until ``stop`` is set, hand the sessions over, then say goodbye."""
-        context = zmq.asyncio.Context()
+        context = Context()
         identity = f"{self._settings.name()}.{self._boot}"
         links = [Link(context, endpoint, identity) for endpoint in self._settings.endpoints()]
         self._gateways = [Gateway(link, self._clock()) for link in links]
