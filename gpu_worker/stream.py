@@ -62,6 +62,7 @@ class Stream:
         self._marks: deque[int] = deque()
         self._finish_at: int | None = None
         self._finished = False
+        self._resumed_at = resume.window_start if resume and resume.speaking else 0
         if resume:
             self._resume(resume)
 
@@ -154,9 +155,19 @@ class Stream:
         frames = _frames(self._listening - self._gate.heard)
         if len(result.probabilities) != frames:
             raise ValueError(f"{len(result.probabilities)} probabilities for {frames} frames")
+        self._recount(result.probabilities)
         self._gate.hear(result.probabilities, self._listening)
         self._listening = None
         self._advance()
+
+    def _recount(self, probabilities: tuple[float, ...]) -> None:
+        """Count speech before a resumed window as transcribed: a window of the last worker held it."""
+        for index, probability in enumerate(probabilities):
+            first = self._gate.heard + index * VAD_FRAME
+            if first >= self._resumed_at:
+                break
+            if probability >= self._policy.alive_probability:
+                self._outbox.ledger.decoded(first, min(first + VAD_FRAME, self._resumed_at))
 
     # --- the window -----------------------------------------------------------------------------------------
 

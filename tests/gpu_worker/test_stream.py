@@ -439,6 +439,19 @@ def test_resume_after_an_endpoint_does_not_say_it_again():
     assert moved.text == " three"
 
 
+def test_a_move_within_speech_does_not_turn_speech_into_silence():
+    """What an earlier worker's window held is transcribed in the books, wherever the session moved."""
+    speech = say(["river", "stone", "cloud", "sentence."] * 20)
+    driver = said(speech, period=16_000)
+    last = [message for message in driver.hypotheses if message.resume.window_start > 8 * S][3]
+    assert last.resume.speaking
+    moved = Driver(stream=open_stream(start=last.keep_from, resume=last.resume), period=16_000)
+    moved.feed(speech.pcm[last.keep_from :])
+    moved.finish()
+    assert moved.out[-1].books.until == driver.out[-1].books.until
+    assert moved.out[-1].books.silence - driver.out[-1].books.silence <= round(0.1 * S)
+
+
 scripts = st.lists(
     st.one_of(
         st.sampled_from(["one", "two", "woodcutters", "rainbows", "café", "sentence.", "well,", "river"]),
