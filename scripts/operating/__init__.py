@@ -1,0 +1,11 @@
+"""What operators do to a running server on its own machine, by public interfaces alone.
+
+::
+
+    status       core   the bodies of /gpu-status and /performance as frozen dataclasses
+    restart      core   whether a worker may be restarted, and what became of its sessions
+    monitoring   shell  asks the gateway over HTTP
+    control      shell  asks supervisord over its unix socket
+    rolling      shell  restarts workers one after the other and tells what it sees
+    cli          shell  options in, exit code out
+"""

@@ -1,0 +1,47 @@
+"""Asks the gateway over HTTP (shell)."""
+
+import http.client
+import json
+import urllib.error
+import urllib.request
+
+from scripts.operating.status import Json, Status, read
+
+TIMEOUT_S = 5.0
+
+
+class UnreachableError(Exception):
+    """The gateway does not answer, or is none of ours; the message says so."""
+
+
+class Monitoring:
+    """The monitoring endpoints of one gateway.
+
+    Args:
+        url: its address, like http://127.0.0.1:8000.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._url = url.rstrip("/")
+        # A proxy of the environment is for the world outside.
+        self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+    def status(self) -> Status:
+        """Return the present status.
+
+        Raises:
+            UnreachableError: there is no answer, or an odd one.
+        """
+        try:
+            return read(self._get("/gpu-status"), self._get("/performance"))
+        except (OSError, ValueError, http.client.HTTPException) as error:
+            raise UnreachableError(f"{self._url}: {error}") from error
+
+    def _get(self, path: str) -> Json:
+        if not self._url.startswith(("http://", "https://")):
+            raise ValueError("the address must begin with http:// or https://")
+        with self._opener.open(self._url + path, timeout=TIMEOUT_S) as answer:
+            body = json.load(answer)
+        if not isinstance(body, dict):
+            raise ValueError(f"{path} is no JSON object")  # noqa: TRY004 - it is the value that is wrong
+        return body
