@@ -31,6 +31,7 @@ class Worker:
     heard: float = 0.0
     leases: dict[int, str] = field(default_factory=dict)
     full_until: float = 0.0
+    failures: int = 0  # streams that have failed since one went well
 
     @property
     def slots(self) -> int:
@@ -68,6 +69,8 @@ class Lost:
     died: bool
 
 
+AILING = 2
+"""So many failed streams in a row speak against the worker, not the streams."""
 STUCK_S = 5.0
 STUCK_MEDIANS = 20.0
 
@@ -123,7 +126,7 @@ class Pool:
         worker.boots += worker.boot != facts.boot
         worker.state, worker.identity, worker.boot = WorkerState.SERVING, identity, facts.boot
         worker.gpu_id, worker.facts, worker.beat, worker.heard = facts.gpu_id, facts, None, now
-        worker.full_until = 0.0
+        worker.full_until, worker.failures = 0.0, 0
         return before
 
     def heartbeat(self, identity: bytes, beat: Heartbeat, now: float) -> bool:
@@ -181,7 +184,8 @@ class Pool:
         free = [w for w in self.serving() if w.used() < w.slots and now >= w.full_until and w.name not in barred]
         if not free:
             return None
-        worker = min(free, key=lambda w: (w.name in avoid, w.used(), w.gpu_id, w.name))
+        # A worker on which everything fails always has the most room: it must not draw all sessions to it.
+        worker = min(free, key=lambda w: (w.name in avoid, w.failures >= AILING, w.used(), w.gpu_id, w.name))
         self._leases += 1
         worker.leases[self._leases] = session
         self._where[self._leases] = worker.name

@@ -98,6 +98,7 @@ class Session:
         self._finalize_at: int | None = None
         self._resume: m.ResumeState | None = None
         self._deaths = 0
+        self._failed_on: set[str] = set()
         self._retired_by: SessionError | None = None
 
     # --- the way to a slot ----------------------------------------------------------------------------------
@@ -175,7 +176,9 @@ class Session:
             return []
         self.lease = None
         self._depart(cause, now if heard is None else heard)
-        self._deaths += blame
+        if blame:
+            self._deaths += 1
+            self._failed_on.add(worker)
         if self._deaths >= MAX_DEATHS:
             return self._fail(RecognitionError(f"Recognition failed {self._deaths} times: {reason}"))
         self._enter(State.WAITING, now)
@@ -192,6 +195,11 @@ class Session:
     def suspect(self) -> bool:
         """Tell whether the session's last lease died and it has not got any further since."""
         return self._deaths > 0
+
+    @property
+    def failed_on(self) -> frozenset[str]:
+        """Return the workers that have lost the session since it last got any further."""
+        return frozenset(self._failed_on)
 
     @property
     def on_trial(self) -> bool:
@@ -302,6 +310,7 @@ class Session:
             return self._fail(RecognitionError("The worker's positions contradict the session's"))
         if message.decoded > self.decoded:  # further than any worker has come with this audio
             self._deaths = 0
+            self._failed_on.clear()
         self.journal.trim(message.keep_from)
         self.decoded = min(self.received, max(self.decoded, message.decoded))
         self._resume = message.resume

@@ -164,16 +164,18 @@ class Switchboard:
             self._line.append(conversation)
 
     def _find_slot(self, session: Session, avoid: str | None = None) -> Grant | None:
-        suspects = self._suspects() if session.suspect else set()
-        shunned = suspects | ({avoid} if avoid else set())
-        return self.pool.place(
-            session.id, self.clock(), avoid=shunned, barred=suspects if session.on_trial else frozenset()
-        )
+        """Lease a slot; two sessions that may be killing their workers are kept apart.
 
-    def _suspects(self) -> set[str]:
-        """Return the workers that hold a session which may be killing them: two such are kept apart."""
-        holders = [self.pool.holder(lease) for lease, held in self._by_lease.items() if held.session.suspect]
-        return {worker.name for worker in holders if worker is not None}
+        Not at any price, but never so that one which will be ended by the next death shares it with another suspect:
+        it would pay for that one's.
+        """
+        shunned, barred = session.failed_on | ({avoid} if avoid else set()), frozenset[str]()
+        if session.suspect:
+            held = [(self.pool.holder(lease), each.session) for lease, each in self._by_lease.items()]
+            suspects = {worker.name for worker, each in held if worker is not None and each.suspect}
+            trials = {worker.name for worker, each in held if worker is not None and each.on_trial}
+            shunned, barred = shunned | suspects, frozenset(suspects if session.on_trial else trials)
+        return self.pool.place(session.id, self.clock(), avoid=shunned, barred=barred)
 
     def _grant(self, conversation: Conversation, grant: Grant) -> None:
         session, now = conversation.session, self.clock()
@@ -264,6 +266,7 @@ class Switchboard:
             case m.Opened(_, load_ms):
                 self.perform(conversation, session.opened(load_ms, now))
             case m.Hypothesis():
+                worker.failures = 0
                 self.perform(conversation, session.hypothesis(message, now))
             case m.Finished():
                 self.perform(conversation, session.finished(message))
@@ -272,6 +275,7 @@ class Switchboard:
                 self._revoke(lease)
                 self._session_lost(conversation, worker, "the worker was full", "full", blame=False)
             case m.StreamFailed(lease, reason):
+                worker.failures += 1
                 self._revoke(lease)
                 self._session_lost(conversation, worker, reason, "stream_failed")
             case _:

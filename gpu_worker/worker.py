@@ -30,11 +30,12 @@ Result = TypeVar("Result")
 
 HEARTBEAT_S = 0.25
 MEMORY_EVERY_S = 1.0
-STUCK_S = 5.0
 GIVE_UP_S = 15.0
 GIVE_UP_MEDIANS = 60.0
 """A worker ends itself when a step takes three times as long as makes a gateway take it for stuck."""
 EXIT_STUCK = 1
+AILING = 5
+"""After so many failures in a row without a success a worker ends itself: some errors of a device never pass."""
 BATCH_CPU = 8
 BATCH_CUDA = 64
 
@@ -77,6 +78,8 @@ class Worker:
         self._gateways: list[Gateway] = []
         self._closing: list[int] = []
         self._draining = False
+        self._failures = 0
+        self._stop = asyncio.Event()
         self._weights = "host"
         self._idle_since: float | None = clock()
         self._step_began: float | None = None
@@ -86,6 +89,7 @@ class Worker:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Serve until ``stop`` is set, hand the sessions over, then say goodbye."""
+        self._stop = stop
         context = Context()
         identity = f"{self._settings.name()}.{self._boot}"
         links = [Link(context, endpoint, identity) for endpoint in self._settings.endpoints()]
@@ -107,8 +111,6 @@ class Worker:
                 gateway.link.close()
             self._thread.shutdown(wait=False, cancel_futures=True)
             context.term()
-            if self._running_s() > STUCK_S:
-                os._exit(EXIT_STUCK)  # the interpreter would wait for the model's thread
 
     async def _drain(self) -> None:
         """Give the gateways time to move the sessions away; what is left then goes on from the journals."""
@@ -300,6 +302,7 @@ class Worker:
                 case ListenResult():
                     slot.stream.heard(answer)
                 case WindowResult():
+                    self._failures = 0
                     slot.stream.decoded(answer)
                 case Exception():
                     self._stream_failed(slot, answer)
@@ -307,6 +310,10 @@ class Worker:
             self._stream_failed(slot, error)
 
     def _stream_failed(self, slot: Slot, error: Exception) -> None:
+        self._failures += 1
+        if self._failures == AILING:
+            log.critical("Every step fails", event_id="steps_fail", failures=self._failures)
+            self._stop.set()
         log.error("a stream failed", event_id="stream_failed", connection=slot.session, exc_info=error)
         self._fail(slot.gateway, slot.stream.lease, f"{type(error).__name__}: {error}")
 
