@@ -118,6 +118,7 @@ class Server:
 
     def __init__(self, run_dir: Path, *, workers: int = 4, worker=SCRIPTED_WORKER, **settings: str) -> None:
         self.port = free_port()
+        self.run_dir = run_dir
         self.log = Log()
         self._count = workers
         self._worker_command = worker
@@ -160,16 +161,17 @@ class Server:
 
     def start_gateway(self) -> None:
         """Start the gateway and wait until it answers."""
-        self.gateway = self._start(GATEWAY, {})
-        eventually(self._answers, START_LIMIT_S, "the gateway")
+        self.gateway = self.start_process(GATEWAY, {})
+        self.wait_for_gateway(self.gateway)
 
     def start_worker(self, number: int) -> None:
         """Start one worker."""
-        self.workers[number] = self._start(
+        self.workers[number] = self.start_process(
             self._worker_command, {"GPU_ID": str(number), "CUDA_VISIBLE_DEVICES": str(number)}
         )
 
-    def _start(self, command, env) -> subprocess.Popen:
+    def start_process(self, command, env: dict[str, str]) -> subprocess.Popen:
+        """Start a process whose output goes to the log, and which ends with us."""
         prctl = linux_prctl()
         process = subprocess.Popen(
             command,
@@ -185,13 +187,18 @@ class Server:
         self.log.follow(process.stdout)
         return process
 
-    def _answers(self) -> bool:
-        if self.gateway.poll() is not None:
-            pytest.fail(f"the gateway ended with {self.gateway.returncode}:\n{self.log.text()}")
-        with contextlib.suppress(httpx.HTTPError):
-            self._http.get("/health")
-            return True
-        return False
+    def wait_for_gateway(self, process: subprocess.Popen) -> None:
+        """Wait until the gateway answers; fail if the process that is to bring it ends."""
+
+        def answers() -> bool:
+            if process.poll() is not None:
+                pytest.fail(f"ended with {process.returncode}:\n{self.log.text()}")
+            with contextlib.suppress(httpx.HTTPError):
+                self._http.get("/health")
+                return True
+            return False
+
+        eventually(answers, START_LIMIT_S, "the gateway")
 
     def wait_serving(self, workers: int, limit_s: float = START_LIMIT_S) -> None:
         """Wait until so many workers serve."""
