@@ -106,9 +106,9 @@ class Records:
     def closed(self, conversation: Conversation, now: float) -> None:
         """A session is over: its canonical line, and its books into the counters."""
         session, accounts = conversation.session, conversation.session.accounts
-        if accounts is None:
+        if accounts is None or session.outcome is None:
             return
-        outcome = session.error.code if session.error else ("complete" if not accounts.reason else accounts.reason)
+        outcome = session.outcome
         duration_s = now - conversation.arrived
         self.statistics.ended(
             Ending(outcome, session.was_ready, duration_s, session.chunks, session.transcriptions, accounts)

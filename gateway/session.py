@@ -36,6 +36,9 @@ _NEXT: dict[State, frozenset[State]] = {
 
 _LEASED = frozenset({State.OPENING, State.READY, State.FINISHING})
 
+RETRY_AFTER_S = 5.0
+"""When a client that found no slot may try again."""
+
 MAX_DEATHS = 3
 """Leases lost without any progress in between before the session itself is held to be the cause."""
 
@@ -82,6 +85,7 @@ class Session:
         self.decoded = 0
         self.attached = True
         self.error: SessionError | None = None
+        self.outcome: str | None = None
         self.accounts: Accounts | None = None
         self._view = view
         self._language = language
@@ -239,7 +243,6 @@ class Session:
         self._heard = now
         if self._ended_at is not None or self.state is State.ENDED:
             return []
-        self.chunks += 1
         data = self._dangling + data
         whole = len(data) & ~1
         self._dangling = data[whole:]
@@ -306,7 +309,7 @@ class Session:
 
     def hypothesis(self, message: m.Hypothesis, now: float) -> list[Action]:
         """Take a step's result."""
-        if message.keep_from > self.received or message.committed_until < self.transcript.committed_until:
+        if not self._believes(message):
             return self._fail(RecognitionError("The worker's positions contradict the session's"))
         if message.decoded > self.decoded:  # further than any worker has come with this audio
             self._deaths = 0
@@ -323,7 +326,8 @@ class Session:
     def finished(self, message: m.Finished) -> list[Action]:
         """Everything is said: close the books and tell the client."""
         books = message.books
-        if books.until != self.received or books.transcribed + books.silence != books.until:
+        asked = self._ended_at is not None
+        if not asked or books.until != self.received or books.transcribed + books.silence != books.until:
             return self._fail(RecognitionError("The worker's books do not add up"))
         self.decoded = self.received
         self.transcript.close()
@@ -331,6 +335,12 @@ class Session:
             return self._fail(self._retired_by, books=books)
         ending = self._end("complete", books=books)
         return [*ending, *self.farewell()]
+
+    def _believes(self, message: m.Hypothesis) -> bool:
+        """Tell whether a hypothesis can be about this session's audio. After a move its ends of words may differ."""
+        books, keep_from = message.resume.books, message.keep_from
+        known = self.journal.start <= keep_from <= self.received
+        return known and books.until == keep_from == books.transcribed + books.silence
 
     def farewell(self) -> list[Action]:
         """Tell the client how the session ended: once at its end, again to a client that was away then."""
@@ -347,7 +357,12 @@ class Session:
 
     def expire(self, now: float) -> list[Action]:
         """Enforce the bounds of time."""
-        self._full_since = (self._full_since or now) if self.full else None
+        if not self.full:
+            self._full_since = None
+        elif self._full_since is None:
+            self._full_since = now
+        else:
+            self._heard = now  # a client that is held back is not silent
         if self.state is State.ENDED:
             return []
         if self.forgotten(now):
@@ -400,7 +415,7 @@ class Session:
                 f"The last words did not come within {bounds.finish_wait_s:g} s{said}",
             ),
         ]
-        return next((kind(sentence) for due, kind, sentence in rules if due), None)
+        return next((kind(sentence, retry_after_s=_retry_after_s(kind)) for due, kind, sentence in rules if due), None)
 
     def retire(self, error: SessionError, now: float) -> list[Action]:
         """Flush, then end with ``error``: the server goes away."""
@@ -426,12 +441,13 @@ class Session:
     @property
     def full(self) -> bool:
         """Tell whether the client must be held back: the journal has met its bound."""
-        return self.state is not State.ENDED and self.journal.held_s >= self._bounds.journal_s
+        return self.state is not State.ENDED and self.room_bytes == 0
 
     @property
     def room_bytes(self) -> int:
         """Return how much PCM may be taken now."""
-        return max(0, int((self._bounds.journal_s - self.journal.held_s) * m.SAMPLE_RATE) * 2)
+        room = int(self._bounds.journal_s * m.SAMPLE_RATE) - (self.journal.end - self.journal.start)
+        return max(0, room) * 2
 
     @property
     def pausing(self) -> bool:
@@ -452,7 +468,7 @@ class Session:
 
     def _end(self, reason: str, *, books: m.Books | None = None) -> list[Action]:
         """Close the books; complete ones come from the worker, which has then freed the slot itself."""
-        self.state = State.ENDED
+        self.state, self.outcome = State.ENDED, reason
         done = books or (self._resume.books if self._resume else m.Books(0, 0, 0))
         dropped = self.received - done.until
         self.accounts = Accounts(self.received, done.transcribed, done.silence, dropped, reason if dropped else None)
@@ -477,3 +493,7 @@ class Session:
         assert (self.accounts is not None) == (self.state is State.ENDED)
         if self.accounts is not None:
             self.accounts.check()
+
+
+def _retry_after_s(kind: type[SessionError]) -> float | None:
+    return RETRY_AFTER_S if kind is NoCapacityError else None

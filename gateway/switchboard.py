@@ -16,7 +16,7 @@ from gateway.conversation import Conversation
 from gateway.link import Link
 from gateway.pool import Grant, Lost, Pool, Worker, is_stuck
 from gateway.records import Records
-from gateway.session import Session, State
+from gateway.session import RETRY_AFTER_S, Session, State
 from gateway.statistics import Statistics
 from shared import logs
 from shared import messages as m
@@ -25,7 +25,6 @@ from shared.errors import NoCapacityError, ServiceRestartError, SessionError
 log = logs.get("gateway.switchboard")
 
 TICK_S = 0.1
-RETRY_AFTER_S = 5.0
 BALANCE_EVERY_S = 2.0
 """Loads are evened out by one session at a time, no oftener than this, ..."""
 IMPATIENT_S = 10.0
@@ -392,7 +391,11 @@ class Switchboard:
                 self._worker_lost(lost)
         for conversation in list(self._conversations.values()):
             self.perform(conversation, conversation.session.expire(now))
-            if conversation.socket is None and (conversation.session.forgotten(now) or self.stopping):
+            if (
+                conversation.over
+                and conversation.socket is None
+                and (conversation.session.forgotten(now) or self.stopping)
+            ):
                 self._forget(conversation)
         self._serve_line()
         self._empty_draining()

@@ -12,7 +12,8 @@ from gateway.actions import Hangup, SessionBounds
 from gateway.conversation import Conversation
 from gateway.outbox import JsonObject
 from gateway.records import log
-from gateway.switchboard import RETRY_AFTER_S, Switchboard, restarting
+from gateway.session import RETRY_AFTER_S
+from gateway.switchboard import Switchboard, restarting
 from shared.errors import MessageTooBigError, NoCapacityError, ReplacedError, SessionError, SessionLimitError
 from shared.messages import SAMPLE_RATE
 from shared.settings import GatewaySettings
@@ -208,6 +209,7 @@ class ClientSocket:
             elif text is not None:
                 self._control(text)
             elif data is not None:
+                self._conversation.session.chunks += bool(data)
                 self._pending.append(data)
                 self._pour()
 
