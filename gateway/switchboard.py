@@ -174,6 +174,9 @@ class Switchboard:
             suspects = {worker.name for worker, each in held if worker is not None and each.suspect}
             trials = {worker.name for worker, each in held if worker is not None and each.on_trial}
             shunned, barred = shunned | suspects, frozenset(suspects if session.on_trial else trials)
+            # Its last chance is better spent, even if it has to wait, where it has not failed yet.
+            if session.on_trial and any(worker.name not in session.failed_on for worker in self.pool.serving()):
+                barred |= session.failed_on
         return self.pool.place(session.id, self.clock(), avoid=shunned, barred=barred)
 
     def _grant(self, conversation: Conversation, grant: Grant) -> None:
