@@ -1,4 +1,5 @@
 import contextlib
+import sys
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -21,3 +22,14 @@ def start_server(tmp_path_factory) -> Iterator[Callable[..., Server]]:
         yield start
         for server in servers:
             server.stop()
+
+
+@pytest.fixture(scope="session")
+def real_server(tmp_path_factory) -> Iterator[Server]:
+    """Give one worker with the real weights of ``tiny.en``, shared by all tests that need right words of few sessions."""
+    worker = (sys.executable, "-m", "gpu_worker")
+    run_dir = tmp_path_factory.mktemp("real")
+    with Server(run_dir, workers=1, worker=worker, WHISPER_MODEL="tiny.en", MODEL_IDLE_UNLOAD_S="-1") as server:
+        server.start()
+        yield server
+        server.stop()

@@ -1,0 +1,93 @@
+"""Clients written for WhisperLiveKit: what its page and its test client do with ``/asr``, done here in the same way."""
+
+import asyncio
+import json
+
+import jiwer
+import pytest
+from websockets.asyncio.client import connect
+from whisper.normalizers import EnglishTextNormalizer
+
+from shared.clips import load_clips
+
+pytestmark = [pytest.mark.system, pytest.mark.timeout(90)]
+
+CLIPS = load_clips()
+PCM = CLIPS[1].pcm() + CLIPS[2].pcm()
+TEXT = f"{CLIPS[1].text} {CLIPS[2].text}"
+BYTES_PER_S = 32_000
+STATE_KEYS = {
+    "status",
+    "lines",
+    "buffer_transcription",
+    "buffer_diarization",
+    "buffer_translation",
+    "remaining_time_transcription",
+    "remaining_time_transcription_processing",
+    "remaining_time_transcription_policy",
+    "remaining_time_diarization",
+}
+
+normalize = EnglishTextNormalizer()
+
+
+def render(state: dict) -> str:
+    """Return a state's text as such a client shows it: the lines that have text, then the buffer."""
+    texts = [line["text"] for line in state.get("lines", []) if line.get("text")]
+    return " ".join([*texts, *filter(None, [state.get("buffer_transcription", "")])])
+
+
+async def converse(server, *, chunk_s: float, speed: float, query: str = "") -> tuple[dict, list[dict]]:
+    """Send the clip and return the config and all states until ``ready_to_stop``; the library's defaults are kept."""
+    states = []
+    async with connect(f"ws://127.0.0.1:{server.port}/asr{query}", proxy=None) as socket:
+        config = json.loads(await socket.recv())
+        assert config["type"] == "config"
+        assert config["useAudioWorklet"] is True
+
+        async def send():
+            size = int(chunk_s * BYTES_PER_S)
+            for at in range(0, len(PCM), size):
+                await socket.send(PCM[at : at + size])
+                await asyncio.sleep(chunk_s / speed if speed else 0)
+            await socket.send(b"")
+
+        async def receive():
+            async for text in socket:
+                message = json.loads(text)
+                if message.get("type") == "ready_to_stop":
+                    return
+                states.append(message)
+            pytest.fail("closed without ready_to_stop")
+
+        await asyncio.wait_for(asyncio.gather(send(), receive()), 60)
+    return config, states
+
+
+@pytest.mark.parametrize(
+    ("chunk_s", "speed", "query"), [(0.5, 1.0, ""), (0.1, 0.0, "?language=en"), (2.0, 4.0, "?language=auto&mode=full")]
+)
+def test_a_session(real_server, chunk_s, speed, query):
+    """Every message is a whole state, the last one has all the words committed, and words came while audio went."""
+    _, states = asyncio.run(converse(real_server, chunk_s=chunk_s, speed=speed, query=query))
+    for state in states:
+        assert state.keys() >= STATE_KEYS
+        assert "type" not in state
+        assert state["status"] in {"no_audio_detected", "active_transcription"}
+        for line in state["lines"]:
+            assert line.keys() >= {"speaker", "text", "start", "end"}
+    last = states[-1]
+    assert last["buffer_transcription"] == ""
+    assert last["remaining_time_transcription"] == 0
+    assert jiwer.wer(normalize(TEXT), normalize(render(last))) < 0.15
+    assert len({render(state) for state in states}) > (5 if speed == 1.0 else 1)
+
+
+def test_the_page_never_loses_what_it_showed(real_server):
+    """Each state repeats the committed text of the one before, so a page that redraws everything never flickers back."""
+    _, states = asyncio.run(converse(real_server, chunk_s=0.1, speed=2.0))
+    shown = ""
+    for state in states:
+        committed = " ".join(line["text"] for line in state["lines"])
+        assert committed.startswith(shown)
+        shown = committed
