@@ -175,7 +175,7 @@ class Stream:
         """Return the decode that is due at a step period of so many samples; None if none, or if one is out."""
         if self._asked or not self._window:
             return None
-        progress = Progress(min([self.received, *self._marks]), self._gate.heard)
+        progress = Progress(self.received, self._gate.heard)
         plan = next_decode(self._gate.utterances[0], self._window, progress, period, self._policy)
         if plan is None:
             return None
@@ -250,10 +250,9 @@ class Stream:
             self._floor = max(self._floor, utterance.end)
         if window.decoded:
             self._floor = max(self._floor, window.asked_until)
-        taken = window.tail if window.trusted else ()
         self._window = None
         self._open_window()
-        self._emit(taken, closes=True)
+        self._emit(window.tail, closes=True)
 
     def _move(self) -> None:
         """Move the positions on and forget the audio before them."""

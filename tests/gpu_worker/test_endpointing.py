@@ -83,7 +83,7 @@ def test_a_gate_can_begin_inside_speech():
     """A resumed utterance lives on without an onset and ends like any other."""
     listener = gate(heard=8_000)
     listener.resume(start=16_000, last_speech=20_000)
-    listener.hear([0.0] * 39, LONG)
+    listener.hear([0.9] + [0.0] * 38, LONG)
     assert listener.speaking
     listener.hear([0.0], LONG)
     assert listener.utterances[0].end == 20_000 + POLICY.post_roll_samples

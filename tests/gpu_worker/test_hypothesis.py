@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import pytest
 
@@ -42,10 +43,14 @@ def test_words_after_the_committed_ones_are_open():
 
 def test_a_straddling_word_counts_by_its_fresh_part():
     """If " wood" of " woodcutters" is decided, the open word is "cutters", with its own tokens' probabilities."""
-    reading = read(result([(" woodcutters", "cutters", 3)], committed=1), 1, POLICY)
-    assert texts(reading) == ["cutters"]
+    pieces = [(" woodcutters", "cutters", 3), (" go", " go", 1)]
+    found = replace(result(pieces, committed=1), logprobs=(-0.1, -0.7, -0.2))
+    reading = read(found, 1, POLICY)
+    assert texts(reading) == ["cutters", " go"]
+    assert reading.tail[1].weakest == -0.2
     assert reading.tail[0].key == "cutters"
-    assert reading.tail[0].probability == pytest.approx(math.exp(-0.1))
+    assert reading.tail[0].weakest == -0.7
+    assert reading.tail[0].probability == pytest.approx((math.exp(-0.1) + math.exp(-0.7)) / 2)
 
 
 def test_a_cut_character_waits():

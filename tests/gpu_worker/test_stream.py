@@ -208,16 +208,19 @@ def test_finalize_commits_in_the_middle_of_speech_and_goes_on():
     assert books.transcribed + books.silence == books.until
 
 
-def test_finalize_ahead_of_the_audio_waits_for_it():
+@pytest.mark.parametrize("period", [8_000, 32_000])
+@pytest.mark.parametrize("chunk", [400, 1 << 20])
+def test_finalize_ahead_of_the_audio_waits_for_it(period, chunk):
     """A mark in the future takes effect when the audio is there, between the words it separates."""
     speech = say([0.3, "one", "two", "three", "four"])
     at = speech.words[1].end + 400
-    driver = Driver(period=32_000)
+    driver = Driver(period=period)
     driver.stream.finalize(at)
-    driver.feed(speech.pcm, chunk=400)
+    driver.feed(speech.pcm, chunk=chunk)
     driver.finish()
-    closed = [message for message in driver.hypotheses if message.closes]
-    assert "".join(word.text for word in closed[0].words) == " one two"
+    closed = next(index for index, message in enumerate(driver.hypotheses) if message.closes)
+    segment = [word.text for message in driver.hypotheses[: closed + 1] for word in message.words]
+    assert segment == [" one", " two"]
     assert driver.text == speech.text
 
 
@@ -344,6 +347,35 @@ def test_lag_is_what_is_neither_decoded_nor_silence():
     assert driver.stream.lag() < VAD_FRAME
 
 
+def test_a_pause_that_was_heard_is_no_lag():
+    """In a pause before its endpoint everything said is decoded, and the silence after it needs no decode."""
+    driver = Driver()
+    speech = say(["one", "two", 0.25]).pcm
+    driver.feed(speech, chunk=len(speech))
+    driver.feed(silence(0.1), chunk=400)
+    assert driver.hypotheses[-1].resume.speaking
+    assert driver.stream.lag() < VAD_FRAME
+
+
+def test_windows_of_two_utterances_do_not_overlap():
+    """A late decode that reached into the silence after an utterance keeps the next window's pre-roll out of it."""
+    driver = Driver(period=8_000)
+    stream, model = driver.stream, driver.model
+    speech = say([0.3, "one", "two", 0.62, "three", 1.0], between_s=0.0)
+    second = speech.words[2]
+    asked = 0
+    for until in (speech.words[1].end + 7_400, len(speech.pcm)):
+        stream.receive(stream.received, speech.pcm[stream.received : until].tobytes())
+        stream.heard(model.listen([stream.listen_request()])[0])
+        request = stream.window_request(8_000)
+        assert request.start >= asked
+        asked = request.start + len(request.pcm) - request.context
+        stream.decoded(model.recognize([request])[0])
+    assert request.start < second.start
+    driver.finish()
+    assert driver.text == speech.text
+
+
 # --- a backlog --------------------------------------------------------------------------------------------------
 
 
@@ -381,6 +413,7 @@ def test_noise_without_words_is_bounded():
     assert driver.stream.received - driver.hypotheses[-1].keep_from <= 29 * S
     driver.finish()
     assert driver.text == ""
+    assert not any(message.closes for message in driver.hypotheses)
     assert driver.out[-1].books.until == driver.stream.received
 
 
@@ -422,6 +455,36 @@ def test_a_resumed_stream_waits_for_the_audio_of_its_forced_tokens():
         stream.heard(model.listen([stream.listen_request()])[0])
         assert (stream.window_request(8000) is not None) == asks
         stream.check()
+
+
+def test_a_cold_gate_gets_time_to_find_the_speech():
+    """A resumed utterance does not end because the gate, new to the voice, takes a moment to hear it."""
+    state = ResumeState(8_000, speaking=True, committed=(), draft=(), language="en", books=Books(0, 0, 0))
+    stream = open_stream(resume=state)
+    stream.receive(0, bytes(2 * 40 * VAD_FRAME))
+    stream.listen_request()
+    stream.heard(ListenResult((0.0,) * 35 + (0.9,) * 5))
+    stream.check()
+    (utterance,) = stream._gate.utterances
+    assert utterance.last_speech == 40 * VAD_FRAME
+
+
+def test_a_resumed_segment_goes_on_where_it_was():
+    """Its words follow the committed ones in time, and its end closes it even if nothing more was said."""
+    speech = say(["one", "two", 1.0])
+    state = ResumeState(
+        0, speaking=True, committed=(CommittedToken(0, 9_000),), draft=(), language="en", books=Books(0, 0, 0)
+    )
+    driver = Driver(stream=open_stream(resume=state))
+    driver.feed(speech.pcm, chunk=len(speech.pcm))
+    driver.finish()
+    (word,) = driver.words
+    assert word.text == " two"
+    assert word.start == 9_000
+    quiet = Driver(stream=open_stream(resume=state))
+    quiet.feed(silence(1.5))
+    assert quiet.text == ""
+    assert quiet.hypotheses[-1].closes
 
 
 def test_resume_after_an_endpoint_does_not_say_it_again():
