@@ -108,6 +108,10 @@ class Pool:
         """Return the workers that take sessions."""
         return [worker for worker in self.workers() if worker.state is WorkerState.SERVING]
 
+    def with_room(self) -> list[Worker]:
+        """Return those of them that have a free slot."""
+        return [worker for worker in self.serving() if worker.used() < worker.slots]
+
     @property
     def ever_served(self) -> bool:
         """Tell whether any worker has registered since the start."""
@@ -181,7 +185,7 @@ class Pool:
         Workers named in ``avoid`` are taken only if nothing else is free, ``barred`` ones never. Returns None when
         every other slot is taken.
         """
-        free = [w for w in self.serving() if w.used() < w.slots and now >= w.full_until and w.name not in barred]
+        free = [w for w in self.with_room() if now >= w.full_until and w.name not in barred]
         if not free:
             return None
         # A worker on which everything fails always has the most room: it must not draw all sessions to it.

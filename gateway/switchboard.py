@@ -175,7 +175,7 @@ class Switchboard:
             trials = {worker.name for worker, each in held if worker is not None and each.on_trial}
             shunned, barred = shunned | suspects, frozenset(suspects if session.on_trial else trials)
             # Its last chance is better spent, even if it has to wait, where it has not failed yet.
-            if session.on_trial and any(worker.name not in session.failed_on for worker in self.pool.serving()):
+            if session.on_trial and {worker.name for worker in self.pool.with_room()} - session.failed_on:
                 barred |= session.failed_on
         return self.pool.place(session.id, self.clock(), avoid=shunned, barred=barred)
 
