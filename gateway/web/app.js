@@ -2,29 +2,33 @@
 
 import { Connection, socketUrl, subprotocols } from "./connection.js";
 import { Exports } from "./exports.js";
+import { MicrophoneHints } from "./hints.js";
 import { Microphone, MicrophoneError } from "./microphone.js";
 import { Panel } from "./panel.js";
 import { TokenDialog } from "./token.js";
 import { Transcript } from "./transcript.js";
 import { TranscriptView } from "./view.js";
+import { WakeLock } from "./wakelock.js";
 import * as words from "./words.js";
-
-const SOUND_PEAK = 1e-4; // below it there is no room, however quiet: the microphone is muted
-const SILENT_NOTICE_S = 4;
 
 /** One press of the button: its microphone, its connection, and whether it still counts. */
 class Recording {
   microphone = null;
   connection = null;
   microphoneStopped = false;
-  lastSoundS = 0;
-  hint = null; // the notice about the microphone that is on the screen and may become untrue
+  wasLost = false; // the connection has been lost and found again
+
+  /** @param {Panel} panel */
+  constructor(panel) {
+    this.hints = new MicrophoneHints(panel);
+  }
 }
 
 class App {
   #phase = "idle";
   #recording = null;
-  #wakeLock = null;
+  #unsent = null; // a recording that is over, with audio that the server has not got yet
+  #wakeLock = new WakeLock();
   #transcript = new Transcript();
   #panel = new Panel({ onRecord: () => this.#toggle() });
   #token = new TokenDialog();
@@ -39,11 +43,12 @@ class App {
     );
     this.#exports = new Exports(this.#transcript, this.#view, this.#panel);
     addEventListener("beforeunload", (event) => {
-      if (this.#phase !== "idle") {
+      if (this.#phase !== "idle" || this.#unsent !== null) {
         event.preventDefault();
       }
     });
     document.addEventListener("visibilitychange", () => this.#becameVisible());
+    addEventListener("online", () => this.#retry());
   }
 
   #toggle() {
@@ -57,8 +62,9 @@ class App {
   }
 
   async #start() {
-    const recording = new Recording();
+    const recording = new Recording(this.#panel);
     this.#recording = recording;
+    this.#unsent = null;
     this.#setPhase("starting");
     this.#panel.hideNotice();
     this.#panel.setTime(0);
@@ -91,9 +97,10 @@ class App {
       url: socketUrl(location.href, { language: this.#panel.language, task: this.#panel.task }),
       protocols: subprotocols(this.#token.value),
       onMessage: (message) => this.#heard(recording, message),
+      onLink: (link) => this.#linked(recording, link),
       onEnd: (end) => this.#ended(recording, end),
     });
-    this.#keepAwake();
+    this.#wakeLock.hold();
   }
 
   #microphoneHandlers(recording) {
@@ -102,7 +109,7 @@ class App {
       onLevel: (peak) => this.#measured(recording, peak),
       onSuspended: (suspended) => {
         if (this.#phase === "recording") {
-          this.#hint(recording, suspended ? words.MICROPHONE_SUSPENDED : null);
+          recording.hints.suspended(suspended);
         }
       },
       onLost: () => {
@@ -120,7 +127,7 @@ class App {
     const { session } = recording.connection;
     this.#transcript.lengthen(session.capturedS);
     this.#panel.setTime(session.capturedS);
-    this.#panel.setBacklog(session.unsentS);
+    this.#panel.setBacklog(session.unsentS, session.link === "up");
     if (session.isFull && this.#phase === "recording") {
       this.#notify(words.AUDIO_FULL);
       this.#finish();
@@ -132,23 +139,7 @@ class App {
       return;
     }
     this.#panel.setLevel(peak);
-    const now = recording.connection.session.capturedS;
-    if (peak >= SOUND_PEAK) {
-      recording.lastSoundS = now;
-      this.#hint(recording, null);
-    } else if (now - recording.lastSoundS > SILENT_NOTICE_S) {
-      this.#hint(recording, words.MICROPHONE_SILENT);
-    }
-  }
-
-  /** Show a notice that stays only as long as it is true. */
-  #hint(recording, notice) {
-    if (notice !== null && notice !== recording.hint) {
-      this.#notify(notice);
-    } else if (notice === null && recording.hint !== null) {
-      this.#panel.hideNotice();
-    }
-    recording.hint = notice;
+    recording.hints.measured(peak, recording.connection.session.capturedS);
   }
 
   /** A message of the server. */
@@ -156,19 +147,20 @@ class App {
     if (this.#recording !== recording) {
       return;
     }
+    const isUp = recording.connection.session.link === "up";
     if (message.type === "config") {
       this.#panel.describeModel(message);
-    } else if (message.type === "status" && this.#phase === "recording") {
+    } else if (message.type === "status" && this.#phase === "recording" && isUp) {
+      if (recording.wasLost && message.message === "Connected") {
+        return; // said better already
+      }
       this.#panel.setStatus(message.message, /^Ready/.test(message.message) ? "ready" : "busy");
     } else if (message.type === "moved" && this.#phase === "recording") {
       this.#panel.setStatus(`Moved to GPU ${message.gpu_id}`, "ready");
     } else if (message.type === "partial" || message.type === "final") {
-      const segment = this.#transcript.apply(message);
-      if (segment !== null) {
-        this.#view.update(segment);
-        this.#exports.refresh();
-      }
-    } else if (message.type === "error") {
+      this.#transcript.apply(message).forEach((segment) => this.#view.update(segment));
+      this.#exports.refresh();
+    } else if (message.type === "error" && isUp) {
       this.#notify(words.errorNotice(message));
     }
   }
@@ -180,9 +172,53 @@ class App {
       return;
     }
     this.#setPhase("finishing");
-    this.#panel.setStatus("Finishing…", "busy");
+    const { link } = recording.connection.session;
+    this.#panel.setStatus(link === "up" ? words.FINISHING : words.waitingStatus(link), "busy");
     await this.#stopMicrophone(recording);
     recording.connection.finish();
+  }
+
+  /** The connection is lost, found again, or has been looked for in vain. */
+  #linked(recording, link) {
+    if (this.#recording !== recording) {
+      return;
+    }
+    const isRecording = this.#phase === "recording";
+    recording.hints.forget();
+    this.#panel.hideNotice();
+    if (link === "down" || link === "queued") {
+      this.#panel.setStatus(words.waitingStatus(link), "busy");
+    } else if (link === "stranded" && isRecording) {
+      this.#panel.setStatus(words.STRANDED, "busy");
+      this.#notify(words.strandedNotice(recording.connection.session), () => this.#retry());
+    } else if (link === "stranded") {
+      this.#setAside(recording);
+    } else {
+      recording.wasLost = true;
+      this.#panel.passStatus(words.RECONNECTED);
+      if (!isRecording) {
+        this.#panel.setStatus(words.FINISHING, "busy");
+      }
+    }
+  }
+
+  /** Leave a recording that is over and cannot be sent: it waits here for a better network. */
+  #setAside(recording) {
+    const { session } = recording.connection;
+    this.#transcript.end({ finished: false });
+    this.#rest(words.unsentStatus(session));
+    this.#unsent = recording;
+    this.#notify(words.unsentNotice(session), () => this.#retry());
+  }
+
+  /** Look for the connection now: a person asks for it, or the browser says that the network is back. */
+  #retry() {
+    if (this.#unsent !== null) {
+      this.#recording = this.#unsent;
+      this.#unsent = null;
+      this.#setPhase("finishing");
+    }
+    this.#recording?.connection?.retry();
   }
 
   /** Forget a recording that has not begun. */
@@ -225,8 +261,7 @@ class App {
     this.#recording = null;
     this.#setPhase("idle");
     this.#panel.setStatus(status, "idle");
-    this.#wakeLock?.release();
-    this.#wakeLock = null;
+    this.#wakeLock.release();
   }
 
   #setPhase(phase) {
@@ -234,8 +269,8 @@ class App {
     this.#panel.setPhase(phase);
   }
 
-  #notify(notice) {
-    this.#panel.showNotice(notice, notice.canRetry ? { label: "Try again", act: () => this.#toggleIfIdle() } : null);
+  #notify(notice, act = notice.canRetry ? () => this.#toggleIfIdle() : null) {
+    this.#panel.showNotice(notice, act === null ? null : { label: "Try again", act });
   }
 
   #toggleIfIdle() {
@@ -244,26 +279,11 @@ class App {
     }
   }
 
-  /** A phone that falls asleep stops recording; where the browser cannot prevent it, nothing is lost by asking. */
-  async #keepAwake() {
-    try {
-      const lock = (await navigator.wakeLock?.request("screen")) ?? null;
-      if (this.#phase === "idle") {
-        lock?.release();
-      } else {
-        this.#wakeLock = lock;
-      }
-    } catch (error) {
-      if (!(error instanceof DOMException)) {
-        throw error;
-      }
-    }
-  }
-
   #becameVisible() {
     if (document.visibilityState === "visible" && this.#phase === "recording") {
       this.#recording.microphone.resume();
-      this.#keepAwake();
+      this.#recording.connection.retry();
+      this.#wakeLock.hold();
     }
   }
 }

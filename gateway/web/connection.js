@@ -1,10 +1,13 @@
-/** Shell: a session's WebSocket and its clock. */
+/** Shell: a session's WebSockets, one after the other, its clock and its chance. */
 
 import { Session } from "./session.js";
 
 const PUMP_MS = 100; // only while audio waits for the socket; otherwise each block of audio pumps
 const SUBPROTOCOL = "whisperlive";
 const CLOSE_GRACE_MS = 3_000;
+const LEFT = 1000;
+const LOST = 1006;
+const GIVEN_UP = 4000; // to a server that still hears us it must not sound like a goodbye
 
 function seconds() {
   return performance.now() / 1_000;
@@ -23,6 +26,16 @@ export function socketUrl(pageUrl, { language, task }) {
   return url.href;
 }
 
+/** The same address for a further socket: the server goes on with the session after the last message we have seen. */
+export function resumeUrl(url, { config, lastSeq }) {
+  const resumed = new URL(url);
+  if (typeof config?.resume_token === "string") {
+    resumed.searchParams.set("resume", config.resume_token);
+    resumed.searchParams.set("last_seq", String(lastSeq ?? 0));
+  }
+  return resumed.href;
+}
+
 /** The subprotocols that carry a token: a browser cannot set headers, and an address ends up in logs. */
 export function subprotocols(token) {
   if (!token) {
@@ -35,24 +48,29 @@ export function subprotocols(token) {
 
 export class Connection {
   #session = new Session(seconds());
-  #socket;
+  #createSocket;
+  #url;
+  #socket = null;
   #onMessage;
+  #onLink;
   #onEnd;
+  #link = "up";
   #timer = null;
   #closing = null;
 
   /**
-   * @param {{url: string, protocols: string[], onMessage: (message: object) => void, onEnd: (end: object) => void,
-   *   createSocket?: (url: string, protocols: string[]) => WebSocket}} options onEnd is called once, at last
+   * @param {{url: string, protocols: string[], onMessage: (message: object) => void,
+   *   onLink: (link: "up" | "down" | "stranded") => void, onEnd: (end: object) => void,
+   *   createSocket?: (url: string, protocols: string[]) => WebSocket}} options onLink is told of changes, up is where
+   *   it begins; onEnd is called once, at last
    */
-  constructor({ url, protocols, onMessage, onEnd, createSocket = (...args) => new WebSocket(...args) }) {
+  constructor({ url, protocols, onMessage, onLink, onEnd, createSocket = (...args) => new WebSocket(...args) }) {
     this.#onMessage = onMessage;
+    this.#onLink = onLink;
     this.#onEnd = onEnd;
-    this.#socket = createSocket(url, protocols);
-    this.#socket.binaryType = "arraybuffer";
-    this.#socket.onopen = () => this.#opened();
-    this.#socket.onmessage = ({ data }) => this.#received(data);
-    this.#socket.onclose = ({ code }) => this.#closed(code);
+    this.#url = url;
+    this.#createSocket = (address) => createSocket(address, protocols);
+    this.#connect();
     this.#schedule();
   }
 
@@ -67,14 +85,25 @@ export class Connection {
   }
 
   finish() {
-    this.#session.finish();
+    this.#session.finish(seconds());
     this.#pump();
+    this.#tellLink();
   }
 
-  /** Close the socket; a peer that does not answer is not waited for. */
-  close() {
-    this.#socket.close(1000);
-    this.#closing ??= setTimeout(() => this.#closed(1006), CLOSE_GRACE_MS);
+  /** Try again now, if the connection is lost. */
+  retry() {
+    this.#session.retry(seconds());
+    this.#tellLink();
+    this.#schedule();
+  }
+
+  #connect() {
+    const socket = this.#createSocket(resumeUrl(this.#url, this.#session));
+    socket.binaryType = "arraybuffer";
+    socket.onopen = () => this.#opened();
+    socket.onmessage = ({ data }) => this.#received(data);
+    socket.onclose = ({ code }) => this.#closed(code);
+    this.#socket = socket;
   }
 
   #opened() {
@@ -88,14 +117,16 @@ export class Connection {
       return;
     }
     this.#onMessage(message);
+    this.#tellLink();
     if (message.type === "ready_to_stop") {
-      this.close();
+      this.#socket.close(LEFT);
+      this.#closing ??= setTimeout(() => this.#closed(LEFT), CLOSE_GRACE_MS); // a peer that does not answer
     }
-    this.#schedule();
+    this.#pump();
   }
 
   #pump() {
-    for (const message of this.#session.take(this.#socket.bufferedAmount, seconds())) {
+    for (const message of this.#session.take(this.#socket?.bufferedAmount ?? 0, seconds())) {
       this.#socket.send(message);
     }
     this.#schedule();
@@ -107,26 +138,43 @@ export class Connection {
     this.#timer = null;
     const waiting = this.#session.unsentS > 0 && this.#session.isSending;
     const patience_ms = (this.#session.deadline - seconds()) * 1_000;
-    const delay_ms = waiting ? PUMP_MS : patience_ms;
+    const delay_ms = waiting ? Math.min(PUMP_MS, patience_ms) : patience_ms;
     if (delay_ms < Infinity) {
       this.#timer = setTimeout(() => this.#wake(), Math.max(0, delay_ms));
     }
   }
 
   #wake() {
-    if (this.#session.expire(seconds())) {
-      this.close();
-    } else {
+    const due = this.#session.expire(seconds());
+    if (due === "connect") {
+      this.#connect();
+      this.#schedule();
+    } else if (due === null) {
       this.#pump();
+    } else {
+      this.#socket.close(due === "leave" ? LEFT : GIVEN_UP);
+      this.#closed(LOST);
     }
   }
 
+  /** The socket is closed, or counts as closed: nothing more is taken from it. */
   #closed(code) {
-    if (this.#session.state === "ended") {
-      return;
-    }
-    clearTimeout(this.#timer);
+    Object.assign(this.#socket, { onopen: null, onmessage: null, onclose: null });
+    this.#socket = null;
     clearTimeout(this.#closing);
-    this.#onEnd(this.#session.closed(code));
+    const end = this.#session.closed(code, seconds(), Math.random());
+    this.#tellLink();
+    this.#schedule();
+    if (end !== null) {
+      this.#onEnd(end);
+    }
+  }
+
+  #tellLink() {
+    const { link } = this.#session;
+    if (link !== this.#link) {
+      this.#link = link;
+      this.#onLink(link);
+    }
   }
 }

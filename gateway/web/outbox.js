@@ -1,9 +1,9 @@
 /**
  * Core: the recorded audio between the microphone and the server's last word about it.
  *
- * Positions are sample indices at 16 kHz from the start of the session. Three marks move forward over the audio:
- * committed (the server will never need it again) ≤ sent ≤ captured. What lies before `committed` is dropped; what
- * lies before `sent` is kept as long as it fits, so that a later connection could send it again.
+ * Positions are sample indices at 16 kHz from the start of the recording. Three marks lie on the audio: settled (its
+ * text is final) ≤ sent ≤ captured. What lies before `settled` is dropped; what lies before `sent` is kept as long as
+ * it fits, so that a later connection can send it again: then `sent` moves back.
  */
 
 export const SAMPLE_RATE = 16_000;
@@ -15,7 +15,8 @@ export class Outbox {
   #maxKept;
   captured = 0;
   sent = 0;
-  committed = 0;
+  settled = 0;
+  #furthest = 0; // the most that was ever sent
 
   /** @param {{maxUnsentSamples: number, maxKeptSamples: number}} bounds */
   constructor({ maxUnsentSamples, maxKeptSamples }) {
@@ -27,13 +28,19 @@ export class Outbox {
     return this.captured - this.sent;
   }
 
+  /** Samples whose text is not final. */
+  get pending() {
+    return this.captured - this.settled;
+  }
+
   /** First sample that is still here. */
   get start() {
     return this.#chunks.length > 0 ? this.#chunks[0].start : this.captured;
   }
 
+  /** Whether too much was never sent at all; what is only sent again is bounded already. */
   get isFull() {
-    return this.unsent >= this.#maxUnsent;
+    return this.captured - this.#furthest >= this.#maxUnsent;
   }
 
   /** @param {Int16Array} pcm */
@@ -56,14 +63,24 @@ export class Outbox {
     }
     const message = this.#copy(this.sent, length);
     this.sent += length;
+    this.#furthest = Math.max(this.#furthest, this.sent);
     this.#forget();
     return message;
   }
 
-  /** Note what the server will never ask for again. */
-  acknowledge(committedUntil) {
-    this.committed = Math.max(this.committed, Math.min(committedUntil, this.sent));
+  /** Note how far the text is final. */
+  settle(position) {
+    this.settled = Math.max(this.settled, Math.min(position, this.sent));
     this.#forget();
+  }
+
+  /**
+   * Send again from a position on, or from the first one after it that is still here.
+   * @returns {number} the position that is sent next
+   */
+  rewind(position) {
+    this.sent = Math.min(Math.max(position, this.settled, this.start), this.captured);
+    return this.sent;
   }
 
   #copy(from, length) {
@@ -81,16 +98,16 @@ export class Outbox {
     return copy;
   }
 
-  /** Drop whole chunks that are committed, or that are sent and more than we keep. */
+  /** Drop whole chunks whose text is final, or that are sent and more than we keep. */
   #forget() {
-    const until = Math.max(this.committed, this.sent - this.#maxKept);
+    const until = Math.max(this.settled, this.sent - this.#maxKept);
     const first = this.#chunks.findIndex(({ start, pcm }) => start + pcm.length > until);
     this.#chunks.splice(0, first === -1 ? this.#chunks.length : first);
   }
 
   /** Assert what must hold between two calls. */
   check() {
-    const marks = [0, this.committed, this.sent, this.captured];
+    const marks = [0, this.settled, this.sent, this.captured];
     const ordered = marks.every((mark, i) => i === 0 || marks[i - 1] <= mark);
     const held = this.#chunks.reduce((sum, { pcm }) => sum + pcm.length, 0);
     if (!ordered || this.start + held !== this.captured || this.start > this.sent) {

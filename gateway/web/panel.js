@@ -1,12 +1,13 @@
 /** Shell: everything around the transcript: the button, the status, the notice, the meters, the choices. */
 
 import { clock } from "./transcript.js";
-import { languageName } from "./words.js";
+import { backlog, languageName } from "./words.js";
 
 // Offered until a session has told which languages its model knows.
 const COMMON_LANGUAGES = "ar de en es fr hi it ja ko nl pl pt ru tr uk zh".split(" ");
 const METER_FLOOR_DB = -54;
 const BACKLOG_SHOWN_S = 3;
+const PASSING_MS = 2_500;
 
 function byId(id) {
   return document.getElementById(id);
@@ -25,6 +26,8 @@ export class Panel {
   #task = byId("task");
   #countdown = null;
   #expiry = null;
+  #passing = null;
+  #afterPassing = null;
   #onNoticeAction = null;
 
   constructor({ onRecord }) {
@@ -71,8 +74,25 @@ export class Panel {
 
   /** @param {"idle" | "busy" | "ready"} state */
   setStatus(text, state) {
+    if (this.#passing !== null && state === "ready") {
+      this.#afterPassing = () => this.setStatus(text, state);
+      return;
+    }
+    clearTimeout(this.#passing);
+    this.#passing = null;
     this.#status.textContent = text;
     this.#statusLine.dataset.state = state;
+  }
+
+  /** Show good news long enough to be read, then the good news that came meanwhile. */
+  passStatus(text) {
+    this.setStatus(text, "idle");
+    this.#statusLine.dataset.state = "ready";
+    this.#afterPassing = () => {};
+    this.#passing = setTimeout(() => {
+      this.#passing = null;
+      this.#afterPassing();
+    }, PASSING_MS);
   }
 
   setTime(seconds) {
@@ -91,8 +111,9 @@ export class Panel {
     this.#level.setAttribute("aria-valuenow", String(Math.round(100 * level)));
   }
 
-  setBacklog(unsentS) {
-    const text = unsentS < BACKLOG_SHOWN_S ? "" : `The connection is slow: ${Math.round(unsentS)} s wait to be sent`;
+  /** @param {boolean} isUp whether there is a connection; one that is just back is not slow, but catching up */
+  setBacklog(unsentS, isUp = true) {
+    const text = unsentS < BACKLOG_SHOWN_S ? "" : backlog(unsentS, isUp && this.#passing === null);
     if (this.#backlog.textContent !== text) {
       this.#backlog.textContent = text;
     }

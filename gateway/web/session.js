@@ -1,10 +1,19 @@
 /**
- * Core: one conversation with `/asr?mode=events`, without its socket and without a clock.
+ * Core: one conversation with `/asr?mode=events`, over as many sockets as it takes, without any socket or clock.
  *
- * connecting ──opened──▶ open ──finish──▶ finishing ──ready_to_stop──▶ done
- *      └───────────────────┴─────────────────┴──────── closed ───────▶ ended
+ * connecting ──opened──▶ open ──finish──▶ finishing ──ready_to_stop──▶ done ──closed──▶ ended
+ * open, finishing ──closed──▶ waiting ──expire──▶ connecting ──opened──▶ greeting ──config──▶ open, finishing
+ * connecting again, greeting ──closed──▶ waiting; when that has lasted too long: stranded ──retry──▶ waiting
+ *
+ * A server that knows the conversation says how many samples it has; the rest follows. One that has forgotten it (it
+ * was restarted, or we were away too long) begins at zero: everything after the last final text is sent again, and
+ * what it says is moved to where it belongs in our time. All positions and times outside are the recording's.
  */
 
+import { Backoff } from "./backoff.js";
+import { endKind, mayGoOn } from "./endings.js";
+import { Liveness } from "./liveness.js";
+import { inOurTime, parse } from "./messages.js";
 import { Outbox, SAMPLE_RATE } from "./outbox.js";
 
 // One socket buffers at most this much before we keep the audio ourselves: two seconds.
@@ -12,6 +21,7 @@ const HIGH_WATER_BYTES = 2 * SAMPLE_RATE * 2;
 const MAX_UNSENT_SAMPLES = 5 * 60 * SAMPLE_RATE;
 const MAX_KEPT_SAMPLES = 5 * 60 * SAMPLE_RATE;
 const CONNECT_TIMEOUT_S = 15;
+const RECONNECT_TIMEOUT_S = 8;
 // Longer than the server waits for its own last words, by default: it has more to say about a delay than we do.
 const FINISH_TIMEOUT_S = 150;
 
@@ -19,13 +29,20 @@ const END_OF_AUDIO = new Int16Array(0);
 
 export class Session {
   state = "connecting";
-  config = null;
+  config = null; // the newest one
   lastSeq = null;
   error = null; // the server's last message, when that was an error: a close after it is its consequence
   endSent = false;
   books = null; // what became of the audio, from ready_to_stop
   #outbox = new Outbox({ maxUnsentSamples: MAX_UNSENT_SAMPLES, maxKeptSamples: MAX_KEPT_SAMPLES });
+  #backoff = new Backoff();
+  #liveness = new Liveness();
   #noMoreAudio = false;
+  lostBy = null; // why the last socket ended, of those that another may follow
+  #wasPlaced = false; // the server once had a slot for us
+  #isPlaced = true; // false after it began anew, until it has a slot again
+  #part = 0; // how many times the server began anew
+  #base = 0; // where the server's sample 0 lies in the recording
   #deadline;
   #timedOut = null;
 
@@ -42,6 +59,11 @@ export class Session {
     return this.#outbox.captured / SAMPLE_RATE;
   }
 
+  /** Audio whose text is not final, in seconds. */
+  get pendingS() {
+    return this.#outbox.pending / SAMPLE_RATE;
+  }
+
   get isFull() {
     return this.#outbox.isFull;
   }
@@ -51,9 +73,31 @@ export class Session {
     return this.state === "open" || this.state === "finishing";
   }
 
+  /**
+   * @returns {"up" | "down" | "queued" | "stranded"} down: another socket is being tried; queued: another slot;
+   *   stranded: that took too long, and `retry` must be asked for
+   */
+  get link() {
+    if (this.state === "stranded") {
+      return "stranded";
+    }
+    if (this.state !== "waiting" && !this.#isReconnecting && (this.#isPlaced || !this.isSending)) {
+      return "up";
+    }
+    return this.lostBy === "busy" ? "queued" : "down";
+  }
+
+  get #isReconnecting() {
+    return this.state === "greeting" || (this.state === "connecting" && this.config !== null);
+  }
+
+  /** The socket is open. A later one's first message says from where to go on. */
   opened() {
-    this.state = this.#noMoreAudio ? "finishing" : "open";
-    this.#deadline = Infinity;
+    if (this.config === null) {
+      this.#begin();
+    } else {
+      this.state = "greeting";
+    }
   }
 
   /** @param {Int16Array} pcm */
@@ -64,10 +108,12 @@ export class Session {
   }
 
   /** The recording is over: what is here still goes out, then the end of the audio. */
-  finish() {
+  finish(now) {
     this.#noMoreAudio = true;
     if (this.state === "open") {
       this.state = "finishing";
+    } else if (this.state === "stranded") {
+      this.retry(now);
     }
   }
 
@@ -90,11 +136,13 @@ export class Session {
       }
       messages.push(message);
       buffered += message.byteLength;
+      this.#liveness.sent(message.length, now);
     }
     if (this.#noMoreAudio && this.#outbox.unsent === 0 && !this.endSent) {
       messages.push(END_OF_AUDIO);
       this.endSent = true;
       this.#deadline = now + FINISH_TIMEOUT_S;
+      this.#liveness.sent(Infinity, now);
     }
     return messages;
   }
@@ -103,7 +151,7 @@ export class Session {
    * Take a text message of the server.
    * @param {string} text
    * @param {number} now seconds
-   * @returns {{type: string} | null} the message, or null when it is none of the protocol's
+   * @returns {{type: string} | null} the message in the recording's time, or null when it is none of the protocol's
    */
   received(text, now) {
     const message = parse(text);
@@ -117,40 +165,118 @@ export class Session {
       this.#deadline = now + FINISH_TIMEOUT_S;
     }
     this.error = message.type === "error" ? message : null;
+    if (Number.isInteger(message.gpu_id)) {
+      this.#wasPlaced = true;
+      this.#isPlaced = true;
+    }
+    this.#hear(message, now);
+    return this.#take(message);
+  }
+
+  /** Note what the message says about the network. */
+  #hear({ type, message }, now) {
+    const isAnswer = ["ack", "partial", "final"].includes(type);
+    const isReady = this.state === "open" && type === "status" && /^Ready/.test(message);
+    this.#liveness.heard(isAnswer || isReady, now);
+    if (isAnswer) {
+      this.#backoff.reset();
+    }
+  }
+
+  #take(message) {
     if (message.type === "config") {
-      this.config = message;
-    } else if (message.type === "ack") {
-      this.#outbox.acknowledge(message.committed_until);
+      this.#greeted(message);
     } else if (message.type === "ready_to_stop") {
       this.state = "done";
       this.books = message.audio ?? null;
       this.#deadline = Infinity;
+    } else if (message.type === "partial" || message.type === "final") {
+      const moved = inOurTime(message, this.#base / SAMPLE_RATE, this.#part);
+      if (moved.type === "final") {
+        this.#outbox.settle(Math.round(moved.end * SAMPLE_RATE));
+      }
+      return moved;
     }
     return message;
   }
 
-  /** When to ask `expire` next, in seconds; Infinity for never. */
-  get deadline() {
-    return this.#deadline;
+  #greeted(config) {
+    this.config = config;
+    if (this.state !== "greeting") {
+      return;
+    }
+    const isKnown = config.resumed === true && Number.isInteger(config.received);
+    const received = isKnown ? config.received : 0;
+    this.#part += isKnown ? 0 : 1;
+    this.#isPlaced = isKnown;
+    this.#base = this.#outbox.rewind(isKnown ? this.#base + received : this.#outbox.settled) - received;
+    this.endSent = false;
+    this.#begin();
   }
 
-  /** Say whether the server has been waited for long enough; the socket is then to be closed. */
+  #begin() {
+    this.state = this.#noMoreAudio ? "finishing" : "open";
+    this.#deadline = Infinity;
+  }
+
+  /** When to ask `expire` next, in seconds; Infinity for never. */
+  get deadline() {
+    const canGoOn = this.isSending && this.config !== null;
+    return Math.min(this.#deadline, canGoOn ? this.#liveness.deadline : Infinity);
+  }
+
+  /**
+   * Say what is due: `connect` another socket; `drop` this one, which seems to be dead; `leave` a server that has been
+   * waited for long enough. After the latter two the socket counts as closed.
+   * @returns {"connect" | "drop" | "leave" | null}
+   */
   expire(now) {
-    if (now < this.#deadline || this.state === "ended") {
-      return false;
+    if (now < this.deadline || this.state === "ended") {
+      return null;
+    }
+    if (this.state === "waiting") {
+      this.state = "connecting";
+      this.#deadline = now + RECONNECT_TIMEOUT_S;
+      return "connect";
+    }
+    if (this.#isReconnecting || this.#deadline > now) {
+      return "drop";
     }
     this.#timedOut = this.state;
-    return true;
+    return "leave";
+  }
+
+  /** Try again now, if another socket is waited for: the network is back, or a person asks for it. */
+  retry(now) {
+    if (this.state === "stranded") {
+      this.#backoff.reset();
+      this.state = "waiting";
+    }
+    if (this.state === "waiting") {
+      this.#deadline = now;
+    }
   }
 
   /**
    * The socket is closed.
    * @param {number} code
-   * @returns {{kind: string, code: number, error: object | null, timedOut: string | null}} how the session ended
+   * @param {number} now seconds
+   * @param {number} chance 0 to 1, drawn anew each time
+   * @returns {{kind: string, code: number, error: object | null, timedOut: string | null} | null} how the session
+   *   ended; null when it goes on with another socket
    */
-  closed(code) {
+  closed(code, now, chance) {
     const wasOpen = this.state !== "connecting";
     const kind = this.state === "done" && this.endSent ? "finished" : endKind(code, wasOpen, this.error);
+    this.#liveness.reset();
+    if (this.config !== null && this.#timedOut === null && mayGoOn(kind, this.#wasPlaced)) {
+      const due = this.#backoff.next(now, chance, kind === "busy" ? this.error?.retry_after_s : 0);
+      this.lostBy = kind;
+      this.state = due === null ? "stranded" : "waiting";
+      this.#deadline = due ?? Infinity;
+      this.error = null;
+      return null;
+    }
     this.state = "ended";
     this.#deadline = Infinity;
     return { kind, code, error: this.error, timedOut: this.#timedOut };
@@ -161,35 +287,5 @@ export class Session {
     if (this.endSent && this.#outbox.unsent !== 0) {
       throw new Error("the end of the audio was sent before the audio");
     }
-  }
-}
-
-const KINDS = {
-  1009: "refused",
-  1012: "restarting",
-  1013: "busy",
-  4400: "refused",
-  4401: "unauthorised",
-  4403: "forbidden",
-  4408: "limit",
-  4409: "replaced",
-};
-
-function endKind(code, wasOpen, error) {
-  if (code === 1013 && error?.code === "overloaded") {
-    return "failed";
-  }
-  return KINDS[code] ?? (wasOpen ? (error === null ? "lost" : "failed") : "unreachable");
-}
-
-function parse(text) {
-  try {
-    const message = JSON.parse(text);
-    return typeof message?.type === "string" ? message : null;
-  } catch (error) {
-    if (error instanceof SyntaxError) {
-      return null;
-    }
-    throw error;
   }
 }

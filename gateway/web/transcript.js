@@ -6,9 +6,9 @@ const CUE_S = 6;
 /**
  * A tail brings its own leading space, and so does each word: text is joined by plain concatenation.
  *
- * @typedef {{id: number, committed: string, tail: string, start: number, end: number, isFinal: boolean,
+ * @typedef {{key: string, part: number, committed: string, tail: string, start: number, end: number, isFinal: boolean,
  *   hidden: boolean, words: {word: string, start: number, end: number}[]}} Segment times in seconds of its run
- * @typedef {{startedAt: Date, offsetS: number, durationS: number, isOver: boolean, segments: Map<number, Segment>}} Run
+ * @typedef {{startedAt: Date, offsetS: number, durationS: number, isOver: boolean, segments: Map<string, Segment>}} Run
  */
 
 export class Transcript {
@@ -48,16 +48,18 @@ export class Transcript {
 
   /**
    * Take a `partial` or `final` message of the current recording.
-   * @returns {Segment | null} the segment that changed
+   * @returns {Segment[]} the segments that changed
    */
   apply(message) {
     const { segments } = this.runs.at(-1);
-    const former = segments.get(message.segment);
+    const { part = 0 } = message;
+    const key = `${part}.${message.segment}`;
+    const former = segments.get(key);
     if (former?.isFinal) {
-      return null; // a final never changes
+      return []; // a final never changes, and may be told twice
     }
     const isFinal = message.type === "final";
-    const segment = former ?? { id: message.segment, hidden: false };
+    const segment = former ?? { key, part, hidden: false };
     Object.assign(segment, {
       committed: isFinal ? message.text : message.committed,
       tail: isFinal ? "" : message.tail,
@@ -66,8 +68,15 @@ export class Transcript {
       words: message.words ?? [],
       isFinal,
     });
-    segments.set(segment.id, segment);
-    return segment;
+    segments.set(key, segment);
+    return [...(isShown(segment) ? this.#supersede(part) : []), segment];
+  }
+
+  /** A server that began anew (a later part) says again what was not final: its first words replace the former ones. */
+  #supersede(part) {
+    const former = [...this.runs.at(-1).segments.values()].filter((each) => each.part < part && !each.isFinal);
+    former.forEach((segment) => Object.assign(segment, { committed: "", tail: "", isFinal: true }));
+    return former;
   }
 
   /** Hide everything but the sentence being spoken; `restore` brings it back, `purge` forgets it. */
@@ -86,7 +95,7 @@ export class Transcript {
   purge() {
     for (const { segments } of this.runs) {
       for (const segment of [...segments.values()].filter(({ hidden }) => hidden)) {
-        segments.set(segment.id, { ...segment, committed: "", tail: "", words: [] });
+        segments.set(segment.key, { ...segment, committed: "", tail: "", words: [] });
       }
     }
   }

@@ -56,14 +56,55 @@ export const MICROPHONE_SUSPENDED = {
 };
 
 export const AUDIO_FULL = {
-  title: "The connection has been too slow for minutes.",
-  detail: "Recording has stopped. What was recorded is still being sent; please keep this page open.",
+  title: "The connection has been slow or away for minutes.",
+  detail: "Recording has stopped. What was recorded is kept and sent as soon as it can be; please keep this page open.",
 };
 
 export const COPY_FAILED = {
   title: "The browser did not allow copying.",
   detail: "Use “.txt” instead, or select the text by hand.",
 };
+
+export const FINISHING = "Finishing…";
+export const RECONNECTED = "Reconnected";
+export const STRANDED = "Not connected. Recording goes on.";
+
+/** The status line while there is no connection, or none with a slot. */
+export function waitingStatus(link) {
+  return link === "queued"
+    ? "All slots are busy. Waiting for one… your words are kept."
+    : "Connection lost. Reconnecting… your words are kept.";
+}
+
+/** @returns {Notice} the session could not go on for a minute; the recording goes on */
+export function strandedNotice({ lostBy }) {
+  return {
+    title: lostBy === "busy" ? "All transcription slots are still busy." : "The connection could not be restored.",
+    detail: "Your words and everything you say meanwhile are kept. Try again in a while; it also goes on by itself when the network is back.",
+  };
+}
+
+/** @returns {Notice} the same after the recording: it waits on the page */
+export function unsentNotice({ lostBy, pendingS }) {
+  return {
+    title: lostBy === "busy" ? "All transcription slots are still busy." : "The last words could not be sent yet.",
+    detail: `The last ${lasting(pendingS)} of your recording are kept on this page. Try again in a while.`,
+  };
+}
+
+/** The status line then. */
+export function unsentStatus({ pendingS }) {
+  return `Stopped · the last ${lasting(pendingS)} are not transcribed yet`;
+}
+
+/** What waits to be sent, as the status line says it. */
+export function backlog(unsentS, isSlow) {
+  return `${isSlow ? "The connection is slow: " : ""}${Math.round(unsentS)} s wait to be sent`;
+}
+
+function lasting(seconds) {
+  return seconds < 60 ? `${Math.max(1, Math.round(seconds))} s` : `${clock(seconds)} min`;
+}
 
 const KEPT = "Your transcript so far stays here.";
 

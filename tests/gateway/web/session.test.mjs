@@ -35,7 +35,7 @@ test("audio leaves in messages of 100 ms, whatever the blocks were, and the rest
     conversation.capture(counting(position, Math.min(743, 10_000 - position)));
     sent.push(...conversation.take(0, 0));
   }
-  conversation.finish();
+  conversation.finish(0);
   sent.push(...conversation.take(0, 0));
   const sizes = sent.map((message) => message.length);
   assert.deepEqual(sizes, [1_600, 1_600, 1_600, 1_600, 1_600, 1_600, 400, 0]);
@@ -53,7 +53,7 @@ test("what is recorded before the socket opens is sent first", () => {
 test("a stop before the socket opens still sends everything and the end", () => {
   const conversation = session();
   conversation.capture(counting(0, 100));
-  conversation.finish();
+  conversation.finish(0);
   conversation.opened();
   assert.deepEqual(conversation.take(0, 0), [counting(0, 100), new Int16Array(0)]);
 });
@@ -66,7 +66,7 @@ test("a socket that is not drained gets no more than its two seconds, later the 
   assert.equal(first.length, 20);
   assert.deepEqual(conversation.take(64_000, 0), []);
   assert.equal(conversation.unsentS, 8);
-  conversation.finish();
+  conversation.finish(0);
   const all = [...first];
   for (let messages = conversation.take(0, 0); messages.length > 0; messages = conversation.take(0, 0)) {
     all.push(...messages);
@@ -78,7 +78,7 @@ test("a socket that is not drained gets no more than its two seconds, later the 
 test("the end of the audio is sent once", () => {
   const conversation = session();
   conversation.opened();
-  conversation.finish();
+  conversation.finish(0);
   assert.equal(conversation.take(0, 0).length, 1);
   assert.equal(conversation.take(0, 0).length, 0);
 });
@@ -94,7 +94,7 @@ test("five minutes that cannot be sent are full", () => {
 test("after the stop nothing more is recorded", () => {
   const conversation = session();
   conversation.opened();
-  conversation.finish();
+  conversation.finish(0);
   conversation.capture(counting(0, 5_000));
   assert.deepEqual(conversation.take(0, 0), [new Int16Array(0)]);
 });
@@ -102,14 +102,14 @@ test("after the stop nothing more is recorded", () => {
 test("a session finishes only by ready_to_stop after its end", () => {
   const conversation = session();
   conversation.opened();
-  conversation.finish();
+  conversation.finish(0);
   conversation.take(0, 0);
   say(conversation, { type: "ready_to_stop", seq: 9, audio: { received: 0, transcribed: 0, silence: 0, dropped: 0 } });
   assert.deepEqual(conversation.books, { received: 0, transcribed: 0, silence: 0, dropped: 0 });
   assert.equal(conversation.closed(1000).kind, "finished");
   const other = session();
   other.opened();
-  other.finish();
+  other.finish(0);
   other.take(0, 0);
   assert.equal(other.closed(1000).kind, "lost");
 });
@@ -161,32 +161,32 @@ test("what is no message of the protocol is passed over", () => {
 
 test("a server that does not answer is not waited for without end", () => {
   const silent = session(100);
-  assert.equal(silent.expire(114.9), false);
-  assert.equal(silent.expire(115), true);
+  assert.equal(silent.expire(114.9), null);
+  assert.equal(silent.expire(115), "leave");
   assert.equal(silent.closed(1006).timedOut, "connecting");
   const finishing = session(0);
   finishing.opened();
-  assert.equal(finishing.expire(1e6), false); // someone may speak for long
-  finishing.finish();
+  assert.equal(finishing.expire(1e6), null); // someone may speak for long
+  finishing.finish(0);
   finishing.take(0, 1_000);
   say(finishing, { type: "partial", seq: 1, segment: 0, committed: "", tail: "", start: 0, end: 0 }, 1_050);
-  assert.equal(finishing.expire(1_199), false); // it is still at work
-  assert.equal(finishing.expire(1_200), true);
+  assert.equal(finishing.expire(1_199), null); // it is still at work
+  assert.equal(finishing.expire(1_200), "leave");
 });
 
-test("committed audio is let go, unacknowledged audio is kept", () => {
+test("audio whose text is final is let go, the rest is kept", () => {
   const box = outbox();
   for (let i = 0; i < 10; i += 1) {
     box.append(counting(i * MESSAGE_SAMPLES, MESSAGE_SAMPLES));
     box.take({ rest: false });
   }
   assert.equal(box.start, 0);
-  box.acknowledge(4 * MESSAGE_SAMPLES + 10);
+  box.settle(4 * MESSAGE_SAMPLES + 10);
   assert.equal(box.start, 4 * MESSAGE_SAMPLES);
-  box.acknowledge(1e9); // a server cannot have committed what was never sent
-  assert.equal(box.committed, box.sent);
-  box.acknowledge(0);
-  assert.equal(box.committed, box.sent);
+  box.settle(1e9); // no text comes of what was never sent
+  assert.equal(box.settled, box.sent);
+  box.settle(0);
+  assert.equal(box.settled, box.sent);
 });
 
 test("sent audio that is never acknowledged stays bounded; unsent audio is never dropped", () => {
@@ -199,4 +199,31 @@ test("sent audio that is never acknowledged stays bounded; unsent audio is never
     box.check();
   }
   assert.equal(box.captured - box.start, 3 * MESSAGE_SAMPLES);
+});
+
+test("audio that is sent again comes from the asked position on, or from the first that is still here", () => {
+  const box = outbox(1e9, 3 * MESSAGE_SAMPLES);
+  for (let i = 0; i < 10; i += 1) {
+    box.append(counting(i * MESSAGE_SAMPLES, MESSAGE_SAMPLES));
+    box.take({ rest: false });
+  }
+  assert.equal(box.rewind(8 * MESSAGE_SAMPLES + 5), 8 * MESSAGE_SAMPLES + 5);
+  assert.deepEqual(box.take({ rest: false }), counting(8 * MESSAGE_SAMPLES + 5, MESSAGE_SAMPLES));
+  assert.equal(box.rewind(0), 7 * MESSAGE_SAMPLES);
+  box.settle(1e9);
+  assert.equal(box.settled, 7 * MESSAGE_SAMPLES);
+  assert.equal(box.rewind(1e9), 10 * MESSAGE_SAMPLES); // nobody has what was never recorded
+});
+
+test("audio that is only sent again does not count as too much", () => {
+  const box = outbox(5 * MESSAGE_SAMPLES);
+  for (let i = 0; i < 8; i += 1) {
+    box.append(new Int16Array(MESSAGE_SAMPLES));
+    box.take({ rest: false });
+  }
+  box.rewind(0);
+  assert.equal(box.unsent, 8 * MESSAGE_SAMPLES);
+  assert.equal(box.isFull, false);
+  box.append(new Int16Array(5 * MESSAGE_SAMPLES));
+  assert.equal(box.isFull, true);
 });

@@ -38,6 +38,7 @@ def test_suites_are_found():
         "resampler.test.mjs",
         "session.test.mjs",
         "connection.test.mjs",
+        "resume.test.mjs",
         "transcript.test.mjs",
     }
 

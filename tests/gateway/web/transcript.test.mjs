@@ -3,7 +3,16 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { Transcript, clock } from "../../../gateway/web/transcript.js";
-import { endNotice, endStatus, languageName, microphoneNotice } from "../../../gateway/web/words.js";
+import {
+  endNotice,
+  endStatus,
+  languageName,
+  microphoneNotice,
+  strandedNotice,
+  unsentNotice,
+  unsentStatus,
+  waitingStatus,
+} from "../../../gateway/web/words.js";
 
 function begun() {
   const transcript = new Transcript();
@@ -24,7 +33,7 @@ test("a segment grows, becomes final, and never changes afterwards", () => {
   transcript.apply(partial(0, "Hello", " wor"));
   assert.equal(transcript.text(), "Hello wor");
   transcript.apply(final(0, "Hello world."));
-  assert.equal(transcript.apply(partial(0, "No", "")), null);
+  assert.deepEqual(transcript.apply(partial(0, "No", "")), []);
   assert.equal(transcript.text(), "Hello world.");
 });
 
@@ -64,8 +73,23 @@ test("a tail that no final took up was withdrawn when the recording is finished"
   const transcript = begun();
   transcript.apply(final(1, "Said."));
   transcript.apply(partial(2, "", "Guessed"));
-  assert.deepEqual(transcript.end({ finished: true }).map(({ id }) => id), [2]);
+  assert.deepEqual(transcript.end({ finished: true }).map(({ key }) => key), ["0.2"]);
   assert.equal(transcript.text(), "Said.");
+});
+
+test("a server that begins anew replaces what was not final, with its first words and not before", () => {
+  const transcript = begun();
+  transcript.apply(final(1, "Said."));
+  transcript.apply(partial(2, "Being", " spo"));
+  const anew = (message) => ({ ...message, part: 1 });
+  transcript.apply(anew(partial(1, "", "")));
+  assert.equal(transcript.text(), "Said.\n\nBeing spo");
+  const changed = transcript.apply(anew(partial(1, "", "Being spoken")));
+  assert.deepEqual(changed.map(({ key }) => key), ["0.2", "1.1"]);
+  assert.equal(transcript.text(), "Said.\n\nBeing spoken");
+  transcript.apply(anew(final(1, "Being spoken now.")));
+  transcript.apply(anew(final(2, "More.")));
+  assert.equal(transcript.text(), "Said.\n\nBeing spoken now.\n\nMore.");
 });
 
 test("once the recording is over, clearing leaves nothing", () => {
@@ -138,4 +162,14 @@ test("a missing microphone has words, an unknown reason too", () => {
 test("a code that is no language tag is shown as it is", () => {
   assert.equal(languageName("de"), "German");
   assert.equal(languageName("not_a_tag"), "not_a_tag");
+});
+
+test("without a connection the page says what it waits for, and how much it keeps", () => {
+  assert.match(waitingStatus("down"), /^Connection lost\. Reconnecting… your words are kept\.$/);
+  assert.match(waitingStatus("queued"), /slots are busy.*your words are kept/);
+  assert.match(strandedNotice({ lostBy: "lost" }).title, /could not be restored/);
+  assert.match(strandedNotice({ lostBy: "busy" }).title, /busy/);
+  assert.match(unsentNotice({ lostBy: "lost", pendingS: 12.2 }).detail, /The last 12 s of your recording are kept/);
+  assert.match(unsentStatus({ pendingS: 0.2 }), /the last 1 s/);
+  assert.match(unsentStatus({ pendingS: 95 }), /the last 1:35 min/);
 });

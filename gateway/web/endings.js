@@ -1,0 +1,36 @@
+/** Core: what the end of a socket means. */
+
+const KINDS = {
+  1009: "refused",
+  1012: "restarting",
+  1013: "busy",
+  4400: "refused",
+  4401: "unauthorised",
+  4403: "forbidden",
+  4408: "limit",
+  4409: "replaced",
+};
+
+/**
+ * @param {number} code the socket's close code
+ * @param {boolean} wasOpen
+ * @param {{code?: string} | null} error the server's last message, when that was an error: the close is its consequence
+ * @returns {string} one of the kinds that words.js knows
+ */
+export function endKind(code, wasOpen, error) {
+  if (error?.code === "service_restart") {
+    return "restarting"; // the server may be gone before it has closed the socket
+  }
+  if (code === 1013 && error?.code === "overloaded") {
+    return "failed";
+  }
+  return KINDS[code] ?? (wasOpen ? (error === null ? "lost" : "failed") : "unreachable");
+}
+
+/**
+ * Say whether another socket may carry the conversation on.
+ * @param {boolean} wasPlaced the server had a slot for it: another will become free. Whoever never had one is refused.
+ */
+export function mayGoOn(kind, wasPlaced) {
+  return ["lost", "restarting", "unreachable"].includes(kind) || (kind === "busy" && wasPlaced);
+}
