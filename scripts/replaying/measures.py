@@ -5,6 +5,7 @@ digits, so that a word has one place in the text however it is punctuated.
 """
 
 import re
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -86,10 +87,12 @@ def _measure_times(recording: Recording, result: Replay, found: Measures) -> Non
     counts = _counts(result)
     committed: list[float | None] = [None] * len(final)
     shown: list[float | None] = [None] * len(final)
+    reached = 0
     for update in result.updates:
         count = counts[update.committed]
-        _note(committed, range(count), update.now_s)
-        _note(shown, range(count), update.now_s)
+        _note(committed, range(reached, count), update.now_s)
+        _note(shown, range(reached, count), update.now_s)
+        reached = count
         tail = _words(update.tail)
         _, pairs = align(final[count : count + len(tail) + 4], tail)
         _note(shown, [count + i for i, _ in pairs], update.now_s)
@@ -118,12 +121,13 @@ def _changed(before: Update, after: Update, counts: list[int]) -> int:
 
 
 def _counts(result: Replay) -> list[int]:
-    """Return for each number of committed words how many reduced words their text has."""
-    counts, text = [0], ""
+    """Return for each number of committed words how many reduced words begin in their text."""
+    text, ends = "", [0]
     for word in result.words:
         text += word.text
-        counts.append(len(_words(text)))
-    return counts
+        ends.append(len(text))
+    starts = [match.start() for match in _WORD.finditer(text)]
+    return [bisect_left(starts, end) for end in ends]
 
 
 def _words(text: str) -> list[str]:
