@@ -31,7 +31,8 @@ def test_a_recording_becomes_words_and_measures():
     found = measure(RECORDING, result, english=False)
     assert (found.errors, found.reference, found.seen) == (0, 6, 6)
     assert len(found.shown) == len(found.committed) == 6
-    assert all(0 <= shown <= committed for shown, committed in zip(found.shown, found.committed, strict=True))
+    # The scripted recognizer knows a word, as a model may, when two thirds of its 0.35 s are there.
+    assert all(-0.12 <= shown <= committed for shown, committed in zip(found.shown, found.committed, strict=True))
     assert max(found.shown) <= 0.8
     assert result.books.transcribed + result.books.silence == len(STORY.pcm)
     assert result.decodes > 0
