@@ -17,7 +17,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocketClose
 
-from gateway import monitor
+from gateway import metrics, monitor
 from gateway.link import Link
 from gateway.pool import Pool
 from gateway.statistics import Statistics
@@ -43,7 +43,9 @@ class Monitoring:
         self._slots_per_gpu = settings.slots_per_gpu
         self._switchboard = switchboard
         self._registry = CollectorRegistry()
-        self._registry.register(monitor.PrometheusView(switchboard.pool, switchboard.statistics))
+        self._registry.register(
+            metrics.PrometheusView(switchboard.pool, switchboard.statistics, lambda: switchboard.queues)
+        )
 
     def routes(self) -> list[BaseRoute]:
         """Return the endpoints' routes."""

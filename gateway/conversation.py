@@ -5,6 +5,7 @@ from typing import Protocol
 
 from gateway.actions import Hangup, SessionBounds
 from gateway.admission import Parameters
+from gateway.arrivals import Arrivals
 from gateway.outbox import JsonObject, Outbox
 from gateway.session import Session, State
 from gateway.transcript import Transcript
@@ -40,6 +41,8 @@ class Conversation:
         self.arrived = arrived
         self.accept_ms = 0.0
         self.allocated: float | None = None
+        self.flush_asked: float | None = None
+        self.arrivals = Arrivals()
         self.resume_token = secrets.token_urlsafe(24)
         self.outbox = Outbox(numbered=parameters.mode == "events")
         self.socket: Socket | None = None

@@ -1,13 +1,13 @@
-"""The guide's four endpoints, from the pool and the statistics. An unknown figure is None, never invented."""
+"""The bodies of the guide's JSON endpoints, from the pool and the statistics; `gateway.metrics` has its Prometheus one.
 
-from collections.abc import Callable, Iterable, Sequence
+An unknown figure is None, never invented.
+"""
+
+from collections.abc import Sequence
 from dataclasses import asdict
 
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
-from prometheus_client.registry import Collector
-
 from gateway.outbox import JsonObject
-from gateway.pool import Pool, Worker, WorkerState
+from gateway.pool import Pool, Worker
 from gateway.statistics import Setup, Statistics, percentile
 from shared.messages import SAMPLE_RATE, MemoryReport
 
@@ -15,7 +15,6 @@ GB = 2**30
 HEALTHY_BELOW = 70.0
 CRITICAL_ABOVE = 90.0
 
-_STATES = [state.value for state in WorkerState]
 _UNKNOWN = MemoryReport(None, None, None, None, None)
 
 
@@ -52,11 +51,11 @@ def _gpu(worker: Worker) -> JsonObject:
         "gpu_id": worker.gpu_id,
         "active_connections": len(worker.leases),
         "connection_ids": list(worker.leases.values()),
-        "total_memory_gb": _gb(report.total),
-        "allocated_memory_gb": _gb(report.allocated),
-        "free_memory_gb": _gb(report.free),
+        "total_memory_gb": in_gb(report.total),
+        "allocated_memory_gb": in_gb(report.allocated),
+        "free_memory_gb": in_gb(report.free),
         "utilization_percent": _share(report.allocated, report.total),
-        "available_memory_gb": _gb(report.available),
+        "available_memory_gb": in_gb(report.available),
         "gpu_utilization_percent": report.utilization_percent,
         "state": worker.state.value,
         "worker": worker.name,
@@ -140,67 +139,13 @@ def health_status(share: float | None) -> str:
     return "healthy" if share < HEALTHY_BELOW else "degraded"
 
 
-class PrometheusView(Collector):
-    """The guide's metrics and ours, read from the pool and the statistics at each scrape."""
-
-    def __init__(self, pool: Pool, statistics: Statistics) -> None:
-        self._pool = pool
-        self._statistics = statistics
-
-    def collect(self) -> Iterable[Metric]:
-        """Yield every metric; unknown values are left out."""
-        yield GaugeMetricFamily("whisperlivekit_gpu_total", "Total number of GPUs", value=len(self._pool.serving()))
-        yield from self._by_gpu()
-        yield from self._totals()
-
-    def _by_gpu(self) -> Iterable[Metric]:
-        workers = self._pool.workers()
-        rows: dict[str, tuple[str, Callable[[Worker], float | None]]] = {
-            "connections_active": ("Active WebSocket connections", lambda w: len(w.leases)),
-            "gpu_memory_allocated_gb": ("GPU memory allocated in GB", lambda w: _gb(memory(w).allocated)),
-            "gpu_memory_total_gb": ("GPU memory in GB", lambda w: _gb(memory(w).total)),
-            "gpu_utilization_percent": ("Compute load in percent", lambda w: memory(w).utilization_percent),
-            "slots": ("Sessions that the worker serves at once", lambda w: w.slots),
-            "lag_seconds": ("Largest lag of a slot: audio received and not decoded", lag_s),
-            "worker_up": ("Whether the worker serves", lambda w: int(w.state is WorkerState.SERVING)),
-        }
-        for name, (meaning, read) in rows.items():
-            family = GaugeMetricFamily(f"whisperlivekit_{name}", meaning, labels=["gpu"])
-            for worker in workers:
-                value = read(worker)
-                if value is not None:
-                    family.add_metric([str(worker.gpu_id)], value)
-            yield family
-        boots = CounterMetricFamily("whisperlivekit_worker_boots", "Lives of the worker seen", labels=["gpu"])
-        for worker in workers:
-            boots.add_metric([str(worker.gpu_id)], worker.boots)
-        yield boots
-
-    def _totals(self) -> Iterable[Metric]:
-        statistics = self._statistics
-        average = statistics.average_setup_ms()
-        if average is not None:
-            yield GaugeMetricFamily("whisperlivekit_setup_time_ms_avg", "Average setup time in ms", value=average)
-        sessions = CounterMetricFamily("whisperlivekit_sessions", "Ended sessions by outcome", labels=["outcome"])
-        for outcome, count in statistics.outcomes.items():
-            sessions.add_metric([outcome], count)
-        yield sessions
-        audio = CounterMetricFamily("whisperlivekit_audio_seconds", "Audio of ended sessions by fate", labels=["fate"])
-        for fate, samples in statistics.samples.items():
-            audio.add_metric([fate], samples / SAMPLE_RATE)
-        yield audio
-        moves = CounterMetricFamily("whisperlivekit_moves", "Sessions moved to another worker", labels=["reason"])
-        for reason, count in statistics.moves.items():
-            moves.add_metric([reason], count)
-        yield moves
-
-
 def setup(accept_ms: float, allocate_ms: float, load_ms: float, total_ms: float) -> Setup:
     """Return a setup's figures, to the hundredth of a millisecond."""
     return Setup(*(round(value, 2) for value in (accept_ms, allocate_ms, load_ms, total_ms)))
 
 
-def _gb(value: int | None) -> float | None:
+def in_gb(value: int | None) -> float | None:
+    """Return bytes in GB of 2^30 bytes, to two decimals, as the guide shows them."""
     return None if value is None else round(value / GB, 2)
 
 

@@ -70,6 +70,11 @@ class Outbox:
         """Tell whether the client has left more messages unread than the bound."""
         return len(self._queue) > self._max_posted
 
+    @property
+    def waiting(self) -> int:
+        """Return how many messages have not been sent yet."""
+        return len(self._queue)
+
     def wait_s(self, now: float) -> float | None:
         """Return how long until `pop` has something: 0 for now, None for nothing queued."""
         if not self._queue:

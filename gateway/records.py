@@ -9,7 +9,7 @@ from gateway.pool import Grant, Lost
 from gateway.statistics import Ended, Ending, Move, Statistics
 from shared import logs
 from shared.errors import SessionError
-from shared.messages import SAMPLE_RATE, Register
+from shared.messages import SAMPLE_RATE, Hypothesis, Register
 
 log = logs.get("gateway")
 
@@ -87,9 +87,33 @@ class Records:
             setup_ms=round(total_ms, 2),
         )
 
+    def recognized(self, conversation: Conversation, step: Hypothesis, before: int, gpu_id: int, now: float) -> None:
+        """A step brought text: how old is the audio it covers, and how old are the words it commits?
+
+        Args:
+            conversation: whose step it is; it has taken it already.
+            step: the result.
+            before: the position up to which the session was decoded until then.
+            gpu_id: where it ran.
+            now: when the result came.
+        """
+        arrivals, label = conversation.arrivals, str(gpu_id)
+        if step.decoded > before and (age_s := arrivals.age_s(step.decoded, now)) is not None:
+            self.statistics.text_lag_s.of(label).observe(age_s)
+        for word in step.words:
+            if (age_s := arrivals.age_s(word.end, now)) is not None:
+                self.statistics.commit_s.of(label).observe(age_s)
+        arrivals.forget(step.keep_from)
+
+    def flushed(self, conversation: Conversation, gpu_id: int, now: float) -> None:
+        """A session that was told the end of its audio has said everything."""
+        if conversation.flush_asked is not None and conversation.session.outcome == "complete":
+            self.statistics.flush_s.of(str(gpu_id)).observe(now - conversation.flush_asked)
+
     def moved(self, conversation: Conversation, how: Moved) -> None:
         """A session goes on on another worker."""
         session, gap_ms = conversation.session, round(how.gap_s * 1000, 1)
+        self.statistics.gap_s.of(how.cause).observe(how.gap_s)
         self.statistics.recent_moves.append(
             Move(session.id, how.from_gpu, session.gpu_id, how.cause, gap_ms, round(time.time(), 3))
         )

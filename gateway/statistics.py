@@ -2,12 +2,20 @@
 
 import math
 from collections import Counter, deque
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from gateway.actions import Accounts
+from gateway.histogram import Histogram, Histograms
 
 RECENT = 1000
 RECENT_SHOWN = 50
+
+SETUP_BOUNDS_S = (0.01, 0.03, 0.1, 0.3, 0.5, 1.0, 2.0, 3.0, 5.0, 10.0, 30.0)
+LATENCY_BOUNDS_S = (0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0, 30.0, 60.0)
+GAP_BOUNDS_S = (0.1, 0.3, 0.5, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0, 30.0, 60.0)
+LOOP_LAG_BOUNDS_S = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0)
+STAGES = ("accept", "allocate", "load", "total")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +61,29 @@ class Ended:
     at: float
 
 
+@dataclass(frozen=True, slots=True)
+class Queues:
+    """What waits in the gateway at one moment.
+
+    Attributes:
+        sessions: how many are in each state.
+        line: sessions that wait for a slot.
+        unsent: messages that clients have not taken yet.
+        journal: samples kept because they may still be needed.
+        held_back: sessions whose client is slowed down.
+        noise: messages on the workers' socket that were none, since the start.
+    """
+
+    sessions: Mapping[str, int]
+    line: int
+    unsent: int
+    journal: int
+    held_back: int
+    noise: int
+
+
 class Statistics:
-    """Sums since the start, and the most recent setups for percentiles."""
+    """Sums and histograms since the start, and the most recent setups for percentiles."""
 
     def __init__(self) -> None:
         self.setups = 0
@@ -71,6 +100,12 @@ class Statistics:
         self.moves: Counter[str] = Counter()
         self.recent_moves: deque[Move] = deque(maxlen=RECENT_SHOWN)
         self.recent_endings: deque[Ended] = deque(maxlen=RECENT_SHOWN)
+        self.setup_s = Histograms(SETUP_BOUNDS_S, STAGES)
+        self.text_lag_s = Histograms(LATENCY_BOUNDS_S)  # this and the next two by GPU
+        self.commit_s = Histograms(LATENCY_BOUNDS_S)
+        self.flush_s = Histograms(LATENCY_BOUNDS_S)
+        self.gap_s = Histograms(GAP_BOUNDS_S)
+        self.loop_lag_s = Histogram(LOOP_LAG_BOUNDS_S)
 
     def ready(self, setup: Setup) -> None:
         """Count a session that became ready for the first time."""
@@ -80,6 +115,9 @@ class Statistics:
         fastest = self.fastest_setup_ms
         self.fastest_setup_ms = setup.total_ms if fastest is None else min(fastest, setup.total_ms)
         self.recent.append(setup)
+        took_ms = (setup.accept_ms, setup.allocate_ms, setup.load_ms, setup.total_ms)
+        for stage, stage_ms in zip(STAGES, took_ms, strict=True):
+            self.setup_s.of(stage).observe(stage_ms / 1000)
 
     def ended(self, ending: Ending) -> None:
         """Count a session's end; it is a completed connection only if it had become ready."""

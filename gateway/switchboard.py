@@ -17,7 +17,7 @@ from gateway.link import Link
 from gateway.pool import Grant, Lost, Pool, Worker, is_stuck
 from gateway.records import Records
 from gateway.session import RETRY_AFTER_S, Session, State
-from gateway.statistics import Statistics
+from gateway.statistics import Queues, Statistics
 from shared import logs
 from shared import messages as m
 from shared.errors import NoCapacityError, ServiceRestartError, SessionError
@@ -117,6 +117,20 @@ class Switchboard:
 
     def _in_state(self, state: State) -> list[str]:
         return [name for name, each in self._conversations.items() if each.session.state is state]
+
+    @property
+    def queues(self) -> Queues:
+        """Return what waits here now."""
+        conversations = self._conversations.values()
+        sessions = [each.session for each in conversations]
+        return Queues(
+            sessions={state.value: sum(each.state is state for each in sessions) for state in State},
+            line=len(self._line),
+            unsent=sum(each.outbox.waiting for each in conversations),
+            journal=sum(each.journal.end - each.journal.start for each in sessions),
+            held_back=sum(each.full for each in sessions),
+            noise=self._link.noise,
+        )
 
     # --- what sessions ask for ------------------------------------------------------------------------------
 
@@ -268,10 +282,13 @@ class Switchboard:
             case m.Opened(_, load_ms):
                 self.perform(conversation, session.opened(load_ms, now))
             case m.Hypothesis():
-                worker.failures = 0
+                worker.failures, before = 0, session.decoded
                 self.perform(conversation, session.hypothesis(message, now))
+                if not conversation.over:
+                    self.records.recognized(conversation, message, before, worker.gpu_id, now)
             case m.Finished():
                 self.perform(conversation, session.finished(message))
+                self.records.flushed(conversation, worker.gpu_id, now)
             case m.Full(lease):
                 self.pool.refused(lease, now)
                 self._revoke(lease)
@@ -380,6 +397,7 @@ class Switchboard:
             await asyncio.sleep(TICK_S)
             now = self.clock()
             self.loop_lag_s = max(0.0, now - before - TICK_S)
+            self.statistics.loop_lag_s.observe(self.loop_lag_s)
             try:
                 self.ticked(now)
             except Exception:  # the top of a shell's loop

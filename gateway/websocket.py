@@ -233,11 +233,13 @@ class ClientSocket:
         while self._pending:
             data = self._pending.popleft()
             if not data:
+                conversation.flush_asked = now if conversation.flush_asked is None else conversation.flush_asked
                 self._switchboard.perform(conversation, session.end_of_audio(now))
                 continue
             room = len(data) if conversation.over else session.room_bytes
             for at in range(0, min(len(data), room), PIECE_BYTES):
                 self._switchboard.perform(conversation, session.audio(data[at : min(at + PIECE_BYTES, room)], now))
+            conversation.arrivals.note(session.received, now)
             if len(data) > room:
                 self._pending.appendleft(data[room:])
                 return

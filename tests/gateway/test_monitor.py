@@ -6,7 +6,7 @@ import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from gateway import monitor
+from gateway import metrics, monitor
 from gateway.actions import Accounts
 from gateway.pool import Pool
 from gateway.statistics import Ending, Statistics, percentile
@@ -159,7 +159,7 @@ def test_health_is_the_guides(pool, statistics):
 
 def scrape(pool, statistics) -> str:
     registry = CollectorRegistry()
-    registry.register(monitor.PrometheusView(pool, statistics))
+    registry.register(metrics.PrometheusView(pool, statistics))
     return generate_latest(registry).decode()
 
 

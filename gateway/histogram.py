@@ -1,0 +1,60 @@
+"""Core: measured values counted by size, the way Prometheus' histograms are made."""
+
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
+
+
+class Histogram:
+    """How many values were at most so large, and their sum.
+
+    Args:
+        bounds: the buckets' upper bounds, rising; larger values count in one more.
+    """
+
+    def __init__(self, bounds: Sequence[float]) -> None:
+        self.sum = 0.0
+        self._bounds = tuple(bounds)
+        self._counts = [0] * (len(self._bounds) + 1)
+
+    def observe(self, value: float) -> None:
+        """Count a value."""
+        self._counts[bisect_left(self._bounds, value)] += 1
+        self.sum += value
+
+    def buckets(self) -> list[tuple[str, float]]:
+        """Return each bound as Prometheus writes it, with the count of values at or below it."""
+        names, total, found = [*map(str, self._bounds), "+Inf"], 0, []
+        for name, count in zip(names, self._counts, strict=True):
+            total += count
+            found.append((name, float(total)))
+        return found
+
+    @property
+    def count(self) -> int:
+        """Return how many values were counted."""
+        return sum(self._counts)
+
+    def check(self) -> None:
+        """Assert what must hold between two calls."""
+        assert list(self._bounds) == sorted(set(self._bounds))
+        assert all(count >= 0 for count in self._counts)
+
+
+class Histograms:
+    """One histogram for each value of a label; a label that is asked for is there from then on.
+
+    Args:
+        bounds: see `Histogram`.
+        labels: the values that are there from the start, so that their first increase is seen.
+    """
+
+    def __init__(self, bounds: Sequence[float], labels: Sequence[str] = ()) -> None:
+        self._bounds = tuple(bounds)
+        self._by_label = {label: Histogram(bounds) for label in labels}
+
+    def of(self, label: str) -> Histogram:
+        """Return a label's histogram."""
+        return self._by_label.setdefault(label, Histogram(self._bounds))
+
+    def __iter__(self) -> Iterator[tuple[str, Histogram]]:
+        yield from self._by_label.items()
