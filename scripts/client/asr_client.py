@@ -1,42 +1,25 @@
 """One session on `/asr` over the `websockets` library (shell)."""
 
 import asyncio
-import ipaddress
 import time
 from collections.abc import AsyncIterator, Mapping
 from typing import Literal, Self
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
-from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, InvalidURI
-from websockets.typing import Origin
+from websockets.asyncio.client import ClientConnection
+from websockets.exceptions import ConnectionClosed
 
-from .audio import BYTES_PER_SAMPLE, SAMPLE_RATE
-from .messages import Ack, ReadyToStop, ServerMessage
+from .connection import CannotConnectError, ClientError, ClosedError, Connector, session_url
+from .lifeline import Lifeline
+from .messages import Ack, Config, Final, Partial, ReadyToStop, ServerMessage, Update
 from .reading import ProtocolError, parse
+from .recovery import Recovery
 from .transcript import Transcript
 from .unacked import Unacked
+from .uplink import Uplink
+
+__all__ = ["AsrClient", "CannotConnectError", "ClientError", "ClosedError", "Mode", "session_url"]
 
 Mode = Literal["events", "full"]
-
-# Twice what a server keeps by default (its journal's 60 s), so that our own bound is never what breaks a resume.
-UNACKED_BOUND_BYTES = 120 * SAMPLE_RATE * BYTES_PER_SAMPLE
-
-
-class ClientError(Exception):
-    """The session did not come to be, or ended before its time."""
-
-
-class CannotConnectError(ClientError):
-    """No WebSocket could be opened; ``status`` is the HTTP status where the server answered with one."""
-
-    def __init__(self, message: str, status: int | None = None) -> None:
-        super().__init__(message)
-        self.status = status
-
-
-class ClosedError(ClientError):
-    """Nothing can be sent any more: the connection is closed."""
 
 
 class AsrClient:
@@ -45,9 +28,11 @@ class AsrClient:
     Sending waits while the server does not read, and the server waits while nobody iterates over `messages`:
     nothing is buffered without a bound on either side.
 
+    With ``reconnect_s`` a session outlives its connection: whoever iterates over `messages` sees two statuses more,
+    everything is on one time line, and `send` takes audio all the while, up to a minute.
+
     Attributes:
         transcript: everything said so far; its times are ``time.monotonic()``.
-        unacked: the sent audio that a resumed session might have to send again (``mode="events"`` only).
         close_code: the WebSocket close code, None while the connection is open.
         problem: why the client itself gave up (a broken message, silence), if it did.
     """
@@ -64,6 +49,7 @@ class AsrClient:
         query: Mapping[str, str] | None = None,
         connect_timeout_s: float = 10.0,
         flush_silence_s: float | None = None,
+        reconnect_s: float = 0.0,
     ) -> None:
         """Prepare a session; nothing is opened before ``async with``.
 
@@ -77,21 +63,25 @@ class AsrClient:
             query: further query parameters.
             connect_timeout_s: how long opening may take.
             flush_silence_s: give up when the server says nothing for so long after the audio's end; None waits on.
+            reconnect_s: for how long a connection that broke is tried again; 0 for not at all.
 
         Raises:
             ValueError: the URL is none of a server, or carries a token.
         """
         parameters = {"mode": mode, "language": language, "task": task, **(query or {})}
-        self.url = session_url(url, {key: value for key, value in parameters.items() if value is not None})
-        self._headers = {"Authorization": f"Bearer {token}"} if token else {}
-        self._origin = origin
         self._mode = mode
-        self._connect_timeout_s = connect_timeout_s
         self._flush_silence_s = flush_silence_s
-        self._socket: ClientConnection | None = None
-        self._sent_bytes = 0
+        self._recovery = Recovery(reconnect_s)
+        self._connector = Connector(
+            session_url(url, {key: value for key, value in parameters.items() if value is not None}),
+            headers={"Authorization": f"Bearer {token}"} if token else {},
+            origin=origin,
+            timeout_s=connect_timeout_s,
+            recovery=self._recovery,
+        )
+        self._uplink = Uplink(lasting=reconnect_s > 0, on_end=self._audio_ended)
+        self._line = Lifeline(self._connector, self._recovery, self._uplink)
         self.transcript = Transcript(time.monotonic())
-        self.unacked = Unacked(UNACKED_BOUND_BYTES)
         self.problem: str | None = None
 
     async def __aenter__(self) -> Self:
@@ -101,45 +91,40 @@ class AsrClient:
             CannotConnectError: it could not be opened; the message says why.
         """
         self.transcript = Transcript(time.monotonic())
-        host = urlsplit(self.url).hostname or ""
-        try:
-            self._socket = await connect(
-                self.url,
-                origin=Origin(self._origin) if self._origin else None,
-                additional_headers=self._headers,
-                compression=None,
-                proxy=None if _is_loopback(host) else True,
-                open_timeout=self._connect_timeout_s,
-                close_timeout=2.0,
-                ping_interval=None,
-                max_size=64 * 2**20,
-            )
-        except InvalidStatus as error:
-            status = error.response.status_code
-            raise CannotConnectError(f"{host} answered HTTP {status}, no WebSocket", status) from error
-        except (OSError, TimeoutError, InvalidHandshake, InvalidURI) as error:
-            reason = str(error) or type(error).__name__
-            raise CannotConnectError(f"cannot connect to {_without_query(self.url)}: {reason}") from error
+        await self._line.open()
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
         """Close the WebSocket; at once, without the closing handshake, when an exception passes through."""
-        if self._socket is None:
+        self._uplink.close()
+        if self._line.socket is None:
             return
         if kind is not None:
-            self._socket.transport.abort()
+            self._line.socket.transport.abort()
         else:
-            await self._socket.close()
+            await self._line.socket.close()
+
+    @property
+    def url(self) -> str:
+        """The session's address."""
+        return self._connector.url
+
+    @property
+    def unacked(self) -> Unacked:
+        """The audio that is not sent, or might have to be sent again."""
+        return self._uplink.unacked
 
     @property
     def close_code(self) -> int | None:
         """The code the connection was closed with: 1006 where it just broke, None while it is open."""
-        return self._socket.close_code if self._socket else None
+        return self._line.socket.close_code if self._line.socket else None
 
     @property
     def close_reason(self) -> str:
         """The reason that came with the close code."""
-        return (self._socket.close_reason if self._socket else None) or ""
+        return (self._line.socket.close_reason if self._line.socket else None) or ""
+
+    # --- up -------------------------------------------------------------------------------------------------
 
     async def send(self, pcm: bytes) -> None:
         """Send s16le audio at 16 kHz, mono; waits while the server does not read.
@@ -148,22 +133,18 @@ class AsrClient:
 
         Raises:
             ValueError: there are no bytes (an empty frame would end the audio).
-            ClosedError: the connection is closed.
+            ClosedError: the connection is closed for good.
         """
         if not pcm:
             raise ValueError("an empty message would end the audio: call finish()")
-        await self._send(pcm)
-        before, self._sent_bytes = self._sent_bytes, self._sent_bytes + len(pcm)
-        samples = self._sent_bytes // BYTES_PER_SAMPLE - before // BYTES_PER_SAMPLE
-        self.transcript.sent(samples, time.monotonic())
-        if self._mode == "events":
-            self.unacked.append(pcm)
+        self._open_socket()
+        await self._uplink.send(pcm)
+        self.transcript.sent(self.unacked.end_samples - self.transcript.sent_samples, time.monotonic())
 
     async def finish(self) -> None:
         """End the audio; the server says what is left, then `messages` ends. Twice is once."""
-        if self.transcript.ended_s is None:
-            await self._send(b"")
-            self.transcript.audio_ended(time.monotonic())
+        self._open_socket()
+        await self._uplink.finish()
 
     async def finalize(self) -> None:
         """Ask for everything said so far to be committed now, and go on (``mode="events"``)."""
@@ -179,41 +160,76 @@ class AsrClient:
         Raises:
             ClosedError: the connection is closed.
         """
-        await self._send(text)
+        try:
+            await self._open_socket().send(text)
+        except ConnectionClosed as error:
+            raise ClosedError(f"the connection is closed ({self.close_code})") from error
+
+    def _audio_ended(self) -> None:
+        if self.transcript.ended_s is None:
+            self.transcript.audio_ended(time.monotonic())
+
+    # --- down -----------------------------------------------------------------------------------------------
 
     async def messages(self) -> AsyncIterator[ServerMessage]:
         """Yield what the server says, each message folded into `transcript` already.
 
-        Ends after ``ready_to_stop``, or when the connection is closed for any reason (see `close_code`, `problem`).
+        Ends after ``ready_to_stop``, or when the connection is closed for good (see `close_code`, `problem`).
         """
+        line, transcript = self._line, self.transcript
         while True:
             try:
-                text = await self._receive()
-            except (ConnectionClosed, TimeoutError):
-                return
-            now = time.monotonic()
-            try:
-                message = parse(text)
+                message = parse(await self._receive())
+                resumed = line.resume(message, transcript) if line.between and isinstance(message, Config) else None
+            except ConnectionClosed:
+                if lost := line.lost(transcript):
+                    yield lost
+                if await line.recover(transcript):
+                    continue
+                self.problem = line.problem
+                break
+            except TimeoutError:
+                break
             except ProtocolError as error:
                 self.problem = f"the server sent what is no message of /asr: {error}"
-                return
-            self.transcript.fold(message, now)
-            if isinstance(message, Ack):
-                self.unacked.acknowledge(message.committed_until)
+                break
+            except LookupError as error:
+                self.problem = f"the session cannot go on: {error}"
+                break
+            message = line.place(message)
+            transcript.fold(message, time.monotonic())
+            self._heed(message)
             yield message
+            if resumed:
+                yield resumed
             if isinstance(message, ReadyToStop):
                 return
+        self._uplink.close()
+
+    def _heed(self, message: ServerMessage) -> None:
+        """Note what a message means for the audio that is kept, and for the next loss."""
+        if isinstance(message, Config) and self._mode == "events" and message.resume_token:
+            self._uplink.acknowledged = True
+        if isinstance(message, Ack):
+            self._uplink.received(message.received)
+        self._uplink.settled(self.transcript.settled_samples)
+        state = isinstance(message, Update) and not message.message and not message.error
+        if state or isinstance(message, (Ack, Partial, Final)):
+            self._recovery.progressed()
 
     async def _receive(self) -> str:
-        """Receive one text frame, watching over the flush where that was asked for."""
+        """Receive one text frame, watching over a connection's first one and over the flush."""
         socket = self._open_socket()
         while True:
             waited_from = time.monotonic()
             # The end marker may be sent while this waits, so the wait is cut and looked at again.
             try:
-                async with asyncio.timeout(self._flush_silence_s):
+                async with asyncio.timeout(self._connector.timeout_s if self._line.between else self._flush_silence_s):
                     frame = await socket.recv()
             except TimeoutError:
+                if self._line.between:
+                    socket.transport.abort()
+                    continue
                 ended_s = self.transcript.ended_s
                 if ended_s is None or ended_s > waited_from:
                     continue
@@ -221,45 +237,7 @@ class AsrClient:
                 raise
             return frame if isinstance(frame, str) else frame.decode(errors="replace")
 
-    async def _send(self, frame: bytes | str) -> None:
-        try:
-            await self._open_socket().send(frame)
-        except ConnectionClosed as error:
-            raise ClosedError(f"the connection is closed ({self.close_code})") from error
-
     def _open_socket(self) -> ClientConnection:
-        if self._socket is None:
+        if self._line.socket is None:
             raise RuntimeError("not open: use `async with`")
-        return self._socket
-
-
-def session_url(url: str, parameters: Mapping[str, str]) -> str:
-    """Build the WebSocket address of a session from the server's address.
-
-    Raises:
-        ValueError: no such address can be built; the message says why.
-    """
-    schemes = {"http": "ws", "https": "wss", "ws": "ws", "wss": "wss"}
-    parts = urlsplit(url if "://" in url else f"ws://{url}")
-    if parts.scheme not in schemes or not parts.hostname or parts.port == 0:  # a port that is none raises here
-        raise ValueError(f"not the address of a server: {url!r} (like ws://127.0.0.1:8000/asr)")
-    query = parse_qsl(parts.query, keep_blank_values=True)
-    if any(key == "token" for key, _ in query) or parts.password:
-        raise ValueError("a token in a URL ends up in logs: use API_TOKEN or --token")
-    path = parts.path.rstrip("/")
-    if not path.endswith("/asr"):
-        path += "/asr"
-    query = [(key, value) for key, value in query if key not in parameters] + list(parameters.items())
-    return urlunsplit((schemes[parts.scheme], parts.netloc, path, urlencode(query), ""))
-
-
-def _without_query(url: str) -> str:
-    return url.partition("?")[0]
-
-
-def _is_loopback(host: str) -> bool:
-    """Say whether a host is this machine: an HTTP proxy of the environment could not reach it."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
+        return self._line.socket

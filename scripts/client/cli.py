@@ -13,7 +13,7 @@ from .run import Options, run
 _EXIT_CODES = """\b
 Exit codes:
   0    complete
-  1    the server reported an error or the connection was lost (what there is, is printed)
+  1    the server reported an error or the connection was lost for good (what there is, is printed)
   2    wrong usage, or the file cannot be read
   3    refused: no GPU resources
   4    wrong token or parameter
@@ -35,6 +35,15 @@ Exit codes:
     help="The server; http(s):// works too. [env: WHISPER_LIVE_URL]",
 )
 @click.option("--mode", type=click.Choice(["events", "full"]), default="events", show_default=True)
+@click.option(
+    "--reconnect",
+    "reconnect_s",
+    type=click.FloatRange(min=0),
+    default=60.0,
+    show_default=True,
+    metavar="S",
+    help="Try for so many seconds to get a lost connection back; 0 for never.",
+)
 @click.option("--language", metavar="CODE", help="Language that is spoken, like en or fr.")
 @click.option("--task", type=click.Choice(["transcribe", "translate"]))
 @click.option(
@@ -62,6 +71,7 @@ def command(
     fast: bool,
     url: str,
     mode: str,
+    reconnect_s: float,
     language: str | None,
     task: str | None,
     token: str | None,
@@ -73,8 +83,8 @@ def command(
     """Transcribe FILE (or standard input, or a microphone) on a live transcription server.
 
     Audio is sent in real time; words appear on standard error while they come, and the transcript is printed on
-    standard output at the end. Any audio or video container is read. Ctrl-C ends the audio and prints what there is;
-    a second one quits.
+    standard output at the end. Any audio or video container is read. A lost connection is restored, and the session
+    goes on where it was. Ctrl-C ends the audio and prints what there is; a second one quits.
     """
     if (source is None) == (not microphone):
         raise click.UsageError("give one of FILE, - or --mic")
@@ -98,6 +108,7 @@ def command(
         fast=fast,
         url=url,
         mode=cast("Mode", mode),
+        reconnect_s=reconnect_s,
         language=language,
         task=task,
         token=token,

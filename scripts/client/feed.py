@@ -10,21 +10,26 @@ class Feed:
     """An async iterator over the blocks of a source that may block for ever (a pipe, a microphone).
 
     The thread is a daemon: no read that never returns can keep the program from ending.
+
+    Attributes:
+        lost_bytes: how much of a live source was lost.
     """
 
-    def __init__(self, blocks: Iterable[bytes], *, ahead: int, keep_queued: bool) -> None:
+    def __init__(self, blocks: Iterable[bytes], *, ahead: int, live: bool) -> None:
         """Start reading; must be called in a running loop.
 
         Args:
             blocks: the source; what it raises comes out of the iteration.
             ahead: how many blocks may be read before they are asked for.
-            keep_queued: whether `stop` still yields the blocks that were read (a microphone's: they were spoken).
+            live: whether the source goes on by itself, like a microphone: what comes while there is no room is lost,
+                and counted; `stop` still yields what was read, because it was spoken.
         """
         self._loop = asyncio.get_running_loop()
         self._queue: asyncio.Queue[bytes | BaseException | None] = asyncio.Queue()
         self._room = threading.Semaphore(ahead)
-        self._keep_queued = keep_queued
+        self._live = live
         self._stopped = threading.Event()
+        self.lost_bytes = 0
         self.thread = threading.Thread(target=self._pump, args=(blocks,), name="audio source", daemon=True)
         self.thread.start()
 
@@ -33,7 +38,7 @@ class Feed:
         if self._stopped.is_set():
             return
         self._stopped.set()
-        if not self._keep_queued:
+        if not self._live:
             while not self._queue.empty():
                 self._queue.get_nowait()
         self._queue.put_nowait(None)
@@ -56,8 +61,12 @@ class Feed:
         last: BaseException | None = None
         try:
             for block in blocks:
-                self._room.acquire()
-                if self._stopped.is_set() or not self._put(block):
+                room = self._room.acquire(blocking=not self._live)
+                if self._stopped.is_set():
+                    return
+                if not room:
+                    self.lost_bytes += len(block)
+                elif not self._put(block):
                     return
         except BaseException as error:  # noqa: BLE001 - re-raised where the blocks are consumed
             last = error

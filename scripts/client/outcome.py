@@ -75,9 +75,14 @@ def of_session(transcript: Transcript, close_code: int | None, problem: str | No
 def _audit(transcript: Transcript) -> Outcome:
     """Compare the server's books with what was sent."""
     books = transcript.accounting
-    if books and books.received != transcript.sent_samples:
-        sentence = f"the server received {books.received} samples, {transcript.sent_samples} were sent"
+    # A server that lost a session knows nothing of what that one had made final.
+    received = transcript.first_sample + books.received if books else None
+    if received is not None and received != transcript.sent_samples:
+        sentence = f"the server received {received} samples, {transcript.sent_samples} were sent"
         return Outcome(Exit.FAILED, sentence)
+    if transcript.lost_samples:
+        sentence = f"{duration_s(transcript.lost_samples):.1f} s of audio could not be sent again"
+        return Outcome(Exit.COMPLETE, sentence)
     if books and books.dropped:
         return Outcome(Exit.COMPLETE, f"the server dropped {duration_s(books.dropped):.1f} s of audio")
     return Outcome(Exit.COMPLETE)

@@ -11,7 +11,7 @@ from .transcript import Transcript
 
 def about(transcript: Transcript, outcome: Outcome, *, paced: bool) -> dict[str, object]:
     """Collect what JSON output says beside the text; what is not known is null."""
-    config, books = transcript.config, transcript.accounting
+    config, books, before = transcript.config, transcript.accounting, transcript.first_sample
     languages = [segment.language for segment in transcript.segments.values() if segment.language]
     return {
         "language": max(set(languages), key=languages.count) if languages else None,
@@ -23,11 +23,13 @@ def about(transcript: Transcript, outcome: Outcome, *, paced: bool) -> dict[str,
         "device": (config and config.device) or None,
         "audio": {
             "sent_samples": transcript.sent_samples,
-            "received_samples": books and books.received,
-            "transcribed_samples": books and books.transcribed,
-            "silence_samples": books and books.silence,
-            "dropped_samples": books and books.dropped,
+            "received_samples": books and before + books.received,
+            # The books of a session that its server lost are lost with it.
+            "transcribed_samples": None if before else books and books.transcribed,
+            "silence_samples": None if before else books and books.silence,
+            "dropped_samples": None if before else books and books.dropped,
         },
+        "connections_lost": transcript.losses,
         "timing": timing(transcript, paced=paced),
     }
 
@@ -59,7 +61,11 @@ def verbose_lines(transcript: Transcript, *, paced: bool) -> list[str]:
             "dropped": books.dropped,
         }
         figures = ", ".join(f"{name} {duration_s(samples):.2f} s" for name, samples in parts.items())
-        lines.append(f"audio: sent {duration_s(transcript.sent_samples):.2f} s, {figures}")
+        before_s = duration_s(transcript.first_sample)
+        before = f"made final by a session before {before_s:.2f} s, " if before_s else ""
+        lines.append(f"audio: sent {duration_s(transcript.sent_samples):.2f} s, {before}{figures}")
+    if transcript.losses:
+        lines.append(f"connections lost: {transcript.losses}")
     words = {
         "ready_s": "ready after",
         "first_word_s": "first word after",

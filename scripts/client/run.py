@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from .asr_client import AsrClient, CannotConnectError, Mode
-from .audio import BYTES_PER_SAMPLE, SAMPLE_RATE, regroup
+from .audio import BYTES_PER_SAMPLE, SAMPLE_RATE, duration_s, regroup
 from .feed import Feed
 from .live import Display, open_display
 from .media import Media, MediaError, open_file, open_microphone, open_stream, read_raw
@@ -23,7 +23,7 @@ from .transcript import Transcript
 _PACED_MESSAGE_BYTES = SAMPLE_RATE * BYTES_PER_SAMPLE // 10
 _FAST_MESSAGE_BYTES = SAMPLE_RATE * BYTES_PER_SAMPLE
 _AHEAD = 8
-# A microphone cannot be asked to wait: a minute of it is kept while the server is slow.
+# A microphone cannot be asked to wait: a minute of it is kept while the client does not take more.
 _MICROPHONE_AHEAD = 600
 _FLUSH_SILENCE_S = 120.0
 
@@ -39,6 +39,7 @@ class Options:
     fast: bool
     url: str
     mode: Mode
+    reconnect_s: float
     language: str | None
     task: str | None
     token: str | None = field(repr=False)
@@ -108,7 +109,7 @@ async def _transcribe(options: Options, source: Source) -> tuple[int, bool]:
     feed = Feed(
         regroup(source.pieces, message_bytes),
         ahead=_MICROPHONE_AHEAD if options.microphone else _AHEAD,
-        keep_queued=options.microphone,
+        live=options.microphone,
     )
     client = AsrClient(
         options.url,
@@ -117,6 +118,7 @@ async def _transcribe(options: Options, source: Source) -> tuple[int, bool]:
         task=options.task,
         token=options.token,
         flush_silence_s=_FLUSH_SILENCE_S,
+        reconnect_s=options.reconnect_s,
     )
     display = open_display(
         quiet=options.quiet,
@@ -128,7 +130,7 @@ async def _transcribe(options: Options, source: Source) -> tuple[int, bool]:
         outcome = await _converse(client, feed, display, paced=options.paced)
     finally:
         display.close()
-    _conclude(options, client.transcript, outcome, source.media)
+    _conclude(options, client.transcript, outcome, _losses(source.media, feed))
     feed.stop()
     await asyncio.to_thread(feed.thread.join, 0.5)
     return outcome.exit_code, feed.thread.is_alive()
@@ -168,7 +170,18 @@ async def _converse(client: AsrClient, feed: Feed, display: Display, *, paced: b
     return Outcome(Exit.USAGE, broken) if broken and outcome.exit_code is Exit.COMPLETE else outcome
 
 
-def _conclude(options: Options, transcript: Transcript, outcome: Outcome, media: Media | None) -> None:
+def _losses(media: Media | None, feed: Feed) -> list[str]:
+    """Say what the source had and the server never got."""
+    sentences = []
+    if media and media.damaged_packets:
+        sentences.append(f"{media.name}: {media.damaged_packets} damaged packets were left out")
+    if feed.lost_bytes:
+        lost_s = duration_s(feed.lost_bytes // BYTES_PER_SAMPLE)
+        sentences.append(f"{lost_s:.1f} s of audio were dropped: the server was slow or away for too long")
+    return sentences
+
+
+def _conclude(options: Options, transcript: Transcript, outcome: Outcome, losses: list[str]) -> None:
     """Write the transcript, and to standard error what there is to say about it."""
     text = _render(options, transcript, outcome)
     if options.output is None:
@@ -182,8 +195,7 @@ def _conclude(options: Options, transcript: Transcript, outcome: Outcome, media:
             print(f"{options.output}: {error.strerror}; the transcript is on standard output", file=sys.stderr)
             sys.stdout.write(text)
     lines = [outcome.sentence] if outcome.sentence else []
-    if media and media.damaged_packets:
-        lines.append(f"{media.name}: {media.damaged_packets} damaged packets were left out")
+    lines += losses
     if transcript.tail and not transcript.complete:
         lines.append(f"not committed: {transcript.tail.strip()}")
     if options.verbose:

@@ -43,7 +43,17 @@ class Shown:
 
 
 class Transcript:
-    """What one session said so far, in text, words and times."""
+    """What one session said so far, in text, words and times.
+
+    A session whose connection was lost goes on (`resumed`), or a fresh one takes its place (`begun_again`): the caller
+    shifts that one's messages onto this time line.
+
+    Attributes:
+        settled_samples: everything before is final, or was heard as nothing: a fresh session need not hear it.
+        first_sample: where the present session begins on the time line.
+        lost_samples: audio that no session heard, because it was not kept for so long.
+        losses: how often the connection was lost.
+    """
 
     def __init__(self, opened_s: float) -> None:
         self.opened_s = opened_s
@@ -56,12 +66,19 @@ class Transcript:
         self.accounting: Accounting | None = None
         self.acked_samples = 0
         self.committed_until = 0
+        self.settled_samples = 0
+        self.first_sample = 0
+        self.lost_samples = 0
+        self.losses = 0
         self.sent_samples = 0
         self.first_audio_s: float | None = None
         self.first_word_s: float | None = None
         self.ended_s: float | None = None
         self.done_s: float | None = None
         self._seq: int | None = None
+        self._interrupted = False
+        self._first_segment = 0
+        self._stale: set[int] = set()
         self._sent_at_s = array("d")
         self._sent_until = array("q")
         self._orphans: tuple[float, list[Word]] = (opened_s, [])
@@ -108,6 +125,54 @@ class Transcript:
         index = bisect_left(self._sent_until, round(position_s * SAMPLE_RATE))
         return self._sent_at_s[index] if index < len(self._sent_at_s) else None
 
+    @property
+    def last_seq(self) -> int:
+        """The number of the last message of the present session; 0 before the first."""
+        return self._seq or 0
+
+    @property
+    def next_segment(self) -> int:
+        """A segment number from which on all are free."""
+        return max(self.segments, default=-1) + 1
+
+    @property
+    def unsettled_from(self) -> int | None:
+        """From which sample on there is text that is not final; None if there is none."""
+        settled_s = self.settled_samples / SAMPLE_RATE
+        opened = [segment for segment in self.segments.values() if segment.words and not segment.closed]
+        starts_s = [segment.start_s for segment in opened if segment.tail or segment.end_s > settled_s]
+        return max(self.settled_samples, round(min(starts_s) * SAMPLE_RATE)) if starts_s else None
+
+    def interrupted(self) -> None:
+        """Note that the connection was lost: what the server says before the session goes on is no part of it."""
+        self.losses += not self._interrupted
+        self._interrupted = True
+
+    def noticed(self, status: Status, now: float) -> None:
+        """Take in a status that is the client's own."""
+        self.statuses.append(Shown(now, status.message))
+
+    def resumed(self, received: int) -> None:
+        """Note that the session goes on, and how many samples its server has."""
+        self._interrupted = False
+        self.acked_samples = max(self.acked_samples, received)
+
+    def begun_again(self, first_sample: int, lost_samples: int, now: float) -> None:
+        """Note that a fresh session hears everything from a sample on: what is not final yet will be said anew.
+
+        Until it is, the old words stand.
+        """
+        if self._seq is None:  # mode=full: the lines are final up to the very sample
+            for segment in self.segments.values():
+                if segment.committed:
+                    segment.say(segment.committed, "", [], now)
+                    segment.closed = True
+        self._stale |= {segment.id for segment in self.segments.values() if not segment.closed}
+        self._interrupted, self._seq = False, None
+        self._first_segment = self.next_segment
+        self.lost_samples += lost_samples
+        self.first_sample = self.settled_samples = self.acked_samples = self.committed_until = first_sample
+
     def fold(self, message: ServerMessage, now: float) -> None:
         """Take in one message that arrived at ``now``."""
         if not isinstance(message, Update):
@@ -132,6 +197,10 @@ class Transcript:
             case Status():
                 self.statuses.append(Shown(now, message.message, message.gpu_id))
             case Ack():
+                # An acknowledgement may come just before the words that it covers, but no later than those does the
+                # next one: so it is the former one that says what was heard as nothing.
+                if self.unsettled_from is None:
+                    self.settled_samples = max(self.settled_samples, self.committed_until)
                 self.acked_samples = max(self.acked_samples, message.received)
                 self.committed_until = max(self.committed_until, message.committed_until)
             case Moved():
@@ -151,11 +220,13 @@ class Transcript:
         for segment in self.segments.values():
             if segment.tail:
                 self._say(segment, segment.committed, "", now)
-            if not segment.closed and segment.committed and self._seq is not None:
+            if not segment.closed and segment.committed and self._seq is not None and segment.id not in self._stale:
                 self.violations.append(f"segment {segment.id} never was closed: {segment.committed!r}")
             segment.closed = True
 
     def _follow(self, seq: int | None) -> None:
+        if self._interrupted:
+            return
         if seq is None:
             if self._seq is not None:
                 self.violations.append("a message without seq")
@@ -174,6 +245,10 @@ class Transcript:
         return segment
 
     def _say(self, segment: Segment, committed: str, tail: str, now: float) -> None:
+        if self._stale and segment.id >= self._first_segment and (committed or tail):
+            stale = [self.segments.pop(number) for number in sorted(self._stale)]
+            self._orphans = (now, [word for each in stale for word in each.words])
+            self._stale = set()
         orphaned_s, orphans = self._orphans
         adopted = orphans if not segment.words and now - orphaned_s <= _HANDOVER_S else []
         outcome = segment.say(committed, tail, adopted, now)
@@ -184,10 +259,13 @@ class Transcript:
 
     def _close(self, final: Final, now: float) -> None:
         segment = self._segment(final.segment, final.start_s, final.end_s)
+        if segment.closed and self.losses and segment.committed.strip() == final.text.strip():
+            return  # a resumed session says again what might not have arrived
         if segment.closed:
             self.violations.append(f"segment {final.segment} was closed twice")
         self._say(segment, final.text, "", now)
         segment.close(final.words, final.language)
+        self.settled_samples = max(self.settled_samples, round(final.end_s * SAMPLE_RATE))
 
     def _update(self, update: Update, now: float) -> None:
         """Take in the whole state of ``mode=full``: its spoken lines are segments, all but the last are closed."""
@@ -196,16 +274,19 @@ class Transcript:
         if update.error and (not self.errors or self.errors[-1].error != update.error):
             self.errors.append(ServerError(None, update.error, None, None))
         spoken = [line for line in update.lines if not line.silence]
-        if len(spoken) < sum(bool(segment.committed) for segment in self.segments.values()):
+        first = self._first_segment
+        own = [segment for segment in self.segments.values() if segment.id >= first]
+        if len(spoken) < sum(bool(segment.committed) for segment in own):
             self.violations.append(f"an update has {len(spoken)} lines, fewer than were committed")
             return
         # After a silence line the tail belongs to a line that is not there yet.
         owner = len(spoken) - 1 if spoken and not update.lines[-1].silence else len(spoken)
         for number, line in enumerate(spoken):
             tail, closed = update.tail if number == owner else "", number < len(spoken) - 1
-            segment = self._segment(number, line.start_s, line.end_s)
+            segment = self._segment(first + number, line.start_s, line.end_s)
             if (segment.committed, segment.tail, segment.closed) != (line.text, tail, closed):
                 self._say(segment, line.text, tail, now)
                 segment.closed, segment.language = closed, line.language
-        if owner == len(spoken) and (update.tail or owner in self.segments):
-            self._say(self._segment(owner, 0.0, 0.0), "", update.tail, now)
+            self.settled_samples = max(self.settled_samples, round(line.end_s * SAMPLE_RATE))
+        if owner == len(spoken) and (update.tail or first + owner in self.segments):
+            self._say(self._segment(first + owner, 0.0, 0.0), "", update.tail, now)

@@ -1,7 +1,7 @@
-"""Keep the audio a resumed session would have to send again (core).
+"""Keep the audio that a session has to send, or might have to send again (core).
 
-A server that lost the session (restart, expired token) needs everything from ``committed_until``; one that kept it
-needs everything from ``received``. Both lie inside what is kept here.
+A server that lost the session (restart, expired token) needs everything from the end of the last final; one that kept
+it needs everything from ``received``. Both lie inside what is kept here.
 """
 
 from collections import deque
@@ -10,22 +10,33 @@ from .audio import BYTES_PER_SAMPLE
 
 
 class Unacked:
-    """Audio that was sent and whose words are not committed yet, newest ``bound_bytes`` of it.
+    """Audio whose words are not final yet: first what has been sent on the present connection, then what has not.
 
-    The audio has been sent already, so forgetting the oldest at the bound loses nothing now; ``first_sample`` says
-    from where a resume would still be complete.
+    At ``bound_bytes`` the oldest is forgotten, but never what is still to be sent: ``first_sample`` says from where a
+    resume would be complete.
     """
 
     def __init__(self, bound_bytes: int) -> None:
         self._bound_bytes = bound_bytes
         self._chunks: deque[bytes] = deque()
         self._start_bytes = 0
+        self._sent_bytes = 0
         self._end_bytes = 0
 
     @property
     def first_sample(self) -> int:
-        """The first sample that is still here."""
-        return self._start_bytes // BYTES_PER_SAMPLE
+        """The first sample that is still here as a whole."""
+        return -(-self._start_bytes // BYTES_PER_SAMPLE)
+
+    @property
+    def sent_samples(self) -> int:
+        """The position up to which everything has been sent."""
+        return self._sent_bytes // BYTES_PER_SAMPLE
+
+    @property
+    def end_samples(self) -> int:
+        """The position up to which there is audio."""
+        return self._end_bytes // BYTES_PER_SAMPLE
 
     @property
     def size_bytes(self) -> int:
@@ -33,32 +44,47 @@ class Unacked:
         return self._end_bytes - self._start_bytes
 
     def append(self, pcm: bytes) -> None:
-        """Keep audio that was just sent."""
+        """Take audio that is to be sent."""
         self._chunks.append(pcm)
         self._end_bytes += len(pcm)
         self._trim(self._end_bytes - self._bound_bytes)
 
-    def acknowledge(self, committed_until: int) -> None:
-        """Forget everything before a sample; one that lies before the first kept changes nothing."""
-        self._trim(min(committed_until, self._end_bytes // BYTES_PER_SAMPLE) * BYTES_PER_SAMPLE)
+    def unsent(self) -> bytes:
+        """Return what is to be sent next: messages as they were appended; nothing if all is sent."""
+        begin_bytes = self._end_bytes
+        for chunk in reversed(self._chunks):
+            begin_bytes -= len(chunk)
+            if begin_bytes <= self._sent_bytes:
+                return chunk[self._sent_bytes - begin_bytes :]
+        return b""
 
-    def since(self, sample: int) -> bytes:
-        """Return all audio from a sample on.
+    def advance(self, size_bytes: int) -> None:
+        """Note that so much has been sent."""
+        self._sent_bytes += size_bytes
+        self._trim(self._end_bytes - self._bound_bytes)
+
+    def rewind(self, sample: int) -> None:
+        """Have everything sent again from a sample on.
 
         Raises:
-            LookupError: that sample is forgotten, or was never sent.
+            LookupError: that sample is forgotten, or there is no audio up to it yet.
         """
-        offset_bytes = sample * BYTES_PER_SAMPLE - self._start_bytes
-        if not 0 <= offset_bytes <= self.size_bytes:
-            raise LookupError(f"sample {sample} is not kept (first kept: {self.first_sample})")
-        return b"".join(self._chunks)[offset_bytes:]
+        if not self.first_sample <= sample <= self.end_samples:
+            raise LookupError(f"sample {sample} is not kept ({self.first_sample} to {self.end_samples} are)")
+        self._sent_bytes = sample * BYTES_PER_SAMPLE
+
+    def acknowledge(self, sample: int) -> None:
+        """Forget everything before a sample; one that lies before the first kept changes nothing."""
+        self._trim(sample * BYTES_PER_SAMPLE)
 
     def check(self) -> None:
         """Assert what holds between two calls."""
         assert sum(map(len, self._chunks)) == self.size_bytes
-        assert self.size_bytes <= self._bound_bytes
+        assert self._start_bytes <= self._sent_bytes <= self._end_bytes
+        assert self.size_bytes <= max(self._bound_bytes, self._end_bytes - self._sent_bytes)
 
     def _trim(self, to_bytes: int) -> None:
+        to_bytes = min(to_bytes, self._sent_bytes)
         while self._start_bytes < to_bytes:
             chunk = self._chunks.popleft()
             surplus_bytes = to_bytes - self._start_bytes

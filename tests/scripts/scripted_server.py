@@ -14,6 +14,7 @@ import av
 from websockets.asyncio.server import serve
 from websockets.exceptions import ConnectionClosed
 
+ACK_SAMPLES = 16_000
 ROOT = Path(__file__).resolve().parents[2]
 STATUSES = ("Connected", "Allocating GPU...", "Loading models on GPU 0...", "Ready to transcribe")
 
@@ -30,20 +31,38 @@ class Conversation:
     messages: int = 0
     ended: bool = False
     seq: int = 0
+    acked: int = 0
+    first_sample: int = 0
 
     async def say(self, kind, **fields):
         """Send one message with the next seq."""
         self.seq += 1
         await self.socket.send(json.dumps({"type": kind, "seq": self.seq, **fields}))
 
-    async def welcome(self):
+    @property
+    def received(self):
+        """Count the samples of the session, those of the connections before included."""
+        return self.first_sample + len(self.audio) // 2
+
+    async def welcome(self, **fields):
         """Send the config and the four statuses."""
-        await self.say("config", mode="events", session="s-1", resume_token="secret", model="tiny.en", device="cpu")
+        facts = {"session": "s-1", "resume_token": "secret", "model": "tiny.en", "device": "cpu"}
+        await self.say("config", mode="events", **facts | fields)
         for message in STATUSES:
             await self.say("status", message=message, gpu_id=0)
 
+    async def resume(self, seq, received):
+        """Welcome a client back to a session that has said ``seq`` messages and has so many samples."""
+        self.seq, self.first_sample, self.acked = seq, received, received
+        await self.say("config", mode="events", session="s-1", resume_token="secret", resumed=True, received=received)
+        await self.say("status", message="Connected")
+
+    def cut(self):
+        """Break the connection without a close."""
+        self.socket.transport.abort()
+
     async def hear(self, until_bytes=None):
-        """Read audio until the end marker, or until so many bytes are there."""
+        """Read audio until the end marker, or until so many bytes are there; acknowledge each second of it."""
         while not self.ended and (until_bytes is None or len(self.audio) < until_bytes):
             frame = await self.socket.recv()
             if isinstance(frame, str):
@@ -51,6 +70,9 @@ class Conversation:
             elif frame:
                 self.audio += frame
                 self.messages += 1
+                if self.received - self.acked >= ACK_SAMPLES:
+                    self.acked = self.received
+                    await self.say("ack", received=self.acked, committed_until=0)
             else:
                 self.ended = True
 
@@ -72,7 +94,7 @@ class Conversation:
 
     async def goodbye(self, **books):
         """Say that everything is said, with books that add up unless told otherwise, and wait."""
-        samples = len(self.audio) // 2
+        samples = self.received
         audio = {"received": samples, "transcribed": samples, "silence": 0, "dropped": 0, **books}
         await self.say("ready_to_stop", audio=audio)
         await self.socket.wait_closed()
@@ -90,6 +112,20 @@ async def hello(conversation):
     await conversation.hear()
     await conversation.final(0, HELLO)
     await conversation.goodbye()
+
+
+def in_turn(*scripts):
+    """Make one script that plays each of these for one connection; a connection too many is closed with 4400."""
+    left = iter(scripts)
+
+    async def play(conversation):
+        script = next(left, None)
+        if script is None:
+            await conversation.socket.close(4400, "a connection too many")
+        else:
+            await script(conversation)
+
+    return play
 
 
 class AsrServer:

@@ -241,7 +241,7 @@ def test_lost_connection(speech):
         await conversation.hear(until_bytes=3200)
         conversation.socket.transport.abort()
 
-    done, _ = transcribe(vanish, speech, "--quiet")
+    done, _ = transcribe(vanish, speech, "--quiet", "--reconnect", "0")
     assert (done.code, done.out) == (1, "Hello\n")
     assert done.err == "the connection broke before everything was said\n"
 

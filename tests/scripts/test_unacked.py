@@ -1,4 +1,4 @@
-"""unacked and audio: what a resume would need is kept, within its bound; messages are cut exactly."""
+"""unacked and audio: what is to be sent (again) is kept, within its bound; messages are cut exactly."""
 
 import pytest
 from hypothesis import given
@@ -7,37 +7,62 @@ from hypothesis import strategies as st
 from scripts.client.audio import regroup
 from scripts.client.unacked import Unacked
 
-STEPS = st.lists(st.binary(min_size=1, max_size=40) | st.integers(0, 400), max_size=40)
+STEPS = st.lists(
+    st.binary(min_size=1, max_size=40)
+    | st.tuples(st.sampled_from(["send", "acknowledge", "rewind"]), st.integers(0, 400)),
+    max_size=60,
+)
 
 
 @given(STEPS)
-def test_everything_since_the_commit_is_kept(steps):
-    """After any sends and acks the audio from the last commit on is there, or the bound says from where."""
-    unacked, sent, committed = Unacked(200), b"", 0
+def test_audio_is_sent_whole_from_wherever_it_is_asked_for(steps):
+    """After any takings, sendings, acknowledgements and new connections the right bytes come next."""
+    unacked, audio, sent, settled = Unacked(200), b"", 0, 0
     for step in steps:
         if isinstance(step, bytes):
-            sent += step
+            audio += step
             unacked.append(step)
+        elif step[0] == "send":
+            piece = unacked.unsent()
+            assert piece == audio[sent : sent + len(piece)]
+            assert piece or sent == len(audio)
+            unacked.advance(len(piece))
+            sent += len(piece)
+        elif step[0] == "acknowledge":
+            unacked.acknowledge(step[1])
+            settled = max(settled, min(2 * step[1], sent))
+        elif unacked.first_sample <= step[1] <= unacked.end_samples:
+            unacked.rewind(step[1])
+            sent = 2 * step[1]
         else:
-            committed = max(committed, min(step, len(sent) // 2))
-            unacked.acknowledge(step)
+            with pytest.raises(LookupError):
+                unacked.rewind(step[1])
         unacked.check()
-        first = max(committed, unacked.first_sample + 1)
-        if 2 * first <= len(sent):
-            assert unacked.since(first) == sent[2 * first :]
-        assert unacked.size_bytes >= min(len(sent) - 2 * committed, 199)
+        assert unacked.size_bytes >= min(len(audio) - settled, 199)
+        assert (unacked.end_samples, unacked.sent_samples) == (len(audio) // 2, sent // 2)
 
 
-def test_forgotten_audio_is_refused():
-    """What is gone, or was never sent, is an error and not silence."""
+def test_messages_keep_their_cuts():
+    """Audio goes out in the messages it came in; only the one in which a rewind falls is cut."""
     unacked = Unacked(1000)
-    unacked.append(bytes(range(100)))
-    unacked.acknowledge(10)
-    assert unacked.since(10) == bytes(range(20, 100))
-    assert unacked.since(50) == b""
-    for sample in (9, 51):
-        with pytest.raises(LookupError):
-            unacked.since(sample)
+    for size in (4, 6, 8):
+        unacked.append(bytes(size))
+    sizes = []
+    unacked.rewind(3)
+    while piece := unacked.unsent():
+        sizes.append(len(piece))
+        unacked.advance(len(piece))
+    assert sizes == [4, 8]
+
+
+def test_what_is_unsent_is_never_forgotten():
+    """The bound is for what was sent: the rest waits, however much it is."""
+    unacked = Unacked(100)
+    unacked.append(bytes(80))
+    unacked.append(bytes(80))
+    assert (unacked.first_sample, unacked.size_bytes) == (0, 160)
+    unacked.advance(80)
+    assert (unacked.first_sample, unacked.size_bytes) == (30, 100)
 
 
 @given(st.lists(st.binary(max_size=50), max_size=20), st.integers(1, 20).map(lambda samples: 2 * samples))
