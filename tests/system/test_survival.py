@@ -9,17 +9,15 @@ import sys
 import pytest
 
 from tests.scripted_recognizer import POISON, say
+from tests.system.crowd import Poem, moves_of, speakers
 from tests.system.server import eventually
 from tests.system.talk import Talk, story
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(90)]
 
 FAULTY_WORKER = (sys.executable, "-m", "tests.system.faulty_worker")
-VERSE = ["apple", "river", "stone", "cloud", "green", "window", "paper", "silver", "garden", "music"]
-POEM = [*VERSE, 0.7, *reversed(VERSE)]
-SPEECH = say(POEM)
-TEXT = " ".join(word for word in POEM if isinstance(word, str))
-PCM = SPEECH.pcm.tobytes()
+POEM = Poem()
+PCM = POEM.pcm
 
 
 @pytest.fixture(scope="module")
@@ -76,33 +74,6 @@ async def revived(server):
         watching.cancel()
 
 
-@contextlib.asynccontextmanager
-async def speakers(server, count):
-    """Give so many sessions that are ready, opened one after the other."""
-    async with contextlib.AsyncExitStack() as guests:
-        talks = []
-        for number in range(count):
-            talk = await guests.enter_async_context(Talk(server, mode="events" if number % 2 == 0 else "full"))
-            talks.append(await talk.ready())
-        yield talks
-
-
-async def all_done(talks, limit_s=20):
-    """End all sessions; each must have exactly the words of the speech and balanced books with nothing dropped."""
-    for talk in talks:
-        await talk.finish()
-    for talk in talks:
-        books = await talk.done(limit_s)
-        assert (books["received"], books["dropped"]) == (len(SPEECH.pcm), 0)
-        assert talk.text == TEXT
-
-
-def moves_of(server, talks):
-    """Return the recent moves of these sessions as the gateway tells them."""
-    names = {talk.messages[0]["session"] for talk in talks}
-    return [move for move in server.get("/performance")["recent_moves"] if move["connection"] in names]
-
-
 # --- workers that die ---------------------------------------------------------------------------------------
 
 
@@ -118,8 +89,7 @@ async def test_killed_during_load(start_faulty):
         await talk.ready()
         await talk.finish()
         (last,) = await talk.until(lambda talk: talk.of("ready_to_stop"))
-        assert talk.text == TEXT
-        assert (last["audio"]["received"], last["audio"]["dropped"]) == (len(SPEECH.pcm), 0)
+        POEM.check(talk, last["audio"])
         assert talk.of("moved") == []
     assert moves_of(server, [talk]) == []
 
@@ -136,9 +106,7 @@ async def test_killed_during_flush(start_faulty):
         server.signal_worker(0, signal.SIGKILL)
         assert not talks[0].of("ready_to_stop")
         for talk in talks:
-            books = await talk.done()
-            assert (books["received"], books["dropped"]) == (len(SPEECH.pcm), 0)
-            assert talk.text == TEXT
+            POEM.check(talk, await talk.done())
         assert [move["reason"] for move in moves_of(server, talks)] == ["worker_lost"]
 
 
@@ -146,7 +114,7 @@ async def test_killed_during_flush(start_faulty):
 async def test_two_workers_at_once(four):
     """Two of four workers killed in the same moment: their sessions go on on the others, and all words are there."""
     async with speakers(four, 8) as talks:
-        speaking = asyncio.gather(*(talk.send(PCM, real_time=True) for talk in talks))
+        speaking = POEM.speak(talks)
         await talks[0].words(5)
         for number in (0, 1):
             four.signal_worker(number, signal.SIGKILL)
@@ -154,7 +122,7 @@ async def test_two_workers_at_once(four):
         moves = moves_of(four, talks)
         assert sorted(move["from_gpu"] for move in moves if move["reason"] == "worker_lost") == [0, 0, 1, 1]
         assert all(0 < move["gap_ms"] < 3000 for move in moves)
-        await all_done(talks)
+        await POEM.all_done(talks)
 
 
 @story
@@ -162,19 +130,19 @@ async def test_all_workers_at_once(four):
     """All workers killed: every session waits in line, is told so, and goes on when workers are back."""
     async with speakers(four, 9) as talks:
         for talk in talks:
-            await talk.send(PCM[: len(PCM) // 2])
+            await talk.send(PCM[: POEM.half])
         await talks[0].words(5)
         for worker in four.workers.values():
             worker.kill()
         for talk in talks:
             await talk.until(lambda talk: talk.statuses[-1] == "Waiting for a free GPU...")
-            await talk.send(PCM[len(PCM) // 2 :])
+            await talk.send(PCM[POEM.half :])
         assert sorted(four.get("/gpu-status")["waiting_connection_ids"]) == sorted(
             talk.messages[0]["session"] for talk in talks
         )
         assert four.fetch("/health").status_code == 503
         async with revived(four):
-            await all_done(talks)
+            await POEM.all_done(talks)
 
 
 @story
@@ -185,7 +153,7 @@ async def test_broken_workers(start_faulty):
         assert [talk.gpu_id for talk in talks] == [0, 1, 2]
         for talk in talks:
             await talk.send(PCM)
-        await all_done(talks, 30)
+        await POEM.all_done(talks, 30)
         assert {talk.gpu_id for talk in talks} == {2}
         reasons = {move["reason"] for move in moves_of(server, talks)}
         assert {"stream_failed", "worker_lost"} <= reasons
@@ -203,13 +171,13 @@ async def test_poison(start_faulty):
     server = start_faulty(workers=2, deadly=True)
     async with revived(server), speakers(server, 5) as talks, Talk(server) as sick:
         await sick.ready()
-        speaking = asyncio.gather(*(talk.send(PCM, real_time=True) for talk in talks))
+        speaking = POEM.speak(talks)
         await talks[0].words(3)
         await sick.send(say(["apple", POISON, "river"]).pcm.tobytes())
         assert await sick.ended() == 1011
         assert [code for code, _ in sick.errors] == ["recognition_failed"]
         await speaking
-        await all_done(talks)
+        await POEM.all_done(talks)
     assert len(server.log.find("worker_lost")) == 3
     await asyncio.to_thread(server.wait_serving, 2)
 
@@ -221,7 +189,7 @@ async def test_poison(start_faulty):
 async def test_drain_under_speech(four):
     """A worker told to stop while eight people speak leaves nobody: its sessions have moved before it says goodbye."""
     async with speakers(four, 8) as talks:
-        speaking = asyncio.gather(*(talk.send(PCM, real_time=True) for talk in talks))
+        speaking = POEM.speak(talks)
         await talks[0].words(5)
         known = len(four.log.find("worker_lost", worker="gpu1"))
         four.signal_worker(1, signal.SIGTERM)
@@ -232,7 +200,7 @@ async def test_drain_under_speech(four):
         assert [move["from_gpu"] for move in moves] == [1, 1]
         assert all(move["gap_ms"] < 1000 for move in moves)
         await speaking
-        await all_done(talks)
+        await POEM.all_done(talks)
 
 
 @story
@@ -243,13 +211,13 @@ async def test_balance_after_a_return(four):
     await asyncio.to_thread(four.wait_serving, 3)
     async with speakers(four, 7) as talks:
         for talk in talks:
-            await talk.send(PCM[: len(PCM) // 2])
+            await talk.send(PCM[: POEM.half])
         assert four.loads() == [3, 2, 2, 0]
         four.start_worker(3)
         await asyncio.to_thread(four.wait_loads, 2, 2, 2, 1, limit_s=20)
         for talk in talks:
-            await talk.send(PCM[len(PCM) // 2 :])
-        await all_done(talks)
+            await talk.send(PCM[POEM.half :])
+        await POEM.all_done(talks)
         assert {move["reason"] for move in moves_of(four, talks)} == {"balance"}
 
 
@@ -304,9 +272,7 @@ async def test_cut_twice_and_during_a_move(four):
         at = await last.received()
         await last.send(PCM[at:], real_time=True)
         await last.finish()
-        books = await last.done()
-        assert last.text == TEXT
-        assert (books["received"], books["dropped"]) == (len(SPEECH.pcm), 0)
+        POEM.check(last, await last.done())
         assert [move["reason"] for move in moves_of(four, [last])] == ["worker_lost"]
 
 
@@ -324,5 +290,4 @@ async def test_cut_before_the_last_words_came(four):
         await again.received()
         books = await again.done()
         assert await again.ended() == 1000
-        assert again.text == TEXT
-        assert (books["received"], books["dropped"]) == (len(SPEECH.pcm), 0)
+        POEM.check(again, books)

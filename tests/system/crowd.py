@@ -1,0 +1,54 @@
+"""Several people who say the same scripted poem at once, and what each of them must have at the end."""
+
+import asyncio
+import contextlib
+
+from tests.scripted_recognizer import say
+from tests.system.talk import Talk
+
+VERSE = ["apple", "river", "stone", "cloud", "green", "window", "paper", "silver", "garden", "music"]
+
+
+class Poem:
+    """What is said, so many times over."""
+
+    def __init__(self, times: int = 1) -> None:
+        script = [*VERSE, 0.7, *reversed(VERSE)] * times
+        speech = say(script)
+        self.samples = len(speech.pcm)
+        self.pcm = speech.pcm.tobytes()
+        self.text = " ".join(word for word in script if isinstance(word, str))
+        self.half = self.samples // 2 * 2
+
+    async def all_done(self, talks, limit_s=20):
+        """End all sessions; each must have exactly these words, and balanced books with nothing dropped."""
+        for talk in talks:
+            await talk.finish()
+        for talk in talks:
+            self.check(talk, await talk.done(limit_s))
+
+    def check(self, talk, books):
+        """Assert that the session has exactly these words and this audio."""
+        assert (books["received"], books["dropped"]) == (self.samples, 0)
+        assert talk.text == self.text
+
+    def speak(self, talks):
+        """Return a task that says it to all of them in real time."""
+        return asyncio.gather(*(talk.send(self.pcm, real_time=True) for talk in talks))
+
+
+@contextlib.asynccontextmanager
+async def speakers(server, count):
+    """Give so many sessions that are ready, opened one after the other, in both modes."""
+    async with contextlib.AsyncExitStack() as guests:
+        talks = []
+        for number in range(count):
+            talk = await guests.enter_async_context(Talk(server, mode="events" if number % 2 == 0 else "full"))
+            talks.append(await talk.ready())
+        yield talks
+
+
+def moves_of(server, talks):
+    """Return the recent moves of these sessions as the gateway tells them."""
+    names = {talk.messages[0]["session"] for talk in talks}
+    return [move for move in server.get("/performance")["recent_moves"] if move["connection"] in names]
