@@ -154,9 +154,9 @@ class App {
       if (recording.wasLost && message.message === "Connected") {
         return; // said better already
       }
-      this.#panel.setStatus(message.message, /^Ready/.test(message.message) ? "ready" : "busy");
+      this.#panel.followStatus(message.message, /^Ready/.test(message.message) ? "ready" : "busy");
     } else if (message.type === "moved" && this.#phase === "recording") {
-      this.#panel.setStatus(`Moved to GPU ${message.gpu_id}`, "ready");
+      this.#panel.passStatus(`Moved to GPU ${message.gpu_id}`);
     } else if (message.type === "partial" || message.type === "final") {
       this.#transcript.apply(message).forEach((segment) => this.#view.update(segment));
       this.#exports.refresh();
@@ -193,12 +193,11 @@ class App {
       this.#notify(words.strandedNotice(recording.connection.session), () => this.#retry());
     } else if (link === "stranded") {
       this.#setAside(recording);
-    } else {
+    } else if (isRecording) {
       recording.wasLost = true;
       this.#panel.passStatus(words.RECONNECTED);
-      if (!isRecording) {
-        this.#panel.setStatus(words.FINISHING, "busy");
-      }
+    } else {
+      this.#panel.setStatus(words.FINISHING, "busy");
     }
   }
 

@@ -27,7 +27,7 @@ export class Panel {
   #countdown = null;
   #expiry = null;
   #passing = null;
-  #afterPassing = null;
+  #standing = null; // the status once none is passing
   #onNoticeAction = null;
 
   constructor({ onRecord }) {
@@ -74,25 +74,33 @@ export class Panel {
 
   /** @param {"idle" | "busy" | "ready"} state */
   setStatus(text, state) {
-    if (this.#passing !== null && state === "ready") {
-      this.#afterPassing = () => this.setStatus(text, state);
-      return;
-    }
     clearTimeout(this.#passing);
     this.#passing = null;
+    this.#standing = { text, state };
     this.#status.textContent = text;
     this.#statusLine.dataset.state = state;
   }
 
-  /** Show good news long enough to be read, then the good news that came meanwhile. */
+  /** Set a status that may wait until a passing one has been read. */
+  followStatus(text, state) {
+    if (this.#passing === null) {
+      this.setStatus(text, state);
+    } else {
+      this.#standing = { text, state };
+    }
+  }
+
+  /** Show good news long enough to be read, then what stood before, or came meanwhile. One at a time is enough. */
   passStatus(text) {
-    this.setStatus(text, "idle");
-    this.#statusLine.dataset.state = "ready";
-    this.#afterPassing = () => {};
-    this.#passing = setTimeout(() => {
-      this.#passing = null;
-      this.#afterPassing();
-    }, PASSING_MS);
+    if (this.#passing !== null) {
+      return;
+    }
+    const { text: before, state } = this.#standing;
+    this.setStatus(text, "ready");
+    if (state === "ready") {
+      this.#standing = { text: before, state };
+    }
+    this.#passing = setTimeout(() => this.setStatus(this.#standing.text, this.#standing.state), PASSING_MS);
   }
 
   setTime(seconds) {

@@ -7,10 +7,8 @@ for every so much audio.
 import asyncio
 import base64
 import dataclasses
-import itertools
 import json
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Self
 
@@ -39,7 +37,8 @@ class Script:
         word_s: seconds of audio for each word.
         token: the only one that is let in; None lets in everybody.
         refuse: an error message sent after the first statuses, and the close code after it.
-        drop_after_words: end the connection, without a word of why, after so many words.
+        close_after_words: after so many words, close the socket with this code and no word of why.
+        forgets: no session is known any more, as after a restart.
         multilingual: what the model is said to be.
         ready_delay_s: how long the weights take to load.
     """
@@ -47,20 +46,23 @@ class Script:
     word_s: float = 0.25
     token: str | None = None
     refuse: tuple[dict[str, object], int] | None = None
-    drop_after_words: int | None = None
+    close_after_words: tuple[int, int] | None = None
+    forgets: bool = False
     multilingual: bool = False
     ready_delay_s: float = 0.05
 
 
 @dataclasses.dataclass
 class Seen:
-    """One session as the server saw it."""
+    """One session as the server saw it; path, query and subprotocols are those of its first socket."""
 
     path: str
     query: dict[str, str]
     subprotocols: list[str]
+    token: str
     audio: bytearray = dataclasses.field(default_factory=bytearray)
     message_bytes: list[int] = dataclasses.field(default_factory=list)
+    resumed_after: list[int] = dataclasses.field(default_factory=list)
     ended: bool = False
     close_code: int | None = None
 
@@ -91,6 +93,7 @@ class ScriptedServer:
     def __init__(self) -> None:
         self.script = Script()
         self.sessions: list[Seen] = []
+        self._conversations: dict[str, _Conversation] = {}
         site = [WebSocketRoute("/asr", self._asr), Mount("/", StaticFiles(directory=WEB, html=True))]
         app = Starlette(routes=[Mount("/captions", routes=site), *site], middleware=[Middleware(_Security)])
         config = uvicorn.Config(app, host="127.0.0.1", port=0, log_level="warning", ws="websockets-sansio")
@@ -121,42 +124,68 @@ class ScriptedServer:
 
     async def _asr(self, websocket: WebSocket) -> None:
         protocols = websocket.scope["subprotocols"]
-        seen = Seen(websocket.url.path, dict(websocket.query_params), protocols)
-        self.sessions.append(seen)
+        query = dict(websocket.query_params)
+        conversation = None if self.script.forgets else self._conversations.get(query.get("resume", ""))
+        last_seq = None if conversation is None else int(query["last_seq"])
+        if conversation is None:
+            seen = Seen(websocket.url.path, query, protocols, token=f"r{len(self._conversations)}")
+            self.sessions.append(seen)
+            conversation = self._conversations[seen.token] = _Conversation(self.script, seen)
         await websocket.accept(subprotocol="whisperlive" if protocols else None)
         try:
-            await _Conversation(websocket, self.script, seen).run()
+            await conversation.run(websocket, last_seq)
         except WebSocketDisconnect as gone:
-            seen.close_code = gone.code
+            conversation.seen.close_code = gone.code
 
 
 class _Conversation:
-    """One session by the script."""
+    """One session by the script, over as many sockets as it gets."""
 
-    def __init__(self, websocket: WebSocket, script: Script, seen: Seen) -> None:
-        self.websocket = websocket
+    websocket: WebSocket
+
+    def __init__(self, script: Script, seen: Seen) -> None:
+        self.finals: list[tuple[int, dict[str, object]]] = []
         self.script = script
         self.seen = seen
-        self.seq: Iterator[int] = itertools.count(1)
+        self.seq = 0
         self.said: list[str] = []
         self.segment = 0
 
-    async def run(self) -> None:
+    async def run(self, websocket: WebSocket, last_seq: int | None) -> None:
+        self.websocket = websocket
         if self.script.token is not None and self._token() != self.script.token:
             await self._refuse({"error": "A token is needed.", "code": "bad_token"}, 4401)
             return
+        if last_seq is not None:
+            await self._resume(last_seq)
+        elif not await self._begin():
+            return
+        await self._listen(websocket)
+        await self._finish()
+        await websocket.receive()
+        self.seen.close_code = 1000
+
+    async def _begin(self) -> bool:
+        """Greet a new client; say whether it is let in."""
+        await self._send("config", resumed=False, received=0, **self._config())
         for status in STATUSES[:2]:
             await self._send("status", message=status)
         if self.script.refuse is not None:
             await self._refuse(*self.script.refuse)
-            return
-        await self._send("config", **self._config())
-        ready = asyncio.create_task(self._become_ready())
-        await self._listen()
-        await ready
-        await self._finish()
-        await self.websocket.receive()
-        self.seen.close_code = 1000
+            return False
+        for status in STATUSES[2:]:
+            await asyncio.sleep(self.script.ready_delay_s)
+            await self._send("status", message=status, gpu_id=2)
+        return True
+
+    async def _resume(self, last_seq: int) -> None:
+        """Greet a client that comes back, and tell it what it has missed."""
+        self.seen.resumed_after.append(last_seq)
+        await self._send("config", resumed=True, received=self.seen.samples, **self._config())
+        for _, final in [told for told in self.finals if told[0] > last_seq]:
+            await self._send("final", **final)
+        for status in (STATUSES[0], STATUSES[-1]):
+            await self._send("status", message=status, gpu_id=2)
 
     def _token(self) -> str | None:
         for protocol in self.seen.subprotocols:
@@ -170,7 +199,7 @@ class _Conversation:
         model = "base" if self.script.multilingual else "tiny.en"
         return {
             "session": "s1",
-            "resume_token": "r1",
+            "resume_token": self.seen.token,
             "model": model,
             "multilingual": self.script.multilingual,
             "languages": languages,
@@ -178,14 +207,9 @@ class _Conversation:
             "sample_rate": SAMPLE_RATE,
         }
 
-    async def _become_ready(self) -> None:
-        for status in STATUSES[2:]:
-            await asyncio.sleep(self.script.ready_delay_s)
-            await self._send("status", message=status, gpu_id=2)
-
-    async def _listen(self) -> None:
+    async def _listen(self, websocket: WebSocket) -> None:
         while True:
-            message = await self.websocket.receive()
+            message = await websocket.receive()
             if message["type"] == "websocket.disconnect":
                 raise WebSocketDisconnect(message["code"])
             pcm = message["bytes"]
@@ -199,15 +223,18 @@ class _Conversation:
     async def _recognise(self) -> None:
         due = int(self.seen.samples / SAMPLE_RATE / self.script.word_s)
         while self.segment * WORDS_PER_SEGMENT + len(self.said) < due:
+            if len(self.said) == WORDS_PER_SEGMENT:  # the socket broke in between
+                await self._final()
+                continue
             self.said.append(WORDS[len(self.said)])
             await self._partial()
             if len(self.said) == WORDS_PER_SEGMENT:
                 await self._final()
             total = self.segment * WORDS_PER_SEGMENT + len(self.said)
             await self._send("ack", received=self.seen.samples, committed_until=self.seen.samples // 2)
-            if total == self.script.drop_after_words:
-                await self.websocket.close(1011)
-                raise WebSocketDisconnect(1011)
+            if self.script.close_after_words is not None and total == self.script.close_after_words[0]:
+                await self.websocket.close(self.script.close_after_words[1])
+                raise WebSocketDisconnect(self.script.close_after_words[1])
 
     async def _partial(self) -> None:
         committed, tail = self.said[:-2], self.said[-2:]
@@ -234,9 +261,11 @@ class _Conversation:
         ]
         end = start + len(self.said) * self.script.word_s
         text = " ".join(self.said)
-        await self._send("final", segment=self.segment + 1, text=text, start=start, end=end, words=words, language="en")
         self.segment += 1
         self.said = []
+        final = {"segment": self.segment, "text": text, "start": start, "end": end, "words": words, "language": "en"}
+        self.finals.append((self.seq + 1, final))
+        await self._send("final", **final)
 
     async def _finish(self) -> None:
         if self.said:
@@ -251,4 +280,5 @@ class _Conversation:
         await self.websocket.close(code)
 
     async def _send(self, kind: str, **fields: object) -> None:
-        await self.websocket.send_text(json.dumps({"type": kind, "seq": next(self.seq), **fields}))
+        self.seq += 1
+        await self.websocket.send_text(json.dumps({"type": kind, "seq": self.seq, **fields}))
