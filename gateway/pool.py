@@ -204,11 +204,12 @@ class Pool:
         del worker.leases[lease]
         return worker
 
-    def refused(self, lease: int, now: float) -> None:
-        """Note that the worker answered `Full`: revoke the lease and let it rest."""
+    def refused(self, lease: int, now: float) -> Worker | None:
+        """Note that the worker answered `Full`: revoke the lease and let the worker rest; return it, as `release`."""
         worker = self.release(lease)
         if worker is not None:
             worker.full_until = now + FULL_REST_S
+        return worker
 
     def holder(self, lease: int) -> Worker | None:
         """Return the worker on which the lease is."""

@@ -317,7 +317,7 @@ class Session:
         self.journal.trim(message.keep_from)
         self.decoded = min(self.received, max(self.decoded, message.decoded))
         self._resume = message.resume
-        if self._finalize_at is not None and message.keep_from >= self._finalize_at:
+        if self._finalize_at is not None and message.resume.window_start >= self._finalize_at:
             self._finalize_at = None
         self.transcriptions += self.transcript.apply(message)
         self._view.changed(self.received, self.lag_s)

@@ -212,8 +212,9 @@ class Switchboard:
             self._link.send(worker.identity, m.Close(lease))
         self._serve_line()
 
-    def _revoke(self, lease: int) -> Worker | None:
-        conversation, worker = self._by_lease.pop(lease, None), self.pool.release(lease)
+    def _revoke(self, lease: int, *, full: bool = False) -> Worker | None:
+        conversation = self._by_lease.pop(lease, None)
+        worker = self.pool.refused(lease, self.clock()) if full else self.pool.release(lease)
         if conversation is not None and worker is not None:
             self.records.released(conversation.session.id, worker.gpu_id, lease)
         return worker
@@ -290,8 +291,7 @@ class Switchboard:
                 self.perform(conversation, session.finished(message))
                 self.records.flushed(conversation, worker.gpu_id, now)
             case m.Full(lease):
-                self.pool.refused(lease, now)
-                self._revoke(lease)
+                self._revoke(lease, full=True)
                 self._session_lost(conversation, worker, "the worker was full", "full", blame=False)
             case m.StreamFailed(lease, reason):
                 worker.failures += 1
@@ -304,9 +304,7 @@ class Switchboard:
         if isinstance(message, m.Opened):
             self.perform(conversation, conversation.session.prepared(worker.gpu_id, self.clock()))
         else:
-            if isinstance(message, m.Full):
-                self.pool.refused(message.lease, self.clock())
-            self._revoke(message.lease)
+            self._revoke(message.lease, full=isinstance(message, m.Full))
             self.perform(conversation, conversation.session.standby_lost())
 
     def _register(self, identity: bytes, facts: m.Register) -> None:

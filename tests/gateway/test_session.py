@@ -198,14 +198,16 @@ def test_nothing_counts_after_the_end(talk):
     assert talk.received == 10
 
 
-def test_a_finalize_is_passed_on(talk):
-    """The worker is told up to where; it is not repeated to the next one once it is done."""
+@pytest.mark.parametrize(("window_start", "again"), [(2 * S - 1, True), (2 * S, False)])
+def test_a_finalize_is_passed_on_once(talk, window_start, again):
+    """The worker is told up to where; its successor only if no window has begun there: it would cut that one short."""
     talk.open()
-    talk.audio(pcm(S), 0.0)
-    assert told(talk.finalize(0.0)) == [m.Finalize(1, S)]
-    talk.hear(hypothesis(keep_from=S))
+    talk.audio(pcm(2 * S), 0.0)
+    assert told(talk.finalize(0.0)) == [m.Finalize(1, 2 * S)]
+    talk.hear(hypothesis(resume=resume(0, window_start=window_start)))
     talk.lost("died", 0.0, worker="gpu2")
-    assert not [each for each in told(talk.granted(2, 0, 0.0)) if isinstance(each, m.Finalize)]
+    passed_on = [each for each in told(talk.granted(2, 0, 0.0)) if isinstance(each, m.Finalize)]
+    assert passed_on == ([m.Finalize(2, 2 * S)] if again else [])
 
 
 # --- what the worker says ---------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ from gateway.outbox import Outbox
 from gateway.transcript import Transcript
 from gateway.views import EventsView, FullView, clock, final
 from tests.gateway.builders import S, hypothesis, word
+from tests.gateway.readers import Reader, shown
 
 FULL_KEYS = {
     "status",
@@ -215,11 +216,6 @@ def test_nothing_is_sent_while_the_text_stays_the_same(full):
     assert full.read()[0]["buffer_transcription"] == "too"
 
 
-def shown(update) -> str:
-    """Return the committed text of an update as one string."""
-    return " ".join(line["text"] for line in update["lines"] if line["speaker"] != -2)
-
-
 @settings(max_examples=80, deadline=None)
 @given(STEPS)
 def test_a_stock_clients_text_only_grows(steps):
@@ -254,57 +250,6 @@ def test_positions_read_as_a_clock(samples, text):
 
 
 # --- mode=events ------------------------------------------------------------------------------------------------
-
-
-class Reader:
-    """Puts our events together as the page does, and checks what the protocol promises."""
-
-    def __init__(self) -> None:
-        self.seq = 0
-        self.finals: dict[int, str] = {}
-        self.open: dict | None = None
-        self.acked = (0, 0)
-        self.types: list[str] = []
-
-    def __call__(self, messages) -> int:
-        """Take what was read, or None for a new socket; return the last ``seq`` seen."""
-        if messages is None:
-            self.acked = (0, 0)
-        take = {"final": self._final, "partial": self._partial, "ack": self._ack}
-        for message in messages or []:
-            assert message["seq"] > self.seq
-            self.seq = message["seq"]
-            self.types.append(message["type"])
-            if message["type"] in take:
-                take[message["type"]](message)
-        return self.seq
-
-    def _final(self, message) -> None:
-        number = message["segment"]
-        assert number == len(self.finals) + 1, "finals come once and in order"
-        if self.open is not None:
-            assert self.open["segment"] == number
-            assert message["text"].startswith(self.open["committed"])
-        self.open = None
-        self.finals[number] = message["text"]
-
-    def _partial(self, message) -> None:
-        assert message["segment"] == len(self.finals) + 1
-        if self.open is not None:
-            assert message["committed"].startswith(self.open["committed"])
-        assert message["start"] <= message["end"]
-        self.open = message
-
-    def _ack(self, message) -> None:
-        assert message["received"] >= self.acked[0]
-        assert message["committed_until"] >= self.acked[1]
-        self.acked = (message["received"], message["committed_until"])
-
-    @property
-    def text(self) -> str:
-        """Return what stands on the page, without blanks."""
-        tail = self.open["committed"] + self.open["tail"] if self.open else ""
-        return ("".join(self.finals.values()) + tail).replace(" ", "")
 
 
 @settings(max_examples=150, deadline=None)

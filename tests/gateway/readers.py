@@ -1,0 +1,57 @@
+"""Clients that put together what they are sent, and check what the protocol promises on the way."""
+
+
+def shown(update) -> str:
+    """Return the committed text of an update as one string."""
+    return " ".join(line["text"] for line in update["lines"] if line["speaker"] != -2)
+
+
+class Reader:
+    """Puts our events together as the page does, and checks what the protocol promises."""
+
+    def __init__(self) -> None:
+        self.seq = 0
+        self.finals: dict[int, str] = {}
+        self.open: dict | None = None
+        self.acked = (0, 0)
+        self.types: list[str] = []
+
+    def __call__(self, messages) -> int:
+        """Take what was read, or None for a new socket; return the last ``seq`` seen."""
+        if messages is None:
+            self.acked = (0, 0)
+        take = {"final": self._final, "partial": self._partial, "ack": self._ack}
+        for message in messages or []:
+            assert message["seq"] > self.seq
+            self.seq = message["seq"]
+            self.types.append(message["type"])
+            if message["type"] in take:
+                take[message["type"]](message)
+        return self.seq
+
+    def _final(self, message) -> None:
+        number = message["segment"]
+        assert number == len(self.finals) + 1, "finals come once and in order"
+        if self.open is not None:
+            assert self.open["segment"] == number
+            assert message["text"].startswith(self.open["committed"])
+        self.open = None
+        self.finals[number] = message["text"]
+
+    def _partial(self, message) -> None:
+        assert message["segment"] == len(self.finals) + 1
+        if self.open is not None:
+            assert message["committed"].startswith(self.open["committed"])
+        assert message["start"] <= message["end"]
+        self.open = message
+
+    def _ack(self, message) -> None:
+        assert message["received"] >= self.acked[0]
+        assert message["committed_until"] >= self.acked[1]
+        self.acked = (message["received"], message["committed_until"])
+
+    @property
+    def text(self) -> str:
+        """Return what stands on the page, without blanks."""
+        tail = self.open["committed"] + self.open["tail"] if self.open else ""
+        return ("".join(self.finals.values()) + tail).replace(" ", "")
