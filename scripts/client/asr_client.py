@@ -208,8 +208,8 @@ class AsrClient:
 
     def _heed(self, message: ServerMessage) -> None:
         """Note what a message means for the audio that is kept, and for the next loss."""
-        if isinstance(message, Config) and self._mode == "events" and message.resume_token:
-            self._uplink.acknowledged = True
+        resumable = isinstance(message, Config) and bool(message.resume_token)
+        self._uplink.greeted(acknowledged=resumable and self._mode == "events")
         if isinstance(message, Ack):
             self._uplink.received(message.received)
         self._uplink.settled(self.transcript.settled_samples)

@@ -32,7 +32,7 @@ class Uplink:
             on_end: called whenever the end marker has been sent.
         """
         self.unacked = Unacked(UNACKED_BOUND_BYTES)
-        self.acknowledged = False
+        self._acknowledged: bool | None = None
         self._lasting = lasting
         self._on_end = on_end
         self._socket: ClientConnection | None = None
@@ -83,6 +83,12 @@ class Uplink:
         """There is no connection for the time being."""
         self._socket = None
 
+    def greeted(self, *, acknowledged: bool) -> None:
+        """The server has said its first word, and with it whether it will acknowledge audio."""
+        if self._acknowledged is None:
+            self._acknowledged = acknowledged
+            self._news.set()
+
     def received(self, sample: int) -> None:
         """The server has everything before a sample."""
         self._received_samples = max(self._received_samples, sample)
@@ -93,7 +99,7 @@ class Uplink:
 
         A word may be said to end a little after the audio that the server had by then.
         """
-        self.unacked.acknowledge(min(sample, self._received_samples) if self.acknowledged else sample - SAMPLE_RATE)
+        self.unacked.acknowledge(min(sample, self._received_samples) if self._acknowledged else sample - SAMPLE_RATE)
 
     def close(self) -> None:
         """There will be no connection any more."""
@@ -108,7 +114,7 @@ class Uplink:
         """Wait until the server has enough of what was taken before."""
         while self._lasting and not self._closed:
             # A server that does not acknowledge has, for all we know, what was handed to the network.
-            received = self._received_samples if self.acknowledged else self.unacked.sent_samples
+            received = self.unacked.sent_samples if self._acknowledged is False else self._received_samples
             unreceived = self.unacked.end_samples - received
             if not unreceived or unreceived + size_bytes // BYTES_PER_SAMPLE <= UNRECEIVED_BOUND_SAMPLES:
                 break

@@ -13,9 +13,11 @@ from scripts.client.messages import (
     Line,
     Partial,
     ReadyToStop,
+    ServerError,
     Status,
     Update,
 )
+from scripts.client.outcome import of_session
 from scripts.client.transcript import Transcript
 from scripts.client.words import join_texts, words_of
 
@@ -208,3 +210,77 @@ def test_words_of_scripts_without_spaces():
     """Chinese and Japanese count by the character, and are joined without a space."""
     assert words_of("今日は sunny です。") == ["今", "日", "は", "sunny", "で", "す", "。"]
     assert join_texts(["今日は。", "晴れ", "ok", "then"]) == "今日は。晴れ ok then"
+
+
+def test_a_fresh_session_replaces_open_words_only():
+    """Finals stay; committed words of an open segment stand until they are said again, then only the new ones do."""
+    transcript = Transcript(0.0)
+    transcript.fold(final(1, 1, ("One.", 0.1, 0.5)), 1.0)
+    transcript.fold(partial(2, 2, "Too", "free"), 2.0)
+    transcript.interrupted()
+    transcript.fold(ServerError(None, "The service restarts", None, None), 2.5)
+    transcript.begun_again(8000, 0, 3.0)
+    first = transcript.next_segment
+    transcript.fold(Config(1), 3.0)
+    transcript.fold(partial(2, first, "", ""), 3.5)
+    assert (transcript.committed, transcript.tail) == ("One. Too", "free")
+    transcript.fold(partial(3, first, "", "Two three"), 4.0)
+    assert (transcript.committed, transcript.tail) == ("One.", "Two three")
+    transcript.fold(final(4, first, ("Two", 0.6, 0.8), ("three.", 0.8, 1.0)), 5.0)
+    transcript.fold(ReadyToStop(5, None), 6.0)
+    assert transcript.committed == "One. Two three."
+    assert (transcript.losses, transcript.violations) == (1, [])
+
+
+def test_words_that_nobody_says_again_stay():
+    """A fresh session that hears nothing more takes no committed word away, but the tail."""
+    transcript = Transcript(0.0)
+    transcript.fold(partial(1, 1, "One", "two"), 1.0)
+    transcript.interrupted()
+    transcript.begun_again(0, 0, 2.0)
+    transcript.fold(Config(1), 2.0)
+    transcript.fold(ReadyToStop(2, None), 3.0)
+    assert (transcript.committed, transcript.tail, transcript.violations) == ("One", "", [])
+
+
+def test_a_resumed_session_may_repeat_finals_but_not_change_them():
+    """A final that is said again is no second one, and one with another text is a broken promise."""
+    transcript = Transcript(0.0)
+    transcript.fold(final(1, 1, ("One.", 0.1, 0.5)), 1.0)
+    transcript.interrupted()
+    transcript.resumed(16_000)
+    transcript.fold(final(3, 1, ("One.", 0.1, 0.5)), 2.0)
+    assert (transcript.committed, transcript.violations, transcript.acked_samples) == ("One.", [], 16_000)
+    transcript.fold(final(4, 1, ("Won.", 0.1, 0.5)), 3.0)
+    assert transcript.violations[0] == "segment 1 was closed twice"
+
+
+def test_what_a_fresh_session_need_not_hear():
+    """Finals settle audio, and so does the acknowledgement before the last while no words are open."""
+    transcript = Transcript(0.0)
+    steps = [
+        (Ack(1, 16_000, 9000), (0, None)),
+        (Ack(2, 32_000, 20_000), (9000, None)),
+        (Partial(3, 1, "One", "", 1.5, 2.0), (9000, 24_000)),
+        (Ack(4, 40_000, 32_000), (9000, 24_000)),
+        (final(5, 1, ("One.", 1.5, 2.25)), (36_000, None)),
+        (Ack(6, 64_000, 50_000), (36_000, None)),
+        (Ack(7, 80_000, 60_000), (50_000, None)),
+    ]
+    for now, (message, expected) in enumerate(steps):
+        transcript.fold(message, float(now))
+        assert (transcript.settled_samples, transcript.unsettled_from) == expected
+
+
+def test_audio_that_was_lost_is_said():
+    """A transcript with a hole is complete as far as the server goes, and says how much is missing."""
+    transcript = Transcript(0.0)
+    transcript.sent(48_000, 0.0)
+    transcript.fold(Partial(1, 1, "One", "", 0.5, 1.0), 1.0)
+    transcript.interrupted()
+    transcript.begun_again(32_000, 24_000, 2.0)
+    transcript.fold(ReadyToStop(2, Accounting(16_000, 16_000, 0, 0)), 3.0)
+    outcome = of_session(transcript, None, None)
+    assert (outcome.exit_code, outcome.sentence) == (0, "1.5 s of audio could not be sent again")
+    transcript.sent(1, 4.0)
+    assert of_session(transcript, None, None).sentence == "the server received 48000 samples, 48001 were sent"

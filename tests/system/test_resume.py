@@ -22,10 +22,11 @@ RESET = struct.pack("ii", 1, 0)  # SO_LINGER: on, 0 s: closing sends RST and for
 
 
 class Network:
-    """A TCP path to a port, which can break; an async context manager."""
+    """A TCP path to a port, not too fast, which can break; an async context manager."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, bytes_per_s: float = 1_000_000) -> None:
         self._port = port
+        self._bytes_per_s = bytes_per_s
         self._channels: list[socket.socket] = []
         self.connections = 0
         self.down = False
@@ -62,6 +63,7 @@ class Network:
             while data := await reader.read(4096):
                 writer.write(data)
                 await writer.drain()
+                await asyncio.sleep(len(data) / self._bytes_per_s)
             writer.close()
 
 
