@@ -290,12 +290,17 @@ class ClientSocket:
             await self._websocket.send_text(_error_text(ReplacedError(hangup.reason)))
         elif hangup.linger_s:
             await asyncio.sleep(hangup.linger_s)  # the reader ends first if the client closes
-        await self._websocket.close(hangup.code, hangup.reason[:100])
+        await self._websocket.close(hangup.code, _close_reason(hangup.reason))
 
     async def _cut_off(self) -> None:
         """End a connection whose client does not take its last messages."""
         await self._hung_up.wait()
         await asyncio.sleep(SEND_LIMIT_S)
+
+
+def _close_reason(sentence: str) -> str:
+    """Return as much of a sentence as a close frame has room for."""
+    return sentence.encode()[:123].decode(errors="ignore")
 
 
 def _error_text(error: SessionError) -> str:
@@ -308,4 +313,4 @@ def _error_text(error: SessionError) -> str:
 async def _refuse(websocket: WebSocket, error: SessionError) -> None:
     await websocket.send_text(_error_text(error))
     if websocket.application_state is WebSocketState.CONNECTED:
-        await websocket.close(error.close_code, error.message[:100])
+        await websocket.close(error.close_code, _close_reason(error.message))
