@@ -71,6 +71,9 @@ class Lost:
 
 AILING = 2
 """So many failed streams in a row speak against the worker, not the streams."""
+LOADING_PATIENCE = 3.0
+"""A worker that loads its weights is given this many times as long: on a crowded CPU that leaves it little time, and
+to move its sessions would only have another one load."""
 STUCK_S = 5.0
 STUCK_MEDIANS = 20.0
 
@@ -161,7 +164,8 @@ class Pool:
             if worker.state not in (WorkerState.SERVING, WorkerState.DRAINING):
                 continue
             beat = worker.beat
-            if now - worker.heard >= self._lost_after_s:
+            patience = LOADING_PATIENCE if beat and beat.weights == "loading" else 1.0
+            if now - worker.heard >= patience * self._lost_after_s:
                 lost.append(self._lose(worker, f"silent for {now - worker.heard:.1f} s"))
             elif beat and is_stuck(beat):
                 lost.append(self._lose(worker, f"stuck in a step for {beat.step_running_s:.1f} s"))

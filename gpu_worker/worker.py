@@ -249,6 +249,7 @@ class Worker:
     async def _open(self) -> None:
         if self._weights != "device":
             self._weights, began = "loading", self._clock()
+            self._beat()  # the load may leave the loop little time: it is told beforehand
             await self._model(self._recognizer.load)
             self._weights = "device"
             self._memory_at = 0.0
@@ -342,20 +343,24 @@ class Worker:
                 # The gateway has long moved the sessions. A thread cannot be ended, a process can: a new one serves.
                 log.critical("A step does not end", event_id="step_endless", running_s=round(running_s, 1))
                 os._exit(EXIT_STUCK)
+            self._beat()
             for index, gateway in enumerate(self._gateways):
-                gateway.link.send(
-                    m.Heartbeat(
-                        state="draining" if self._draining else "serving",
-                        weights=self._weights,
-                        slots=self._table.reports(index),
-                        memory=self._memory,
-                        steps=self._cadence.steps,
-                        step_running_s=running_s,
-                        step_median_s=self._cadence.median_step_s,
-                    )
-                )
                 self._watch(index, gateway, now)
             await asyncio.sleep(HEARTBEAT_S)
+
+    def _beat(self) -> None:
+        for index, gateway in enumerate(self._gateways):
+            gateway.link.send(
+                m.Heartbeat(
+                    state="draining" if self._draining else "serving",
+                    weights=self._weights,
+                    slots=self._table.reports(index),
+                    memory=self._memory,
+                    steps=self._cadence.steps,
+                    step_running_s=self._running_s(),
+                    step_median_s=self._cadence.median_step_s,
+                )
+            )
 
     def _running_s(self) -> float:
         """Return how long the step in progress has taken, 0 if none is."""

@@ -1,0 +1,53 @@
+"""The options of `scripts/chaos` (shell)."""
+
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+
+import click
+from rich.console import Console
+
+from scripts.faults.run import Options, run
+from scripts.faults.server import Place, ServerError, own_server
+from scripts.operating.control import ControlError
+from scripts.operating.monitoring import UnreachableError
+from scripts.supervise import ROOT, make_run_dir
+
+_EXIT_CODES = """\b
+Exit codes:
+  0  every goal is met
+  1  one is missed, or the server cannot be disturbed as it should be
+  2  wrong usage
+"""
+
+
+@click.command(epilog=_EXIT_CODES, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--minutes", default=2.0, show_default=True, help="Speech in each of the three runs.")
+@click.option("--streams", "count", type=click.IntRange(min=1), default=4, show_default=True, help="Sessions at once.")
+@click.option("--seed", default=1, show_default=True, help="The same seed gives the same faults.")
+@click.option("--every", "every_s", default=10.0, show_default=True, help="Seconds between faults, on average.")
+@click.option("--workers", type=click.IntRange(min=2), default=4, show_default=True, help="Of a server of our own.")
+@click.option("--url", help="Disturb this running server of this machine instead of one of our own.")
+@click.option("--run-dir", type=click.Path(path_type=Path), default="run", show_default=True, help="Its RUN_DIR.")
+def command(
+    *, minutes: float, count: int, seed: int, every_s: float, workers: int, url: str | None, run_dir: Path
+) -> None:
+    """Stream real speech while workers are killed, hung and drained and connections are cut.
+
+    The same audio is streamed twice undisturbed before, to compare with.
+    """
+    console = Console()
+    options = Options(minutes=minutes, count=count, seed=seed, every_s=every_s)
+    try:
+        with ExitStack() as stack:
+            running = Place(url, make_run_dir(run_dir, ROOT)) if url else None
+            good = run(running or stack.enter_context(own_server(workers)), options, console)
+    except (ServerError, ControlError, UnreachableError) as error:
+        click.echo(str(error), err=True)
+        sys.exit(1)
+    sys.exit(0 if good else 1)
+
+
+def main() -> None:
+    """Run the command."""
+    command(prog_name="scripts/chaos")
