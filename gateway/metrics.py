@@ -18,6 +18,7 @@ from shared.messages import SAMPLE_RATE
 OUTCOMES = ("complete", "client_left", "no_capacity")
 FATES = ("received", "transcribed", "silence")
 REASONS = ("worker_lost", "stream_failed", "full", "forgotten", "drain", "balance")
+GAPS = (*REASONS, "resume")
 """What is counted from 0, so that the first of a kind shows as an increase; others appear with their first."""
 
 
@@ -74,7 +75,7 @@ class PrometheusView(Collector):
                 gpus,
             ),
             "flush_latency_seconds": ("Time from the end of audio to the last word", "gpu", figures.flush_s, gpus),
-            "move_gap_seconds": ("Time a moved session was without a worker", "reason", figures.gap_s, ()),
+            "move_gap_seconds": ("Time a moved session was without a worker", "reason", figures.gap_s, GAPS),
         }
         for name, (meaning, label, histograms, labels) in rows.items():
             yield _histogram(name, meaning, label, histograms, labels)

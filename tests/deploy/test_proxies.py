@@ -1,0 +1,231 @@
+"""The shipped nginx and Caddy sites in front of a real gateway: sessions pass, secrets stay out of the logs."""
+
+import contextlib
+import dataclasses
+import os
+import ssl
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.deploy.running import DEPLOY, needs, ran, running, substituted
+from tests.scripted_recognizer import say
+from tests.system.server import GATEWAY, Server, free_port
+from tests.system.talk import Talk, story
+
+TOKEN = "a-clients-secret"
+WORDS = ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"]
+
+pytestmark = pytest.mark.system
+
+
+@dataclasses.dataclass(frozen=True)
+class Proxy:
+    """A running reverse proxy with TLS."""
+
+    name: str
+    port: int
+    tls: ssl.SSLContext
+    logs: Path
+
+    @property
+    def origin(self) -> str:
+        """Return the address of the page."""
+        return f"https://127.0.0.1:{self.port}"
+
+    def get(self, path: str) -> httpx.Response:
+        """Answer an HTTP GET."""
+        return httpx.get(self.origin + path, verify=self.tls, trust_env=False, timeout=10)
+
+    def written(self) -> str:
+        """Return everything in its logs; a request's line comes after its answer."""
+        time.sleep(0.3)
+        return "".join(file.read_text() for file in self.logs.iterdir())
+
+
+class SecureTalk(Talk):
+    """A session through a proxy, as a page of that address has it."""
+
+    def __init__(self, proxy: Proxy, *, origin: str | None = None, query: str = "", **options) -> None:
+        super().__init__(proxy, ssl=proxy.tls, origin=origin or proxy.origin, query=query, **options)
+        self._url = self._url.replace("ws://", "wss://")
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory) -> tuple[Path, Path]:
+    """Give a certificate for 127.0.0.1 and its key."""
+    folder = tmp_path_factory.mktemp("tls")
+    cert, key = folder / "cert.pem", folder / "key.pem"
+    ran(
+        "openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "1",
+        "-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1", "-out", str(cert), "-keyout", str(key),
+    )  # fmt: skip
+    return cert, key
+
+
+@contextlib.contextmanager
+def nginx(folder: Path, certificate, upstream: int, **changes: str):
+    """Run nginx with the shipped site."""
+    cert, key = certificate
+    port, plain, logs = free_port(), free_port(), folder / "logs"
+    logs.mkdir()
+    site = substituted(
+        (DEPLOY / "nginx" / "whisperlivekit.conf").read_text(),
+        {
+            "server 127.0.0.1:8000;": f"server 127.0.0.1:{upstream};",
+            "listen 80;": f"listen 127.0.0.1:{plain};",
+            "listen [::]:80;": "",
+            "listen 443 ssl http2;": f"listen 127.0.0.1:{port} ssl http2;",
+            "listen [::]:443 ssl http2;": "",
+            "server_name whisper.example.org;": "server_name 127.0.0.1;",
+            "/etc/letsencrypt/live/whisper.example.org/fullchain.pem": str(cert),
+            "/etc/letsencrypt/live/whisper.example.org/privkey.pem": str(key),
+            "/var/log/nginx/": f"{logs}/",
+        }
+        | changes,
+    )
+    temporary = "".join(
+        f"{kind}_temp_path {folder}/{kind};\n" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    )
+    config = folder / "nginx.conf"
+    config.write_text(
+        f"user root;\ndaemon off;\npid {folder}/pid;\nerror_log {logs}/main.log;\n"
+        f"events {{ worker_connections 256; }}\nhttp {{\n{temporary}{site}}}\n"
+    )
+    with running(["nginx", "-c", str(config), "-e", f"{logs}/main.log"], port, logs / "printed"):
+        yield Proxy("nginx", port, ssl.create_default_context(cafile=cert), logs), plain
+
+
+@contextlib.contextmanager
+def caddy(folder: Path, certificate, upstream: int, **changes: str):
+    """Run Caddy with the shipped site and a certificate of ours in place of one from an authority."""
+    cert, key = certificate
+    port, logs = free_port(), folder / "logs"
+    logs.mkdir()
+    site = substituted(
+        (DEPLOY / "caddy" / "Caddyfile").read_text(),
+        {
+            "whisper.example.org {": f"https://127.0.0.1:{port} {{\n\ttls {cert} {key}",
+            "reverse_proxy 127.0.0.1:8000": f"reverse_proxy 127.0.0.1:{upstream}",
+            "/var/log/caddy/": f"{logs}/",
+            "{\n\t# Its lines": f"{{\n\tadmin off\n\tauto_https disable_redirects\n\tstorage file_system {folder}/storage\n\t# Its lines",
+        }
+        | changes,
+    )
+    config = folder / "Caddyfile"
+    config.write_text(site)
+    env = os.environ | {"XDG_CONFIG_HOME": str(folder)}  # it keeps a copy of its configuration there
+    with running(["caddy", "run", "--adapter", "caddyfile", "--config", str(config)], port, logs / "printed", env=env):
+        yield Proxy("caddy", port, ssl.create_default_context(cafile=cert), logs), None
+
+
+KINDS = [pytest.param(nginx, marks=needs("nginx")), pytest.param(caddy, marks=needs("caddy"))]
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    """Give a gateway with a scripted worker that asks for a token."""
+    with Server(tmp_path_factory.mktemp("run"), workers=1, API_TOKENS=TOKEN) as server:
+        server.start()
+        yield server
+        server.stop()
+
+
+@pytest.fixture(params=KINDS)
+def start(request, tmp_path, certificate) -> Callable:
+    """Give a function that starts one kind of proxy before a port."""
+    return lambda upstream, **changes: request.param(tmp_path, certificate, upstream, **changes)
+
+
+def test_a_session_passes_through(server, start):
+    """Words come while audio goes, the books balance, the page's own origin is let in and no other, over TLS."""
+
+    @story
+    async def told(proxy):
+        speech = say(WORDS)
+        pcm = speech.pcm.tobytes()
+        async with SecureTalk(proxy, query=f"&token={TOKEN}") as talk:
+            await talk.ready()
+            await talk.send(pcm[: len(pcm) // 2], real_time=True)
+            await talk.words(2, limit_s=5.0)
+            await talk.send(pcm[len(pcm) // 2 :], real_time=True)
+            await talk.finish()
+            books = await talk.done()
+            assert (books["received"], books["dropped"]) == (len(speech.pcm), 0)
+            assert talk.text.split() == WORDS
+            secrets.append(talk.messages[0]["resume_token"])
+        async with SecureTalk(proxy, query=f"&token={TOKEN}", origin="https://elsewhere.example") as foreign:
+            assert await foreign.ended() == 4403
+        async with SecureTalk(proxy) as nobody:
+            assert await nobody.ended() == 4401
+
+    secrets = [TOKEN]
+    with start(server.port) as (proxy, _):
+        told(proxy)
+        written = proxy.written()
+        assert "/asr" in written
+        assert not [secret for secret in secrets if secret in written]
+
+
+def test_a_token_among_the_subprotocols_stays_out_of_the_logs(server, start):
+    """A browser sends its token as a subprotocol; it opens the session and is written nowhere."""
+    coded = "token.YS1jbGllbnRzLXNlY3JldA"
+
+    @story
+    async def told(proxy):
+        async with SecureTalk(proxy, subprotocols=["whisperlive", coded]) as talk:
+            await talk.ready()
+            await talk.finish()
+            await talk.done()
+
+    with start(server.port) as (proxy, _):
+        told(proxy)
+        written = proxy.written()
+        assert "/asr" in written
+        assert coded not in written
+
+
+def test_pages_and_monitoring_pass_through(server, start):
+    """The page and the guide's endpoints answer through the proxy, with HSTS; operators' addresses may read them."""
+    with start(server.port) as (proxy, _):
+        for path in ("/", "/health", "/gpu-status", "/performance", "/metrics/prometheus"):
+            answer = proxy.get(path)
+            assert answer.status_code == 200, path
+            assert answer.headers["strict-transport-security"] == "max-age=31536000"
+        assert proxy.get("/gpu-status").json()["total_gpus"] == 1
+
+
+def test_strangers_do_not_see_the_sessions(server, start, request):
+    """From an address that is not on the list the monitoring is closed; health and the page are open."""
+    ours = {"127.0.0.0/8": "192.0.2.0/24"} if "nginx" in request.node.name else {"private_ranges": "192.0.2.0/24"}
+    with start(server.port, **ours) as (proxy, _):
+        assert {proxy.get(path).status_code for path in ("/gpu-status", "/performance", "/metrics/prometheus")} == {403}
+        assert {proxy.get(path).status_code for path in ("/", "/health")} == {200}
+
+
+def test_a_gateway_that_is_away_gives_502_and_no_secret(start):
+    """While the gateway restarts clients get 502, and the failed request's query is not in the error log."""
+    with start(free_port()) as (proxy, _):
+        assert proxy.get(f"/asr?token={TOKEN}").status_code == 502
+        assert TOKEN not in proxy.written()
+
+
+@needs("nginx")
+def test_plain_http_is_sent_to_https_without_its_query(tmp_path, certificate):
+    """Port 80 only redirects: what was in the query is not said again."""
+    with nginx(tmp_path, certificate, free_port()) as (_, plain):
+        answer = httpx.get(f"http://127.0.0.1:{plain}/x?token={TOKEN}", trust_env=False)
+        assert (answer.status_code, answer.headers["location"]) == (301, "https://127.0.0.1/x")
+
+
+def test_the_gateway_is_started_as_the_proxies_expect():
+    """The proxies' upstream is where a gateway without settings listens."""
+    code = "from shared.settings import GatewaySettings as G; s = G.defaults(); print(f'{s.host}:{s.port}')"
+    address = ran(sys.executable, "-c", code, cwd=DEPLOY.parent).strip()
+    assert GATEWAY[-1] == "gateway"
+    for file in ("nginx/whisperlivekit.conf", "caddy/Caddyfile"):
+        assert address in (DEPLOY / file).read_text()
