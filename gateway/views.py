@@ -14,6 +14,10 @@ SILENCE_LINE_S = 5.0
 """A pause of at least this long becomes a line of its own (speaker -2) in the full format."""
 
 
+BAD_MESSAGE = "bad_message"
+"""The code of an error that ends nothing: the client sent something that was not understood."""
+
+
 class View(Protocol):
     """Fills a client's outbox."""
 
@@ -31,6 +35,9 @@ class View(Protocol):
 
     def error(self, message: str, code: str, retry_after_s: float | None) -> None:
         """Post an error."""
+
+    def complaint(self, message: str) -> None:
+        """Tell of a message that was not understood."""
 
     def ready_to_stop(self, audio: JsonObject) -> None:
         """Post the last message: everything said has been sent before it."""
@@ -76,13 +83,15 @@ class FullView:
 
     def error(self, message: str, code: str, retry_after_s: float | None) -> None:
         """Post the error on a whole state; before any text it stands alone, as design.md §5 has it."""
-        error: JsonObject = {"error": message, "code": code}
-        if retry_after_s is not None:
-            error["retry_after_s"] = retry_after_s
-        if self._transcript.words or self._transcript.tail:
-            self._outbox.post(self._state() | error | {"status": "error"})
-        else:
-            self._outbox.post({"type": "error", **error})
+        self._outbox.post(self._error(_error(message, code, retry_after_s)))
+
+    def complaint(self, message: str) -> None:
+        """Tell of a message that was not understood; the whole text rides along, so many unread ones are told once."""
+        self._outbox.offer("complaint", lambda: self._error(_error(message, BAD_MESSAGE, None)))
+
+    def _error(self, error: JsonObject) -> JsonObject:
+        said = self._transcript.words or self._transcript.tail
+        return self._state() | error | {"status": "error"} if said else {"type": "error", **error}
 
     def ready_to_stop(self, audio: JsonObject) -> None:
         """Post the final state, then the end mark."""
@@ -175,8 +184,11 @@ class EventsView:
 
     def error(self, message: str, code: str, retry_after_s: float | None) -> None:
         """Post an error."""
-        retry: JsonObject = {} if retry_after_s is None else {"retry_after_s": retry_after_s}
-        self._outbox.post({"type": "error", "error": message, "code": code, **retry})
+        self._outbox.post({"type": "error", **_error(message, code, retry_after_s)})
+
+    def complaint(self, message: str) -> None:
+        """Tell of a message that was not understood."""
+        self.error(message, BAD_MESSAGE, None)
 
     def ready_to_stop(self, audio: JsonObject) -> None:
         """Post what is left, then the end mark."""
@@ -229,6 +241,11 @@ class EventsView:
             "start": seconds(start),
             "end": seconds(max(start, transcript.tail_end, segment.end if segment else 0)),
         }
+
+
+def _error(message: str, code: str, retry_after_s: float | None) -> JsonObject:
+    error: JsonObject = {"error": message, "code": code}
+    return error if retry_after_s is None else error | {"retry_after_s": retry_after_s}
 
 
 def final(segment: Segment) -> JsonObject:

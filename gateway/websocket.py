@@ -263,7 +263,7 @@ class ClientSocket:
             self._complain(f"Unknown control message {text[:80]!r}; known types are finish, finalize, keepalive")
 
     def _complain(self, sentence: str) -> None:
-        self._conversation.view.error(sentence, "bad_message", None)
+        self._conversation.view.complaint(sentence)
         self._wake.set()
 
     def _stop(self, error: SessionError) -> None:

@@ -331,3 +331,20 @@ def test_statuses_moves_and_errors_are_messages(events):
         {"type": "error", "error": "Bad", "code": "bad_message"},
         {"type": "error", "error": "Full", "code": "no_capacity", "retry_after_s": 5.0},
     ]
+
+
+def test_complaints_do_not_pile_up(full):
+    """A stock client that sends nonsense and reads nothing gets one whole state for all of it, not a thousand."""
+    full.step(word(" one"))
+    for n in range(1000):
+        full.view.complaint(f"nonsense {n}")
+    assert [message["error"] for message in full.read() if "error" in message] == ["nonsense 999"]
+
+
+def test_every_complaint_is_told(events):
+    """In our format an error is small: each nonsense has its own."""
+    for n in range(3):
+        events.view.complaint(f"nonsense {n}")
+    assert [(message["error"], message["code"]) for message in events.read()] == [
+        (f"nonsense {n}", "bad_message") for n in range(3)
+    ]
