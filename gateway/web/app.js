@@ -2,27 +2,14 @@
 
 import { Connection, socketUrl, subprotocols } from "./connection.js";
 import { Exports } from "./exports.js";
-import { MicrophoneHints } from "./hints.js";
 import { Microphone, MicrophoneError } from "./microphone.js";
 import { Panel } from "./panel.js";
+import { Recording } from "./recording.js";
 import { TokenDialog } from "./token.js";
 import { Transcript } from "./transcript.js";
 import { TranscriptView } from "./view.js";
 import { WakeLock } from "./wakelock.js";
 import * as words from "./words.js";
-
-/** One press of the button: its microphone, its connection, and whether it still counts. */
-class Recording {
-  microphone = null;
-  connection = null;
-  microphoneStopped = false;
-  wasLost = false; // the connection has been lost and found again
-
-  /** @param {Panel} panel */
-  constructor(panel) {
-    this.hints = new MicrophoneHints(panel);
-  }
-}
 
 class App {
   #phase = "idle";
@@ -82,7 +69,7 @@ class App {
       return;
     }
     if (this.#recording !== recording) {
-      this.#stopMicrophone(recording); // a second click came while the browser was asking
+      recording.stopMicrophone(); // a second click came while the browser was asking
       return;
     }
     this.#connect(recording);
@@ -93,6 +80,7 @@ class App {
     this.#view.beginRun();
     this.#setPhase("recording");
     this.#panel.setStatus("Connecting…", "busy");
+    recording.languageName = this.#panel.languageName;
     recording.connection = new Connection({
       url: socketUrl(location.href, { language: this.#panel.language, task: this.#panel.task }),
       protocols: subprotocols(this.#token.value),
@@ -113,8 +101,7 @@ class App {
         }
       },
       onLost: () => {
-        this.#notify(words.MICROPHONE_LOST);
-        this.#finish();
+        this.#finishBecause(words.MICROPHONE_LOST);
       },
     };
   }
@@ -129,8 +116,7 @@ class App {
     this.#panel.setTime(session.capturedS);
     this.#panel.setBacklog(session.unsentS, session.link === "up");
     if (session.isFull && this.#phase === "recording") {
-      this.#notify(words.AUDIO_FULL);
-      this.#finish();
+      this.#finishBecause(words.AUDIO_FULL);
     }
   }
 
@@ -139,7 +125,7 @@ class App {
       return;
     }
     this.#panel.setLevel(peak);
-    recording.hints.measured(peak, recording.connection.session.capturedS);
+    recording.hints.measured(peak, recording.session.capturedS);
   }
 
   /** A message of the server. */
@@ -147,13 +133,10 @@ class App {
     if (this.#recording !== recording) {
       return;
     }
-    const isUp = recording.connection.session.link === "up";
+    const isUp = recording.link === "up";
     if (message.type === "config") {
       this.#panel.describeModel(message);
     } else if (message.type === "status" && this.#phase === "recording" && isUp) {
-      if (recording.wasLost && message.message === "Connected") {
-        return; // said better already
-      }
       this.#panel.followStatus(message.message, /^Ready/.test(message.message) ? "ready" : "busy");
     } else if (message.type === "moved" && this.#phase === "recording") {
       this.#panel.passStatus(`Moved to GPU ${message.gpu_id}`);
@@ -172,10 +155,14 @@ class App {
       return;
     }
     this.#setPhase("finishing");
-    const { link } = recording.connection.session;
-    this.#panel.setStatus(link === "up" ? words.FINISHING : words.waitingStatus(link), "busy");
-    await this.#stopMicrophone(recording);
+    this.#panel.setStatus(recording.link === "up" ? words.FINISHING : words.waitingStatus(recording.link), "busy");
+    await recording.stopMicrophone();
     recording.connection.finish();
+  }
+
+  async #finishBecause(notice) {
+    await this.#finish();
+    this.#notify(notice);
   }
 
   /** The connection is lost, found again, or has been looked for in vain. */
@@ -190,11 +177,10 @@ class App {
       this.#panel.setStatus(words.waitingStatus(link), "busy");
     } else if (link === "stranded" && isRecording) {
       this.#panel.setStatus(words.STRANDED, "busy");
-      this.#notify(words.strandedNotice(recording.connection.session), () => this.#retry());
+      this.#notify(words.strandedNotice(recording.session), () => this.#retry());
     } else if (link === "stranded") {
       this.#setAside(recording);
     } else if (isRecording) {
-      recording.wasLost = true;
       this.#panel.passStatus(words.RECONNECTED);
     } else {
       this.#panel.setStatus(words.FINISHING, "busy");
@@ -229,12 +215,12 @@ class App {
     if (this.#recording !== recording) {
       return;
     }
-    const { books, capturedS } = recording.connection.session;
-    const notice = words.endNotice(end, this.#panel.languageName);
+    const { books, capturedS } = recording.session;
+    const notice = words.endNotice(end, recording.languageName);
     const withdrawn = this.#transcript.end({ finished: end.kind === "finished" });
     withdrawn.forEach((segment) => this.#view.update(segment));
     this.#rest(words.endStatus(end, books, capturedS));
-    this.#stopMicrophone(recording);
+    recording.stopMicrophone();
     if (notice !== null) {
       this.#notify(notice);
     } else if (end.kind === "unauthorised") {
@@ -246,13 +232,6 @@ class App {
   async #askForToken() {
     if (await this.#token.ask()) {
       this.#start();
-    }
-  }
-
-  async #stopMicrophone(recording) {
-    if (!recording.microphoneStopped) {
-      recording.microphoneStopped = true;
-      await recording.microphone.stop();
     }
   }
 

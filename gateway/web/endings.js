@@ -26,11 +26,3 @@ export function endKind(code, wasOpen, error) {
   }
   return KINDS[code] ?? (wasOpen ? (error === null ? "lost" : "failed") : "unreachable");
 }
-
-/**
- * Say whether another socket may carry the conversation on.
- * @param {boolean} wasPlaced the server had a slot for it: another will become free. Whoever never had one is refused.
- */
-export function mayGoOn(kind, wasPlaced) {
-  return ["lost", "restarting", "unreachable"].includes(kind) || (kind === "busy" && wasPlaced);
-}

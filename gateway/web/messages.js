@@ -1,4 +1,4 @@
-/** Core: the server's messages, as a session takes them. */
+/** Core: the server's messages. */
 
 /** @returns {{type: string} | null} null when the text is no message of the protocol */
 export function parse(text) {
@@ -13,14 +13,7 @@ export function parse(text) {
   }
 }
 
-/**
- * Move a text's times.
- * @param {{start: number, end: number, words?: {start: number, end: number}[]}} message a partial or a final
- * @param {number} offsetS where the server's time 0 lies
- * @param {number} part which of the server's beginnings counts the segments
- */
-export function inOurTime(message, offsetS, part) {
-  const moved = ({ start, end }) => ({ start: start + offsetS, end: end + offsetS });
-  const words = message.words?.map((word) => ({ ...word, ...moved(word) }));
-  return { ...message, ...moved(message), part, ...(words === undefined ? {} : { words }) };
+/** Whether a message comes of our audio, and so proves that it arrives. */
+export function isAnswer({ type }) {
+  return ["ack", "partial", "final"].includes(type);
 }

@@ -10,11 +10,12 @@
  * what it says is moved to where it belongs in our time. All positions and times outside are the recording's.
  */
 
-import { Backoff } from "./backoff.js";
-import { endKind, mayGoOn } from "./endings.js";
+import { endKind } from "./endings.js";
 import { Liveness } from "./liveness.js";
-import { inOurTime, parse } from "./messages.js";
+import { isAnswer, parse } from "./messages.js";
 import { Outbox, SAMPLE_RATE } from "./outbox.js";
+import { Recovery } from "./recovery.js";
+import { Timeline } from "./timeline.js";
 
 // One socket buffers at most this much before we keep the audio ourselves: two seconds.
 const HIGH_WATER_BYTES = 2 * SAMPLE_RATE * 2;
@@ -35,14 +36,10 @@ export class Session {
   endSent = false;
   books = null; // what became of the audio, from ready_to_stop
   #outbox = new Outbox({ maxUnsentSamples: MAX_UNSENT_SAMPLES, maxKeptSamples: MAX_KEPT_SAMPLES });
-  #backoff = new Backoff();
+  #recovery = new Recovery();
   #liveness = new Liveness();
+  #timeline = new Timeline();
   #noMoreAudio = false;
-  lostBy = null; // why the last socket ended, of those that another may follow
-  #wasPlaced = false; // the server once had a slot for us
-  #isPlaced = true; // false after it began anew, until it has a slot again
-  #part = 0; // how many times the server began anew
-  #base = 0; // where the server's sample 0 lies in the recording
   #deadline;
   #timedOut = null;
 
@@ -81,10 +78,15 @@ export class Session {
     if (this.state === "stranded") {
       return "stranded";
     }
-    if (this.state !== "waiting" && !this.#isReconnecting && (this.#isPlaced || !this.isSending)) {
+    if (this.state !== "waiting" && !this.#isReconnecting && (this.#recovery.isPlaced || !this.isSending)) {
       return "up";
     }
     return this.lostBy === "busy" ? "queued" : "down";
+  }
+
+  /** The kind of the last loss. */
+  get lostBy() {
+    return this.#recovery.lostBy;
   }
 
   get #isReconnecting() {
@@ -165,22 +167,10 @@ export class Session {
       this.#deadline = now + FINISH_TIMEOUT_S;
     }
     this.error = message.type === "error" ? message : null;
-    if (Number.isInteger(message.gpu_id)) {
-      this.#wasPlaced = true;
-      this.#isPlaced = true;
-    }
-    this.#hear(message, now);
+    this.#recovery.heard(message, isAnswer(message));
+    const isReady = this.state === "open" && message.type === "status" && /^Ready/.test(message.message);
+    this.#liveness.heard(isAnswer(message) || isReady, now);
     return this.#take(message);
-  }
-
-  /** Note what the message says about the network. */
-  #hear({ type, message }, now) {
-    const isAnswer = ["ack", "partial", "final"].includes(type);
-    const isReady = this.state === "open" && type === "status" && /^Ready/.test(message);
-    this.#liveness.heard(isAnswer || isReady, now);
-    if (isAnswer) {
-      this.#backoff.reset();
-    }
   }
 
   #take(message) {
@@ -191,7 +181,7 @@ export class Session {
       this.books = message.audio ?? null;
       this.#deadline = Infinity;
     } else if (message.type === "partial" || message.type === "final") {
-      const moved = inOurTime(message, this.#base / SAMPLE_RATE, this.#part);
+      const moved = this.#timeline.moved(message);
       if (moved.type === "final") {
         this.#outbox.settle(Math.round(moved.end * SAMPLE_RATE));
       }
@@ -202,16 +192,11 @@ export class Session {
 
   #greeted(config) {
     this.config = config;
-    if (this.state !== "greeting") {
-      return;
+    if (this.state === "greeting") {
+      this.#recovery.isPlaced = this.#timeline.goOn(config, this.#outbox);
+      this.endSent = false;
+      this.#begin();
     }
-    const isKnown = config.resumed === true && Number.isInteger(config.received);
-    const received = isKnown ? config.received : 0;
-    this.#part += isKnown ? 0 : 1;
-    this.#isPlaced = isKnown;
-    this.#base = this.#outbox.rewind(isKnown ? this.#base + received : this.#outbox.settled) - received;
-    this.endSent = false;
-    this.#begin();
   }
 
   #begin() {
@@ -249,7 +234,7 @@ export class Session {
   /** Try again now, if another socket is waited for: the network is back, or a person asks for it. */
   retry(now) {
     if (this.state === "stranded") {
-      this.#backoff.reset();
+      this.#recovery.again();
       this.state = "waiting";
     }
     if (this.state === "waiting") {
@@ -269,9 +254,8 @@ export class Session {
     const wasOpen = this.state !== "connecting";
     const kind = this.state === "done" && this.endSent ? "finished" : endKind(code, wasOpen, this.error);
     this.#liveness.reset();
-    if (this.config !== null && this.#timedOut === null && mayGoOn(kind, this.#wasPlaced)) {
-      const due = this.#backoff.next(now, chance, kind === "busy" ? this.error?.retry_after_s : 0);
-      this.lostBy = kind;
+    if (this.config !== null && this.#timedOut === null && this.#recovery.canFollow(kind)) {
+      const due = this.#recovery.lost(kind, this.error, now, chance);
       this.state = due === null ? "stranded" : "waiting";
       this.#deadline = due ?? Infinity;
       this.error = null;

@@ -80,7 +80,7 @@ export function waitingStatus(link) {
 export function strandedNotice({ lostBy }) {
   return {
     title: lostBy === "busy" ? "All transcription slots are still busy." : "The connection could not be restored.",
-    detail: "Your words and everything you say meanwhile are kept. Try again in a while; it also goes on by itself when the network is back.",
+    detail: "Your words, and what you say meanwhile, are kept. Check the network, then try again.",
   };
 }
 

@@ -1,10 +1,12 @@
-"""The page in a real Chromium while its network breaks, against a scripted server."""
+"""The page in a real Chromium while its network breaks, against a scripted server and against the real gateway."""
 
+import sys
 import time
 
 import pytest
 
 from tests.gateway.web import tone
+from tests.gateway.web.positional_worker import VERSE, WORD_SAMPLES
 from tests.gateway.web.relay import Relay
 from tests.gateway.web.scripted_server import SAMPLE_RATE, WORDS, WORDS_PER_SEGMENT, Script, ScriptedServer
 from tests.system import chromium
@@ -14,6 +16,7 @@ pytestmark = [
     pytest.mark.skipif(chromium.installed() is None, reason="Chromium is not installed"),
 ]
 
+WORKER = (sys.executable, "-m", "tests.gateway.web.positional_worker")
 IDLE = "document.querySelector('#record').getAttribute('aria-pressed') === 'false'"
 STATUS = "document.querySelector('#status').textContent"
 LOST = f"{STATUS}.startsWith('Connection lost. Reconnecting… your words are kept.')"
@@ -143,3 +146,72 @@ def test_waits_for_a_slot_after_a_restart(browser, server, relay):
     audio = server.sessions[-1].audio
     tone.check(audio)
     assert browser.evaluate(HEARD) == whole(len(audio) // 2)
+
+
+@pytest.fixture(scope="module")
+def gateway(start_server):
+    """Return the real gateway with one worker whose recognizer is scripted."""
+    return start_server(workers=1, worker=WORKER, STEP_MIN_S="0.2", RESUME_GRACE_S="20", DRAIN_S="5")
+
+
+def numbered(words):
+    """Return the words as their places in the verse, counted on; a word out of turn fails."""
+    places = [VERSE.index(words[0])]
+    for word in words[1:]:
+        places.append(places[-1] + 1)
+        assert word == VERSE[places[-1] % len(VERSE)], (len(places), words)
+    return places
+
+
+def test_gateway_resumes(browser, gateway):
+    """The network breaks for longer than the slot is held: the gateway resumes the session, and every word is there once."""
+    with Relay(gateway.port) as relay:
+        browser.navigate(relay.url)
+        browser.click("#record")
+        browser.wait_for(f"{HEARD}.length > 3")
+        relay.cut()
+        browser.wait_for(LOST)
+        gateway.wait_loads(0)
+        relay.mend()
+        browser.wait_for(f"{STATUS} === 'Reconnected'")
+        browser.wait_for(f"{STATUS} === 'Ready to transcribe'")
+        browser.wait_for(f"{HEARD}.length > 15")
+        relay.cut()
+        browser.wait_for(LOST)
+        relay.mend()
+        browser.wait_for(f"{STATUS} === 'Reconnected'")
+        browser.click("#record")
+        browser.wait_for(FINISHED)
+
+    closed = gateway.log.wait("session_closed")
+    assert closed["dropped"] == 0
+    places = numbered(browser.evaluate(HEARD))
+    assert places[0] <= 2  # the device begins with silence
+    assert places[-1] == pytest.approx(closed["received"] / WORD_SAMPLES - 1, abs=1.1)
+    assert len(gateway.log.find("session_closed")) == 1
+
+
+def test_restarted_gateway_is_found_again(browser, gateway):
+    """The gateway is restarted: its last words are final, and what was said meanwhile becomes words of the next session."""
+    sessions = len(gateway.log.find("session_closed"))
+    browser.navigate(f"http://localhost:{gateway.port}/")
+    browser.click("#record")
+    browser.wait_for(f"{HEARD}.length > 5")
+    gateway.terminate_gateway()
+    browser.wait_for(LOST)
+    assert gateway.gateway.wait(10) == 0
+    before = browser.evaluate(HEARD)
+    gateway.start_gateway()
+    browser.wait_for(f"{HEARD}.length > {len(before)} + 5", timeout_s=20)
+    browser.click("#record")
+    browser.wait_for(FINISHED)
+
+    after = browser.evaluate(HEARD)
+    assert after[: len(before)] == before
+    numbered(before)
+    assert numbered(after[len(before) :])[0] <= 1  # the new session's positions begin anew
+    gateway.log.wait("session_closed", count=sessions + 2)
+    first, second = gateway.log.find("session_closed")[sessions:]
+    assert (first["dropped"], second["dropped"]) == (0, 0)
+    recorded = browser.evaluate("document.querySelector('#timer').textContent.split(':')[1]")
+    assert len(after) * WORD_SAMPLES / 16_000 == pytest.approx(float(recorded), abs=2)

@@ -18,9 +18,7 @@ from shared import logs
 from shared.settings import WorkerSettings
 from tests.scripted_recognizer import ScriptedRecognizer, say
 
-VERSE = (
-    "apple river stone cloud green window paper silver garden music north candle orange bottle summer winter"
-).split()
+VERSE = ["apple", "river", "stone", "cloud", "green", "window", "paper", "silver", "garden", "music", "north", "candle"]
 WORD_SAMPLES = 6_400
 
 

@@ -1,0 +1,36 @@
+/**
+ * Core: where the server's samples lie in the recording. A server that has forgotten the session begins another at
+ * zero (a new part); its times and segment numbers are then its own.
+ */
+
+import { SAMPLE_RATE } from "./outbox.js";
+
+export class Timeline {
+  #part = 0;
+  #base = 0; // where the server's sample 0 lies
+
+  /**
+   * Place a further connection, and have the outbox send what the server does not have.
+   * @param {{resumed: boolean, received: number}} config the server's greeting
+   * @param {import("./outbox.js").Outbox} outbox
+   * @returns {boolean} whether the server knows the session
+   */
+  goOn({ resumed, received }, outbox) {
+    const isKnown = resumed === true && Number.isInteger(received);
+    const next = isKnown ? received : 0;
+    this.#part += isKnown ? 0 : 1;
+    this.#base = outbox.rewind(isKnown ? this.#base + next : outbox.settled) - next;
+    return isKnown;
+  }
+
+  /**
+   * Return a partial or a final in the recording's time, with its part.
+   * @param {{start: number, end: number, words?: {start: number, end: number}[]}} message times in seconds
+   */
+  moved(message) {
+    const offsetS = this.#base / SAMPLE_RATE;
+    const moved = ({ start, end }) => ({ start: start + offsetS, end: end + offsetS });
+    const words = message.words?.map((word) => ({ ...word, ...moved(word) }));
+    return { ...message, ...moved(message), part: this.#part, ...(words === undefined ? {} : { words }) };
+  }
+}
