@@ -13,12 +13,6 @@ export class Liveness {
   #unanswered = 0;
   #since = 0;
 
-  /** There is no socket now. */
-  reset() {
-    this.#isAnswering = false;
-    this.#unanswered = 0;
-  }
-
   /**
    * Note a message.
    * @param {boolean} isAnswering whether the server answers audio now; while it looks for a slot it does not

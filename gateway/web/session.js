@@ -253,7 +253,6 @@ export class Session {
   closed(code, now, chance) {
     const wasOpen = this.state !== "connecting";
     const kind = this.state === "done" && this.endSent ? "finished" : endKind(code, wasOpen, this.error);
-    this.#liveness.reset();
     if (this.config !== null && this.#timedOut === null && this.#recovery.canFollow(kind)) {
       const due = this.#recovery.lost(kind, this.error, now, chance);
       this.state = due === null ? "stranded" : "waiting";

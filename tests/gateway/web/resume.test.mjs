@@ -247,6 +247,21 @@ test("after a minute in vain it waits for a person, with all audio, and then goe
   assertGapless(talk, 0, 200 * SAMPLE_RATE);
 });
 
+test("each outage has its own minute, once audio was answered; a greeting alone begins none", () => {
+  const talk = new Talk();
+  const delay = () => Math.round(100 * (talk.session.deadline - talk.now));
+  talk.lose();
+  assert.equal(delay(), 15);
+  talk.resume(0);
+  talk.lose();
+  assert.equal(delay(), 30);
+  talk.resume(0);
+  talk.record(1);
+  talk.say({ type: "ack", received: SAMPLE_RATE, committed_until: 0 });
+  talk.lose();
+  assert.equal(delay(), 15);
+});
+
 test("a stop while stranded is another try", () => {
   const talk = new Talk();
   talk.lose();
