@@ -180,6 +180,7 @@ class EventsView:
         ack = (received, self._transcript.committed_until)
         if ack[0] - self._acked[0] >= self.ACK_EVERY or ack[1] > self._acked[1]:
             self._acked = ack
+            self._outbox.withdraw("ack")  # it must not overtake the text that it acknowledges
             self._outbox.offer("ack", lambda: {"type": "ack", "received": ack[0], "committed_until": ack[1]})
 
     def error(self, message: str, code: str, retry_after_s: float | None) -> None:
