@@ -13,8 +13,8 @@ from torch import Tensor
 from whisper.model import ModelDimensions
 
 from gpu_worker.model.blocks import Maker, State
-from gpu_worker.model.encoder import Encoding
-from gpu_worker.model.linear import Precision
+from gpu_worker.model.columns import Encoding
+from gpu_worker.model.linear import Precision, bucket
 from gpu_worker.model.vocabulary import Vocabulary
 
 
@@ -89,6 +89,7 @@ class Decoder:
         """Run new tokens of several rows, laid one after the other; answer (tokens, width), normalised."""
         positions = torch.cat([torch.arange(s.past, s.past + s.count) for s in spans]).to(self._device)
         x = self.vocabulary.embed(tokens) + self._positions[positions]
+        x = F.pad(x, (0, 0, 0, bucket(len(tokens)) - len(tokens)))  # rows that no span has; nothing attends to them
         masks = [self._causal(s) for s in spans]
         for layer, block in enumerate(self._blocks):
             qkv = block.qkv(block.attention_norm(x)).float().view(len(x), 3, self._heads, self._width)
@@ -98,7 +99,7 @@ class Decoder:
             q = block.cross.query(block.cross.norm(x)).float().view(len(x), self._heads, self._width)
             x = x + block.cross.out(self._attend_audio(layer, q, spans))
             x = x + block.down(F.gelu(block.up(block.mlp_norm(x))))
-        return self._norm(x)
+        return self._norm(x[: len(tokens)])
 
     def _causal(self, span: Span) -> Tensor | None:
         """Return what shuts later keys out from earlier tokens, (new tokens, all keys)."""
@@ -113,7 +114,7 @@ class Decoder:
     ) -> Tensor:
         """Write the new keys and values, then attend to each row's own tokens."""
         at = 0
-        out = torch.empty_like(qkv[:, 0])
+        out = torch.zeros_like(qkv[:, 0])
         for span, mask in zip(spans, masks, strict=True):
             total = span.past + span.count
             rows = qkv[at : at + span.count]
@@ -129,7 +130,7 @@ class Decoder:
     def _attend_audio(self, layer: int, q: Tensor, spans: Sequence[Span]) -> Tensor:
         """Attend to each row's audio, and note the attention of the alignment heads."""
         at = 0
-        out = torch.empty_like(q)
+        out = torch.zeros_like(q)
         for span in spans:
             heard = span.encoding
             scores = torch.bmm(q[at : at + span.count].transpose(0, 1), heard.keys[layer])

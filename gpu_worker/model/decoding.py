@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from gpu_worker.guards import repetition
+from gpu_worker.model.columns import Encoding
 from gpu_worker.model.decoder import Cache, Decoder, Span
-from gpu_worker.model.encoder import Encoding
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +167,8 @@ def _verify(decoder: Decoder, rows: Sequence[_Row], cache: Cache) -> None:
         wanted.extend(range(at + row.forced - 1, at + len(tokens)))
         starts.append(at + row.request.sot)
         at += len(tokens)
-    chosen, logprobs, silences = decoder.vocabulary.choose(hidden[wanted + starts], beginnings, len(starts))
+    chosen, logprobs = decoder.vocabulary.choose(hidden[wanted], beginnings)
+    silences = decoder.vocabulary.no_speech(hidden[starts])
     at = 0
     for row, silence in zip(rows, silences, strict=True):
         row.no_speech = silence
@@ -191,7 +192,7 @@ def _advance(decoder: Decoder, rows: Sequence[_Row], cache: Cache) -> list[_Row]
     if not going:
         return going
     hidden = decoder.forward([row.tokens[-1] for row in going], [row.span(1) for row in going], cache)
-    chosen, logprobs, _ = decoder.vocabulary.choose(hidden, [])
+    chosen, logprobs = decoder.vocabulary.choose(hidden)
     for row, token, logprob in zip(going, chosen, logprobs, strict=True):
         row.length += 1
         row.add(token, logprob, decoder.vocabulary.tokens.eot)

@@ -1,5 +1,6 @@
 """From a model's name to a recognizer."""
 
+import os
 import platform
 from pathlib import Path
 
@@ -32,6 +33,8 @@ def load_recognizer(model: str, *, cache_dir: Path, device: str, threads: int) -
     Raises:
         ModelUnavailableError: there are no such weights; the message says where they were looked for.
     """
+    # oneDNN keeps the code of 1024 shapes by default: half a gigabyte a worker. Read at its first product.
+    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "256")
     torch.set_num_threads(threads)
     place = torch.device(device)
     name = model or default_model(device)

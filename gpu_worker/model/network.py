@@ -11,8 +11,9 @@ import whisper
 from whisper.model import ModelDimensions
 
 from gpu_worker.model.blocks import State
+from gpu_worker.model.columns import EncoderSettings, Encoding
 from gpu_worker.model.decoder import Decoder, Span
-from gpu_worker.model.encoder import Encoder, EncoderSettings, Encoding
+from gpu_worker.model.encoder import Encoder
 from gpu_worker.model.linear import Precision
 from gpu_worker.model.mel import Spectrum
 from gpu_worker.model.tokens import Tokens
@@ -44,7 +45,7 @@ class Network:
         heads = alignment_heads(name, dims)
         return cls(
             Spectrum(dims.n_mels, device),
-            Encoder(state, dims, precision, device, settings),
+            Encoder(state, dims, precision, device, settings=settings),
             Decoder(state, dims, precision, device, vocabulary=vocabulary, alignment_heads=heads),
         )
 

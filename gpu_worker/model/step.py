@@ -8,8 +8,8 @@ from torch import Tensor
 
 from gpu_worker.guards import without_repeats
 from gpu_worker.model.alignment import timed_words, token_boundaries
+from gpu_worker.model.columns import Encoding
 from gpu_worker.model.decoding import Decoded, DecodeRequest, decode
-from gpu_worker.model.encoder import Encoding
 from gpu_worker.model.network import Network
 from gpu_worker.recognizer import FRAME, WindowRequest, WindowResult
 

@@ -1,6 +1,7 @@
 """Voice activity: Silero's network in plain torch, many streams at once."""
 
 import importlib.util
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,7 +61,9 @@ class Vad:
 
     def __init__(self, settings: VadSettings | None = None) -> None:
         self._settings = settings or VadSettings()
-        script = torch.jit.load(_weights_file())  # type: ignore[no-untyped-call]
+        with warnings.catch_warnings():  # a TorchScript file can only be read by what torch deprecates
+            warnings.simplefilter("ignore", DeprecationWarning)
+            script = torch.jit.load(_weights_file())  # type: ignore[no-untyped-call]
         weights: dict[str, Tensor] = script.state_dict()
         # Cloned, so that nothing keeps the script module alive.
         named = {k.removeprefix("_model."): v.clone() for k, v in weights.items() if k.startswith("_model.")}
@@ -80,6 +83,8 @@ class Vad:
 
         The streams may be of different lengths, none empty. Nothing is kept here: who calls commits the states.
         """
+        if not streams:
+            return []
         scaled = [self._level(state, pcm) for state, pcm in streams]
         frames = [_with_context(state.context, audio) for (state, _), (audio, _) in zip(streams, scaled, strict=True)]
         with torch.inference_mode():

@@ -7,61 +7,68 @@ import torch.nn.functional as F  # noqa: N812 - its usual name
 from torch import Tensor
 
 from gpu_worker.model.blocks import State
-from gpu_worker.model.linear import Precision, linear
+from gpu_worker.model.linear import Precision, bucket, linear
 from gpu_worker.model.tokens import Tokens
 
 _CANDIDATES = 8
 """Best tokens of a rounded product that are scored again exactly; the true best was always among them."""
 
 
+_ROWS = 32
+"""Rows that are scored together: their logits, 6 MB, then stay in the processor's cache."""
+
+
 class Vocabulary:
     """The token embedding, which Whisper uses both ways.
 
-    Only text tokens and the end of text can be said, so only their columns are computed; timestamps and other marks
-    are never suppressed because they are never there.
+    Only text tokens and the end of text can be said, so only their columns are computed: timestamps and other marks
+    need no suppressing. What else is never said is shut out by the product's bias.
     """
 
     def __init__(self, state: State, tokens: Tokens, precision: Precision, device: torch.device) -> None:
         self.tokens = tokens
         embedding = state["decoder.token_embedding.weight"]
+        self._device = device
         self._exact = precision.vocabulary == "fp32"
         self._embedding = embedding.to(device, torch.float32 if self._exact else embedding.dtype, copy=True)
-        self._text = linear(self._embedding[: tokens.eot + 1], None, precision.vocabulary, device)
-        self._marks = self._embedding[tokens.eot + 1 :].float()
-        self._suppressed = torch.tensor(tokens.suppressed, device=device)
+        never = torch.zeros(tokens.eot + 1)
+        never[list(tokens.suppressed)] = float("-inf")
+        self._text = linear(self._embedding[: tokens.eot + 1], never, precision.vocabulary, device)
         self._not_first = torch.tensor(tokens.not_first, device=device)
-        self._device = device
+        self._marks = self._embedding[tokens.eot + 1 :].float()
+        suppressed = torch.tensor(tokens.suppressed, device=device)
+        self._unsaid = torch.cat([self._marks, self._embedding[suppressed].float()])
 
     def embed(self, tokens: Sequence[int]) -> Tensor:
         """Return the embeddings of tokens, (tokens, width) in fp32."""
         return F.embedding(torch.tensor(tokens, device=self._device), self._embedding).float()
 
-    def choose(
-        self, hidden: Tensor, beginnings: Sequence[int], starts: int = 0
-    ) -> tuple[list[int], list[float], list[float]]:
-        """Pick the likeliest token after each row.
+    def choose(self, hidden: Tensor, beginnings: Sequence[int] = ()) -> tuple[list[int], list[float]]:
+        """Pick the likeliest token after each row; answer the tokens and their log-probabilities.
 
         Args:
-            hidden: (rows, width), normalised; the last ``starts`` of them are at a start of transcript.
-            beginnings: rows that a transcript begins after; it cannot begin with a blank or with its end.
-            starts: how many rows, at the end, are asked only whether there is speech.
-
-        Returns:
-            the tokens and their log-probabilities, and for each start the probability that there is no speech.
+            hidden: (rows, width), normalised.
+            beginnings: rows after which a transcript begins; it cannot begin with a blank or with its end.
         """
-        logits = self._text(hidden).float()
-        asked = len(hidden) - starts
-        silences = self._no_speech(hidden[asked:], logits[asked:]) if starts else []
-        logits = logits[:asked].index_fill_(1, self._suppressed, float("-inf"))
-        if beginnings:
-            rows = torch.tensor(beginnings, device=self._device)
-            logits[rows[:, None], self._not_first] = float("-inf")
-        if self._exact:
-            best, chosen = logits.max(-1)
-            total = logits.logsumexp(-1)
-        else:
-            best, chosen, total = self._score_again(hidden[:asked], logits)
-        return chosen.tolist(), (best - total).tolist(), silences
+        tokens, logprobs = [], []
+        first = torch.zeros(len(hidden), dtype=torch.bool, device=self._device)
+        first[list(beginnings)] = True
+        for rows, begins in zip(torch.split(hidden, _ROWS), torch.split(first, _ROWS), strict=True):
+            logits = self._logits(rows)
+            if begins.any():
+                logits[begins.nonzero(), self._not_first] = float("-inf")
+            best, token, total = self._best(rows, logits)
+            tokens.append(token)
+            logprobs.append(best - total)
+        return torch.cat(tokens).tolist(), torch.cat(logprobs).tolist()
+
+    def no_speech(self, hidden: Tensor) -> list[float]:
+        """Return the probability that there is no speech, of rows at a start of transcript: nothing is suppressed."""
+        unsaid = hidden @ self._unsaid.T
+        said = torch.cat([self._logits(rows).logsumexp(-1) for rows in torch.split(hidden, _ROWS)])
+        mark = unsaid[:, self.tokens.no_speech - self.tokens.eot - 1]
+        silences: list[float] = (mark - torch.logaddexp(said, unsaid.logsumexp(-1))).exp().tolist()
+        return silences
 
     def languages(self, hidden: Tensor) -> Tensor:
         """Return the probability of each language, (rows, languages), from rows at a start of transcript."""
@@ -69,18 +76,24 @@ class Vocabulary:
         first = self.tokens.sot - self.tokens.eot  # marks begin one after the end of text, languages one after sot
         return (hidden @ self._marks[first : first + count].T).softmax(-1)
 
-    def _score_again(self, hidden: Tensor, logits: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Choose among the best of a rounded product by their exact scores; answer score, token, and log total."""
+    def _logits(self, hidden: Tensor) -> Tensor:
+        padded = F.pad(hidden, (0, 0, 0, bucket(len(hidden)) - len(hidden)))
+        return self._text(padded)[: len(hidden)].float()
+
+    def _best(self, hidden: Tensor, logits: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return each row's best score, its token, and the logarithm of the sum over all tokens.
+
+        Rounded products are only trusted to name candidates, which are scored again exactly.
+        """
+        total = logits.logsumexp(-1)
+        if self._exact:
+            best, token = logits.max(-1)
+            return best, token, total
         rounded, candidates = logits.topk(_CANDIDATES, -1)
         scores = torch.einsum("rcw,rw->rc", self._embedding[candidates].float(), hidden)
         scores.masked_fill_(rounded.isneginf(), float("-inf"))
         best, at = scores.max(-1)
-        rest = logits.scatter_(1, candidates, float("-inf")).logsumexp(-1)
+        # The candidates' part of the total is exchanged for the exact one; what is left of a sum in fp32 is no less
+        # than its rounding.
+        rest = (1.0 - (rounded - total[:, None]).exp().sum(-1)).clamp(min=1e-7).log() + total
         return best, candidates.gather(1, at[:, None])[:, 0], torch.logaddexp(rest, scores.logsumexp(-1))
-
-    def _no_speech(self, hidden: Tensor, text: Tensor) -> list[float]:
-        """Return the probability of the no-speech mark among all tokens, nothing suppressed."""
-        marks = hidden @ self._marks.T
-        total = torch.logaddexp(text.logsumexp(-1), marks.logsumexp(-1))
-        silences: list[float] = (marks[:, self.tokens.no_speech - self.tokens.eot - 1] - total).exp().tolist()
-        return silences

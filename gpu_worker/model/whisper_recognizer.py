@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from whisper.model import ModelDimensions
 
-from gpu_worker.model.encoder import EncoderSettings
+from gpu_worker.model.columns import EncoderSettings
 from gpu_worker.model.linear import Precision
 from gpu_worker.model.memory import drop_mapped_pages, give_back
 from gpu_worker.model.network import Network
