@@ -38,6 +38,11 @@ class Worker:
         """Return how many sessions it serves at once; 0 while it does not serve."""
         return self.facts.slots if self.facts and self.state is WorkerState.SERVING else 0
 
+    @property
+    def warm(self) -> bool:
+        """Tell whether its weights are on the device."""
+        return self.beat is not None and self.beat.weights == "device"
+
     def used(self) -> int:
         """Return the slots in use: ours, and what other gateways hold there by its own report."""
         foreign = sum(not slot.ours for slot in self.beat.slots) if self.beat else 0
@@ -182,18 +187,28 @@ class Pool:
     # --- leases ---------------------------------------------------------------------------------------------
 
     def place(
-        self, session: str, now: float, *, avoid: Collection[str] = (), barred: Collection[str] = ()
+        self,
+        session: str,
+        now: float,
+        *,
+        avoid: Collection[str] = (),
+        barred: Collection[str] = (),
+        hurry: bool = False,
     ) -> Grant | None:
         """Lease the least-loaded worker's slot, among equals the lowest GPU number's.
 
-        Workers named in ``avoid`` are taken only if nothing else is free, ``barred`` ones never. Returns None when
-        every other slot is taken.
+        Workers named in ``avoid`` are taken only if nothing else is free, ``barred`` ones never. Who is in a ``hurry``
+        goes where the weights are on the device already, if there is room: loads are evened out later. Returns None
+        when every other slot is taken.
         """
         free = [w for w in self.with_room() if now >= w.full_until and w.name not in barred]
         if not free:
             return None
         # A worker on which everything fails always has the most room: it must not draw all sessions to it.
-        worker = min(free, key=lambda w: (w.name in avoid, w.failures >= AILING, w.used(), w.gpu_id, w.name))
+        worker = min(
+            free,
+            key=lambda w: (w.name in avoid, w.failures >= AILING, hurry and not w.warm, w.used(), w.gpu_id, w.name),
+        )
         self._leases += 1
         worker.leases[self._leases] = session
         self._where[self._leases] = worker.name

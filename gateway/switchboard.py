@@ -191,7 +191,8 @@ class Switchboard:
             # Its last chance is better spent, even if it has to wait, where it has not failed yet.
             if session.on_trial and {worker.name for worker in self.pool.with_room()} - session.failed_on:
                 barred |= session.failed_on
-        return self.pool.place(session.id, self.clock(), avoid=shunned, barred=barred)
+        hurry = session.was_ready  # somebody is speaking
+        return self.pool.place(session.id, self.clock(), avoid=shunned, barred=barred, hurry=hurry)
 
     def _grant(self, conversation: Conversation, grant: Grant) -> None:
         session, now = conversation.session, self.clock()

@@ -49,6 +49,16 @@ def test_a_load_is_given_longer(pool, weights, lost_after_s):
     assert (lost.worker, lost.heard, lost.died) == ("gpu0", 0.0, True)
 
 
+def test_a_hurry_goes_where_the_weights_are(pool):
+    """A session that lost its worker goes to one that need not load, while it has room; a new one to the emptiest."""
+    beat = heartbeat()
+    cold = type(beat)(**{name: getattr(beat, name) for name in beat.__dataclass_fields__} | {"weights": "host"})
+    pool.heartbeat(b"0", cold, 0.0)
+    pool.heartbeat(b"1", beat, 0.0)
+    assert [pool.place(name, 0.0, hurry=True).gpu_id for name in "abc"] == [1, 1, 0]
+    assert pool.place("d", 0.0).gpu_id == 0
+
+
 def test_a_goodbye_is_no_death(pool):
     """Who says goodbye did not die: its sessions are not to blame."""
     pool.place("a", 0.0)
