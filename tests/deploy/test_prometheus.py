@@ -35,7 +35,7 @@ GUIDES_LINT = {
 """What promtool says of names that are the guide's, and therefore stay."""
 
 GUIDES_CAPACITY = "(sum(whisperlivekit_connections_active) / (whisperlivekit_gpu_total * 4)) * 100"
-SECONDS = 4.0
+SECONDS = 10.0
 
 
 class Prometheus:
