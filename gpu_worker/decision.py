@@ -74,10 +74,12 @@ def _stalled_at(
     window: Window, reading: Reading, result: WindowResult, *, speech_end: int, limit: int, policy: PolicySettings
 ) -> int | None:
     """Return where to decode anew if the hypothesis passes over speech at its end, else None."""
+    # A mark is given whatever audio is left: only what has letters or digits was heard in it.
+    spoken = [word for word in result.words if any(map(str.isalnum, word.text))]
     believed = reading.tail or window.committed
-    if result.looped or not believed or not result.words:
+    if result.looped or not believed or not spoken:
         return None
-    covered = min(result.words[-1].end, result.words[-1].start + policy.word_span_samples)
+    covered = min(spoken[-1].end, spoken[-1].start + policy.word_span_samples)
     return covered if speech_end - covered > limit else None
 
 

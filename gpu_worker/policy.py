@@ -100,6 +100,6 @@ class PolicySettings:
     clause_rest: float = 0.6
     min_cut_samples: int = samples(0.5)
     stall_samples: int = samples(2.5)
-    flush_stall_samples: int = samples(1.5)
+    flush_stall_samples: int = samples(1.0)
     flush_stall_tries: int = 3
     word_span_samples: int = samples(1.2)

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 from gpu_worker.decision import decide
 from gpu_worker.planning import Plan
 from gpu_worker.policy import PolicySettings
@@ -119,6 +121,17 @@ def test_a_word_is_not_believed_to_cover_seconds():
     decision = run(Window(0, asked_until=0), found, speech_s=6.0)
     assert decision.window is not None
     assert decision.window.start == S + POLICY.word_span_samples
+
+
+def test_a_mark_covers_no_speech():
+    """A full stop stretched over a further sentence does not hide that the sentence was passed over."""
+    mark = TimedWord(".", ".", 1, 2, S, round(2.4 * S))
+    found = result((" a", 1.0), end_s=2.5)
+    found = replace(found, tokens=(0, 1), logprobs=(-0.1, -0.1), words=(*found.words, mark))
+    decision = run(Window(0, asked_until=0), found, speech_s=2.4, final=True)
+    assert taken(decision) == [" a", "."]
+    assert decision.window is not None
+    assert decision.window.start == S
 
 
 def test_the_end_is_decoded_anew_a_few_times_if_it_was_passed_over():
