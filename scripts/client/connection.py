@@ -15,7 +15,7 @@ from websockets.typing import Origin
 from .recovery import Ending, Recovery
 
 # Without a bound a network that swallows everything would be noticed after a quarter of an hour.
-_SILENT_PEER_S = 30
+_SILENT_PEER_S = 20
 _SHORTEST_TRY_S = 1.0
 
 
@@ -115,8 +115,8 @@ def _notice_silence(connection: ClientConnection) -> None:
         return
     channel.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _SILENT_PEER_S * 1000)
     channel.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    channel.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, _SILENT_PEER_S // 3)
-    channel.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, _SILENT_PEER_S // 3)
+    channel.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, _SILENT_PEER_S // 4)
+    channel.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, _SILENT_PEER_S // 4)
 
 
 def session_url(url: str, parameters: Mapping[str, str]) -> str:

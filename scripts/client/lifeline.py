@@ -48,7 +48,6 @@ class Lifeline:
         if self.between or not self._recovery.bound_s or not self._ending(transcript).passing:
             return None
         self.between = True
-        self._uplink.detach()
         transcript.interrupted()
         return _notice(LOST, transcript)
 

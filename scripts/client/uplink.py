@@ -79,10 +79,6 @@ class Uplink:
         self._news.set()
         self._resending = asyncio.create_task(self._resend())
 
-    def detach(self) -> None:
-        """There is no connection for the time being."""
-        self._socket = None
-
     def greeted(self, *, acknowledged: bool) -> None:
         """The server has said its first word, and with it whether it will acknowledge audio."""
         if self._acknowledged is None:
@@ -124,7 +120,7 @@ class Uplink:
             raise ClosedError("the connection is closed")
 
     async def _transmit(self) -> None:
-        """Send everything that is not sent; without a connection it stays where it is."""
+        """Send everything that is not sent; over a connection that broke it stays where it is."""
         if self._closed:
             raise ClosedError("the connection is closed")
         async with self._turn:
