@@ -13,6 +13,7 @@ from scripts.operating.control import ControlError
 from scripts.operating.monitoring import UnreachableError
 from scripts.supervise import ROOT, make_run_dir
 
+WIDTH = 120
 _EXIT_CODES = """\b
 Exit codes:
   0  every goal is met
@@ -36,7 +37,7 @@ def command(
 
     The same audio is streamed twice undisturbed before, to compare with.
     """
-    console = Console()
+    console = Console(width=None if sys.stdout.isatty() else WIDTH)
     options = Options(minutes=minutes, count=count, seed=seed, every_s=every_s)
     try:
         with ExitStack() as stack:

@@ -24,9 +24,15 @@ def show(verdict: Verdict, console: Console) -> None:
     }
     words = ", ".join(f"{name} {ours} (noise {theirs})" for name, (ours, theirs) in pairs.items())
     rates = f"undisturbed {verdict.undisturbed_wer:.2f} %, disturbed {verdict.disturbed_wer:.2f} %"
+    plain, ours = verdict.undisturbed_errors, verdict.disturbed_errors
+    said = (
+        f"lost {ours.lost} (undisturbed {plain.lost / 2:.1f}), doubled {ours.doubled} (undisturbed "
+        f"{plain.doubled / 2:.1f}) of {ours.words} words"
+    )
     for line in (
         f"faults: {done}; {verdict.skipped} left out for want of two serving workers",
-        f"words: {damage.words} undisturbed; {words}",
+        f"against the undisturbed runs: {words} of {damage.words} words",
+        f"against what was said: {said}",
         f"word error rate: {rates}",
     ):
         console.print(line, highlight=False, soft_wrap=True)

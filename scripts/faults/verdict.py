@@ -122,14 +122,24 @@ class Verdict:
         return _sum(nearer)
 
     @property
+    def undisturbed_errors(self) -> Difference:
+        """Return how both undisturbed runs together differ from what was said."""
+        return _sum([compare(each.said, each.words) for each in (*self.first, *self.second)])
+
+    @property
+    def disturbed_errors(self) -> Difference:
+        """Return how the disturbed run differs from what was said."""
+        return _sum([compare(each.said, each.words) for each in self.disturbed])
+
+    @property
     def undisturbed_wer(self) -> float:
         """Return the word error rate of both undisturbed runs, in percent."""
-        return _sum([compare(each.said, each.words) for each in (*self.first, *self.second)]).rate_percent
+        return self.undisturbed_errors.rate_percent
 
     @property
     def disturbed_wer(self) -> float:
         """Return the word error rate of the disturbed run, in percent."""
-        return _sum([compare(each.said, each.words) for each in self.disturbed]).rate_percent
+        return self.disturbed_errors.rate_percent
 
     def goals(self) -> list[tuple[str, bool]]:
         """Return each goal with its figure, and whether it is met."""
