@@ -1,0 +1,77 @@
+// Run by test_peers.py through `node --test`: what the page puts on the screen, with a document that takes text only.
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+const MARKUP = '<img src=x onerror="alert(1)"><script>alert(2)</script> &amp; done';
+
+/** A node of the document: it has children or text, and refuses markup. */
+class Node {
+  children = [];
+  textContent = "";
+  classList = { toggle: () => {} };
+  listeners = {};
+
+  constructor(name) {
+    this.name = name;
+  }
+
+  set innerHTML(_markup) {
+    throw new Error("text was given as markup");
+  }
+
+  set outerHTML(_markup) {
+    throw new Error("text was given as markup");
+  }
+
+  insertAdjacentHTML() {
+    throw new Error("text was given as markup");
+  }
+
+  append(...nodes) {
+    this.children.push(...nodes);
+  }
+
+  replaceChildren(...nodes) {
+    this.children = nodes;
+  }
+
+  setAttribute() {}
+
+  addEventListener() {}
+
+  /** The text of the node and all below it. */
+  get text() {
+    return this.textContent + this.children.map((child) => child.text).join("");
+  }
+
+  get names() {
+    return [this.name, ...this.children.flatMap((child) => child.names)];
+  }
+}
+
+globalThis.document = { createElement: (name) => new Node(name) };
+globalThis.ResizeObserver = class {
+  observe() {}
+};
+
+const { Transcript } = await import("../../gateway/web/transcript.js");
+const { TranscriptView } = await import("../../gateway/web/view.js");
+
+test("markup in a tail, in committed words and in a final is shown letter by letter", () => {
+  const transcript = new Transcript();
+  const list = new Node("div");
+  const parts = { scroller: new Node("div"), list, empty: new Node("p"), latest: new Node("button") };
+  const view = new TranscriptView(parts, transcript);
+  transcript.begin(new Date(0));
+  view.beginRun();
+  const states = [
+    { type: "partial", committed: "", tail: MARKUP },
+    { type: "partial", committed: MARKUP, tail: "" },
+    { type: "final", text: `${MARKUP} ${MARKUP}`, words: [] },
+  ];
+  for (const state of states) {
+    transcript.apply({ segment: 1, start: 0, end: 1, ...state }).forEach((segment) => view.update(segment));
+    assert.ok(list.text.includes(state.text ?? MARKUP), list.text);
+  }
+  assert.ok(!list.names.includes("img") && !list.names.includes("script"));
+});
