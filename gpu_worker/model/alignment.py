@@ -57,7 +57,7 @@ def token_boundaries(trace: Tensor, count: int) -> list[int]:
     """
     if count == 0:
         return [0]
-    rows = trace[:, : count + 1]
+    rows = trace[:, : count + 1].cpu()
     if rows.shape[1] <= count:
         rows = torch.cat([rows, rows[:, -1:].expand(-1, count + 1 - rows.shape[1], -1)], 1)
     rows = rows / rows.sum(-1, keepdim=True).clamp(min=1e-9)

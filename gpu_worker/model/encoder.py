@@ -36,7 +36,11 @@ class Kept:
 
 
 class Encoder:
-    """The audio side of one model on one device."""
+    """The audio side of one model on one device.
+
+    ``batched`` encodes all windows of a step as one, as a GPU needs it; on a CPU one after another is as fast, pads
+    nothing, and can keep what it encoded a step ago.
+    """
 
     def __init__(
         self,
@@ -46,8 +50,11 @@ class Encoder:
         device: torch.device,
         *,
         settings: EncoderSettings,
+        batched: bool,
     ) -> None:
         self.capacity: int = dims.n_audio_ctx
+        self.keeps = settings.keep and not batched
+        self._batched = batched
         self._settings = settings
         self._device = device
         self._dtype = dtype_of(precision.encoder)
@@ -65,16 +72,13 @@ class Encoder:
         self._cross = maker.cross_keys_values(dims.n_text_layer)
 
     def encode(self, windows: Sequence[Tensor], *, full: bool = False) -> list[Encoding]:
-        """Encode raw mel windows of shape (n_mels, 2 for each frame), none empty; ``full`` compacts nothing.
-
-        On CUDA all windows are one batch; on the CPU one after another is as fast and pads nothing.
-        """
-        if self._device.type == "cuda":
-            return self.encode_batch(windows, full=full)
+        """Encode raw mel windows of shape (n_mels, 2 for each frame), none empty; ``full`` compacts nothing."""
+        if self._batched:
+            return self._encode_batch(windows, full=full)
         return [self._encode_alone(window, 0, None, full=full)[0] for window in windows]
 
     def encode_on(self, window: Tensor, start: int, kept: Kept | None) -> tuple[Encoding, Kept]:
-        """Encode a stream's window, computing only what is new since its last one; CPU only.
+        """Encode a stream's window, computing only what is new since its last one.
 
         A frame that was computed a step ago saw silence where there is speech now. So the last ``margin`` frames are
         computed again, and all of them when the window begins elsewhere, has become shorter, or has another level.
@@ -154,7 +158,7 @@ class Encoder:
         x = F.gelu(F.conv1d(x, w2, b2, stride=2, padding=1))
         return x[0].T.float()
 
-    def encode_batch(self, windows: Sequence[Tensor], *, full: bool = False) -> list[Encoding]:
+    def _encode_batch(self, windows: Sequence[Tensor], *, full: bool) -> list[Encoding]:
         """Encode windows of any lengths as one batch, through torch's fused attention."""
         layouts = [Layout.of(w.shape[1] // 2, self.capacity, self._settings, full=full) for w in windows]
         levels = [Level.of(w, self._settings) for w in windows]
@@ -167,8 +171,6 @@ class Encoder:
         x = self._transform_batch(x, mask.to(self._device, self._dtype))
         layers, heads, width = self._text_shape
         noted = self._cross(self._norm(x)).view(*x.shape[:2], layers, 2, heads, width)
-        if self._device.type == "cpu":
-            noted = noted.float()
         keys, values = noted[:, :, :, 0].permute(0, 2, 3, 4, 1), noted[:, :, :, 1].permute(0, 2, 3, 1, 4)
         return [
             Encoding(

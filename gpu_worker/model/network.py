@@ -38,14 +38,25 @@ class Network:
         precision: Precision,
         device: torch.device,
         settings: EncoderSettings,
+        batched: bool | None = None,
     ) -> "Network":
-        """Prepare a checkpoint; ``name`` is its official one, which tells the heads that know word times."""
+        """Prepare a checkpoint; ``name`` is its official one, which tells the heads that know word times.
+
+        Windows are encoded as one batch on CUDA, unless ``batched`` says otherwise.
+        """
         tokens = Tokens(dims.n_vocab)
         vocabulary = Vocabulary(state, tokens, precision, device)
         heads = alignment_heads(name, dims)
         return cls(
             Spectrum(dims.n_mels, device),
-            Encoder(state, dims, precision, device, settings=settings),
+            Encoder(
+                state,
+                dims,
+                precision,
+                device,
+                settings=settings,
+                batched=device.type == "cuda" if batched is None else batched,
+            ),
             Decoder(state, dims, precision, device, vocabulary=vocabulary, alignment_heads=heads),
         )
 

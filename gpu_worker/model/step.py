@@ -10,6 +10,7 @@ from gpu_worker.guards import without_repeats
 from gpu_worker.model.alignment import timed_words, token_boundaries
 from gpu_worker.model.columns import Encoding
 from gpu_worker.model.decoding import Decoded, DecodeRequest, decode
+from gpu_worker.model.encoder import Kept
 from gpu_worker.model.network import Network
 from gpu_worker.recognizer import FRAME, WindowRequest, WindowResult
 
@@ -57,6 +58,15 @@ class Step:
         self.fallbacks = 0
         self._network = network
         self._settings = settings
+        self._kept: dict[int, Kept | None] = {}
+
+    def open(self, key: int) -> None:
+        """Keep what is encoded for a stream from step to step, where the encoder's settings say so."""
+        self._kept[key] = None
+
+    def close(self, key: int) -> None:
+        """Forget a stream."""
+        self._kept.pop(key, None)
 
     def run(self, requests: Sequence[WindowRequest]) -> list[WindowResult | Exception]:
         """Answer each request in its place."""
@@ -88,6 +98,8 @@ class Step:
             answers.append(said if isinstance(said, Exception) else self._result(one, said))
         if again:
             self.fallbacks += len(again)
+            for i in again:  # what was kept may be what went wrong
+                self._forget(windows[i].request.key)
             for i, answer in zip(again, self._attempt([windows[i] for i in again], full=True), strict=True):
                 answers[i] = answer
         return answers
@@ -109,10 +121,36 @@ class Step:
 
     def _hear(self, windows: Sequence[_Window], *, full: bool) -> list[_Heard]:
         """Encode windows, and find the language of those that have none yet."""
-        encodings = self._network.encoder.encode([w.mel for w in windows], full=full)
+        if self._network.encoder.keeps and not full:
+            encodings = self._encode_on(windows)
+        else:
+            encodings = self._network.encoder.encode([w.mel for w in windows], full=full)
         pairs = list(zip(windows, encodings, strict=True))
         found = iter(self._network.detect([e for w, e in pairs if w.request.language is None]))
         return [_Heard(w, e, w.request.language or next(found)) for w, e in pairs]
+
+    def _encode_on(self, windows: Sequence[_Window]) -> list[Encoding]:
+        """Encode each window on what is kept of its stream.
+
+        What is kept is forgotten first and put back after: an error half-way leaves nothing half-written behind. A
+        stream's second window in one step finds nothing, and does not disturb the first.
+        """
+        held: dict[int, Kept | None] = {}
+        for key in {w.request.key for w in windows} & self._kept.keys():
+            held[key] = self._kept[key]
+            self._kept[key] = None
+        encodings: list[Encoding] = []
+        for window in windows:
+            key = window.request.key
+            encoding, kept = self._network.encoder.encode_on(window.mel, window.request.start, held.pop(key, None))
+            encodings.append(encoding)
+            if key in self._kept and self._kept[key] is None:
+                self._kept[key] = kept
+        return encodings
+
+    def _forget(self, key: int) -> None:
+        if key in self._kept:
+            self._kept[key] = None
 
     def _decode(self, heard: Sequence[_Heard]) -> list[Decoded | Exception]:
         requests = []

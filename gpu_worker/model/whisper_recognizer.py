@@ -88,6 +88,8 @@ class WhisperRecognizer:
         step = Step(network, self._decode_settings)
         self._warm_up(step)
         step.fallbacks = 0
+        for key in self._voices:
+            step.open(key)
         self._step = step
         give_back(self._device)
 
@@ -101,10 +103,14 @@ class WhisperRecognizer:
     def open(self, key: int) -> None:
         """Begin a stream that has heard nothing."""
         self._voices[key] = VadState.new()
+        if self._step is not None:
+            self._step.open(key)
 
     def close(self, key: int) -> None:
         """Forget a stream."""
         self._voices.pop(key, None)
+        if self._step is not None:
+            self._step.close(key)
 
     def listen(self, requests: Sequence[ListenRequest]) -> list[ListenResult | Exception]:
         """Run voice activity detection over all streams' new audio; a stream's state moves on only if it succeeds."""

@@ -21,7 +21,7 @@ def tiny(weights):
     """Whisper's own tiny.en, and ours in fp32."""
     model = Whisper(weights.dims)
     model.load_state_dict({k: v.float() for k, v in weights.state.items()})
-    return model.eval(), Encoder(weights.state, weights.dims, EXACT, CPU, settings=EncoderSettings())
+    return model.eval(), Encoder(weights.state, weights.dims, EXACT, CPU, settings=EncoderSettings(), batched=False)
 
 
 @torch.inference_mode()
@@ -40,7 +40,9 @@ def test_full_context_equals_whispers_encoder_in_other_dimensions(random_weights
     """128 mel bands and other widths and layers are as exact."""
     model, weights = random_weights()
     raw = Spectrum(128, CPU).raw(clips[0].pcm, 0)
-    ours = Encoder(weights.state, weights.dims, EXACT, CPU, settings=EncoderSettings()).features(raw, full=True)
+    ours = Encoder(weights.state, weights.dims, EXACT, CPU, settings=EncoderSettings(), batched=False).features(
+        raw, full=True
+    )
     assert (ours - model.encoder(padded(raw, EncoderSettings()))[0]).abs().max() < 1e-4
 
 
@@ -58,7 +60,7 @@ def test_a_window_that_fills_the_context_is_not_compacted(tiny, clips):
 def test_compaction_changes_little(weights, clips, group, bound):
     """Groups of one frame leave the audio as it was but for the edge of the 30 s; groups of 16 change it by percents."""
     raw = Spectrum(80, CPU).raw(clips[0].pcm, 0)
-    encoder = Encoder(weights.state, weights.dims, EXACT, CPU, settings=EncoderSettings(group=group))
+    encoder = Encoder(weights.state, weights.dims, EXACT, CPU, settings=EncoderSettings(group=group), batched=False)
     ours, whole = encoder.encode([raw])[0], encoder.encode([raw], full=True)[0]
     heard = ours.values[:, :, ours.first : ours.first + ours.frames]
     exact = whole.values[:, :, : ours.frames]
@@ -80,7 +82,7 @@ def test_a_margin_that_covers_everything_is_exact(weights, clips):
     """A growing window on what was kept of it is the window computed anew, if all of it is in the margin."""
     raw = Spectrum(80, CPU).raw(clips[0].pcm, 0)
     settings = EncoderSettings(keep=True, margin=1500, drift=100.0)
-    encoder = Encoder(weights.state, weights.dims, EXACT, CPU, settings=settings)
+    encoder = Encoder(weights.state, weights.dims, EXACT, CPU, settings=settings, batched=False)
     level = Level.of(raw, settings)
     kept = None
     for end in (100, 150, 220, 222, 300):
@@ -99,7 +101,7 @@ def test_kept_frames_change_little_and_cost_less(weights, clips):
     """With the usual margin a growing window computes a third of its rows and stays near the window computed anew."""
     raw = Spectrum(80, CPU).raw(clips[1].pcm, 0)
     settings = EncoderSettings(keep=True)
-    encoder = Encoder(weights.state, weights.dims, EXACT, CPU, settings=settings)
+    encoder = Encoder(weights.state, weights.dims, EXACT, CPU, settings=settings, batched=False)
     rows = []
     count = encoder._rows
     encoder._rows = lambda *args: rows.append(count(*args)) or rows[-1]
@@ -120,7 +122,7 @@ def test_kept_frames_change_little_and_cost_less(weights, clips):
 def test_a_window_that_is_another_is_computed_anew(weights, clips, change):
     """A window that begins elsewhere, ends sooner or is much louder takes nothing from the last one."""
     raw = Spectrum(80, CPU).raw(clips[2].pcm, 0)[:, :400]
-    encoder = Encoder(weights.state, weights.dims, EXACT, CPU, settings=EncoderSettings(keep=True))
+    encoder = Encoder(weights.state, weights.dims, EXACT, CPU, settings=EncoderSettings(keep=True), batched=False)
     _, kept = encoder.encode_on(raw[:, :300], 0, None)
     window, start = {
         "elsewhere": (raw[:, 100:], 50 * 320),
@@ -137,7 +139,7 @@ def test_windows_of_a_batch_do_not_see_each_other(tiny, clips):
     """Windows of different lengths encoded as one batch, as on CUDA, come out as they do alone."""
     encoder = tiny[1]
     raws = [Spectrum(80, CPU).raw(clip.pcm, 0) for clip in clips[:3]]
-    for alone, together in zip(encoder.encode(raws), encoder.encode_batch(raws), strict=True):
+    for alone, together in zip(encoder.encode(raws), encoder._encode_batch(raws, full=False), strict=True):
         assert together.keys.shape == alone.keys.shape
         assert (together.keys - alone.keys).abs().max() < 1e-3
         assert (together.values - alone.values).abs().max() < 1e-3

@@ -9,12 +9,12 @@ import torch
 from gpu_worker.guards import repetition
 from gpu_worker.model import default_model, load_recognizer
 from gpu_worker.model.columns import EncoderSettings
-from gpu_worker.model.linear import EXACT
+from gpu_worker.model.linear import EXACT, Precision
 from gpu_worker.model.step import DecodeSettings
 from gpu_worker.model.weights import default_cache_dir
 from gpu_worker.recognizer import FRAME, VAD_FRAME, ListenRequest, TimedWord, WindowResult
 from shared.errors import ModelUnavailableError
-from tests.gpu_worker.model.speech.conftest import recognizer, text_of, window, word_errors
+from tests.gpu_worker.model.speech.conftest import growing, recognizer, text_of, window, word_errors
 
 
 def test_clips_are_transcribed(quick, clips):
@@ -170,6 +170,46 @@ def test_a_limit_that_is_met_is_tried_again_and_counted(weights, clips):
     [result] = made.recognize([window(clips[0].pcm[: 16_000 * 3])])
     assert made.fallbacks == 1
     assert 0 < len(result.tokens) <= 3
+
+
+def test_streams_on_kept_frames_say_the_same(weights, clips):
+    """With what was encoded a step ago kept, live sessions side by side end in the words of the whole recordings."""
+    made = recognizer(weights, EXACT, encoder=EncoderSettings(keep=True))
+    plain = made.recognize([window(clip.pcm, key=100 + i) for i, clip in enumerate(clips[:3])])
+    for key in range(3):
+        made.open(key)
+    live = [growing(clip.pcm, 1.0) for clip in clips[:3]]
+    drafts = [(), (), ()]
+    for step in range(max(map(len, live))):
+        requests = [window(pcms[min(step, len(pcms) - 1)], key=key, draft=drafts[key]) for key, pcms in enumerate(live)]
+        results = made.recognize(requests)
+        drafts = [result.tokens for result in results]
+    for result, whole in zip(results, plain, strict=True):
+        errors, words = word_errors(text_of(whole), text_of(result))
+        assert errors <= words / 8
+    for key in range(3):
+        made.close(key)
+    assert made._step._kept == {}
+
+
+def test_two_windows_of_one_stream_in_one_step_are_apart(weights, clips):
+    """A stream asked about twice in a step gets both answers, though it keeps frames for only one."""
+    made = recognizer(weights, EXACT, encoder=EncoderSettings(keep=True))
+    made.open(1)
+    requests = [window(clips[0].pcm[:32_000], key=1), window(clips[1].pcm, key=1)]
+    for _ in range(2):
+        first, second = made.recognize(requests)
+        assert word_errors(clips[1].text, text_of(second))[0] <= 1
+        assert text_of(first) == text_of(made.recognize([window(clips[0].pcm[:32_000])])[0])
+
+
+def test_a_step_batched_as_on_a_gpu_says_the_same(weights, clips):
+    """Windows encoded as one batch, in the types a GPU would hold, are transcribed as well."""
+    made = recognizer(weights, Precision("bf16", "bf16", "bf16"))
+    made._step._network.encoder._batched = True
+    results = made.recognize([window(clip.pcm) for clip in clips[:3]])
+    for clip, result in zip(clips, results, strict=False):
+        assert word_errors(clip.text, text_of(result))[0] <= 2
 
 
 def test_languages_and_tasks_are_chosen_for_each_window(random_weights, clips):

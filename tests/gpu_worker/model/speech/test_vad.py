@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 import torch
 
 from gpu_worker.model.vad import Vad, VadSettings, VadState, _weights_file
@@ -12,6 +13,7 @@ def whole(pcm):
     return pcm[: len(pcm) // VAD_FRAME * VAD_FRAME]
 
 
+@pytest.mark.filterwarnings("ignore:.*torch.jit.load.*:DeprecationWarning")
 def test_probabilities_are_those_of_the_original_network(clips):
     """Frame by frame the plain network answers what Silero's own script does on real speech, to 1e-5."""
     plain = Vad(VadSettings(target=0.0))
