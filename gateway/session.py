@@ -284,6 +284,7 @@ class Session:
     def resumed(self, now: float) -> list[Action]:
         """The client is back; it sends on from ``received``."""
         self.attached, self._heard = True, now
+        self._dangling = b""  # what a socket that was never seen to break had begun
         self._view.status("Connected", None)
         if self.state in (State.READY, State.FINISHING):
             self._view.status("Ready to transcribe", self.gpu_id)

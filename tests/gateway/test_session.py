@@ -420,6 +420,15 @@ def test_a_client_that_comes_back_soon_keeps_its_slot(talk):
     assert (talk.state, talk.lease) == (State.READY, 1)
 
 
+def test_half_a_sample_does_not_outlive_its_socket(talk):
+    """A newer socket sends on from a whole sample, though the older one was never seen to break."""
+    talk.open()
+    talk.audio(pcm(100) + b"x", 0.0)
+    talk.resumed(1.0)
+    (sent,) = told(talk.audio(pcm(1, value=7), 1.5))
+    assert (sent.start, sent.pcm) == (100, pcm(1, value=7))
+
+
 def test_a_client_that_does_not_come_back_is_forgotten():
     """After the grace the session ends, with its books."""
     talk = Talk(resume_grace_s=30.0)
