@@ -10,13 +10,13 @@ __all__ = ["start_server"]
 @pytest.fixture(scope="module")
 def server(start_server):
     """Give two workers with four slots each, whose logs hold all there is."""
-    return start_server(workers=2, JOURNAL_S="35", RESUME_GRACE_S="5", LOG_LEVEL="debug")
+    return start_server(workers=2, JOURNAL_S="35", RESUME_GRACE_S="2", LOG_LEVEL="debug")
 
 
 @pytest.fixture(scope="module")
 def slow(start_server):
     """Give one worker whose every step takes longer than a worker may be silent."""
-    return start_server(workers=1, JOURNAL_S="35", WORKER_LOST_S="1", SCRIPTED_STEP_S="1.3")
+    return start_server(workers=1, JOURNAL_S="35", RESUME_GRACE_S="2", WORKER_LOST_S="1", SCRIPTED_STEP_S="1.3")
 
 
 @pytest.fixture(scope="module")

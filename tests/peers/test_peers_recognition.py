@@ -152,7 +152,7 @@ def test_09_memory_of_the_model_does_not_grow(model):
 
     sessions(range(10, 12))
     before = private_bytes()
-    sessions(range(12, 18))
+    sessions(range(12, 16))
     assert private_bytes() - before < 12 * MB
     bare = []
     for key in (30, 31):
