@@ -46,7 +46,8 @@ def _decide_underway(
     window: Window, plan: Plan, reading: Reading, result: WindowResult, policy: PolicySettings
 ) -> Decision:
     count = 0
-    if reading.trusted:
+    young = not window.committed and plan.end - window.start < policy.young_samples
+    if reading.trusted and not young:
         count = agreed(reading.tail, window.previous, end=result.end, cadence=plan.cadence, policy=policy)
     taken = window.absorb(reading, result, count)
     after = None

@@ -39,6 +39,7 @@ class PolicySettings:
         confident_logprob: least log probability of each token of a confident word.
         backlog_cadence_samples: from this cadence on there is a backlog, and a word passes by its distance alone ...
         backlog_hold_samples: ... if it ends this far before the window's end.
+        young_samples: before its window is this long no first word is committed: what Whisper makes of less is a guess.
         last_hold_samples: the last word of a hypothesis stays open if it ends this close to the window's end.
 
         hide_logprob: a first hypothesis with a lower mean log probability is not believed.
@@ -82,6 +83,7 @@ class PolicySettings:
     confident_logprob: float = -0.5
     backlog_cadence_samples: int = samples(3.0)
     backlog_hold_samples: int = samples(1.5)
+    young_samples: int = samples(1.6)
     last_hold_samples: int = samples(0.6)
 
     hide_logprob: float = -1.0

@@ -5,6 +5,7 @@ from gpu_worker.planning import Plan
 from gpu_worker.policy import PolicySettings
 from gpu_worker.recognizer import TimedWord, WindowResult
 from gpu_worker.window import Window
+from shared.messages import CommittedToken
 
 POLICY = PolicySettings()
 S = 16_000
@@ -46,6 +47,22 @@ def test_underway_only_safe_words_are_taken():
     assert [word.text for word in window.tail] == [" c"]
     assert window.asked_until == 3 * S
     assert not decision.closes
+
+
+def test_no_first_word_is_taken_from_a_young_window():
+    """What Whisper makes of a second of speech is a guess; once a word is committed the rule has done its work."""
+    found = result((" a", 0.4), (" b", 1.4), end_s=1.5)
+    assert taken(run(Window(0, asked_until=0), found, speech_s=1.5)) == []
+    assert taken(run(Window(0, asked_until=0), replace(found, end=2 * S), speech_s=2.0)) == [" a", " b"]
+    settled = Window(0, asked_until=0, committed=(CommittedToken(0, round(0.4 * S)),))
+    later = replace(found, tokens=(1,), logprobs=(-0.1,), end=round(1.58 * S))
+    assert taken(
+        run(
+            settled,
+            replace(later, words=found.words[:1] + (replace(found.words[1], end=round(0.9 * S)),)),
+            speech_s=1.5,
+        )
+    )
 
 
 def test_at_the_end_everything_is_taken():
