@@ -167,12 +167,12 @@ def _verify(decoder: Decoder, rows: Sequence[_Row], cache: Cache) -> None:
         wanted.extend(range(at + row.forced - 1, at + len(tokens)))
         starts.append(at + row.request.sot)
         at += len(tokens)
-    chosen, logprobs = decoder.vocabulary.choose(hidden[wanted], beginnings)
-    silences = decoder.vocabulary.no_speech(hidden[starts])
+    choice = decoder.vocabulary.choose(hidden[wanted + starts], beginnings)
+    silences = decoder.vocabulary.no_speech(hidden[starts], choice.totals[-len(starts) :])
     at = 0
     for row, silence in zip(rows, silences, strict=True):
         row.no_speech = silence
-        _accept(row, chosen[at:], logprobs[at:], decoder.vocabulary.tokens.eot)
+        _accept(row, choice.tokens[at:], choice.logprobs[at:], decoder.vocabulary.tokens.eot)
         at += len(row.draft) + 1
 
 
@@ -192,8 +192,8 @@ def _advance(decoder: Decoder, rows: Sequence[_Row], cache: Cache) -> list[_Row]
     if not going:
         return going
     hidden = decoder.forward([row.tokens[-1] for row in going], [row.span(1) for row in going], cache)
-    chosen, logprobs = decoder.vocabulary.choose(hidden)
-    for row, token, logprob in zip(going, chosen, logprobs, strict=True):
+    choice = decoder.vocabulary.choose(hidden)
+    for row, token, logprob in zip(going, choice.tokens, choice.logprobs, strict=True):
         row.length += 1
         row.add(token, logprob, decoder.vocabulary.tokens.eot)
     return going

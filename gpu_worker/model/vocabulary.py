@@ -1,6 +1,7 @@
 """From hidden states to tokens, and back."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F  # noqa: N812 - its usual name
@@ -16,6 +17,15 @@ _CANDIDATES = 8
 
 _ROWS = 32
 """Rows that are scored together: their logits, 6 MB, then stay in the processor's cache."""
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The likeliest token after each row, its log-probability, and the logarithm of the sum over all that can be."""
+
+    tokens: list[int]
+    logprobs: list[float]
+    totals: Tensor
 
 
 class Vocabulary:
@@ -43,14 +53,14 @@ class Vocabulary:
         """Return the embeddings of tokens, (tokens, width) in fp32."""
         return F.embedding(torch.tensor(tokens, device=self._device), self._embedding).float()
 
-    def choose(self, hidden: Tensor, beginnings: Sequence[int] = ()) -> tuple[list[int], list[float]]:
-        """Pick the likeliest token after each row; answer the tokens and their log-probabilities.
+    def choose(self, hidden: Tensor, beginnings: Sequence[int] = ()) -> Choice:
+        """Pick the likeliest token after each row.
 
         Args:
             hidden: (rows, width), normalised.
             beginnings: rows after which a transcript begins; it cannot begin with a blank or with its end.
         """
-        tokens, logprobs = [], []
+        tokens, logprobs, totals = [], [], []
         first = torch.zeros(len(hidden), dtype=torch.bool, device=self._device)
         first[list(beginnings)] = True
         for rows, begins in zip(torch.split(hidden, _ROWS), torch.split(first, _ROWS), strict=True):
@@ -60,14 +70,17 @@ class Vocabulary:
             best, token, total = self._best(rows, logits)
             tokens.append(token)
             logprobs.append(best - total)
-        return torch.cat(tokens).tolist(), torch.cat(logprobs).tolist()
+            totals.append(total)
+        return Choice(torch.cat(tokens).tolist(), torch.cat(logprobs).tolist(), torch.cat(totals))
 
-    def no_speech(self, hidden: Tensor) -> list[float]:
-        """Return the probability that there is no speech, of rows at a start of transcript: nothing is suppressed."""
+    def no_speech(self, hidden: Tensor, totals: Tensor) -> list[float]:
+        """Return the probability that there is no speech, of rows at a start of transcript.
+
+        It is a share of all tokens, also those that are never said; ``totals`` is those rows' sum over the others.
+        """
         unsaid = hidden @ self._unsaid.T
-        said = torch.cat([self._logits(rows).logsumexp(-1) for rows in torch.split(hidden, _ROWS)])
         mark = unsaid[:, self.tokens.no_speech - self.tokens.eot - 1]
-        silences: list[float] = (mark - torch.logaddexp(said, unsaid.logsumexp(-1))).exp().tolist()
+        silences: list[float] = (mark - torch.logaddexp(totals, unsaid.logsumexp(-1))).exp().tolist()
         return silences
 
     def languages(self, hidden: Tensor) -> Tensor:

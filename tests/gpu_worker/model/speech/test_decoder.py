@@ -103,7 +103,8 @@ def test_no_speech_is_the_share_whisper_would_see(pair):
     tokens = [50258, 50259, 50360, 50364]
     spans = [Span(0, 0, 4, encoding, trace(network, encoding), 3)]
     hidden = network.decoder.forward(tokens, spans, network.decoder.cache(1, 64))
-    silences = network.decoder.vocabulary.no_speech(hidden[:1])
+    vocabulary = network.decoder.vocabulary
+    silences = vocabulary.no_speech(hidden[:1], vocabulary.choose(hidden[[3, 0]], [0]).totals[1:])
     theirs = model.decoder(torch.tensor([tokens]), model.encoder(mel[None]))[0, 0].softmax(-1)
     assert silences == [pytest.approx(float(theirs[network.tokens.no_speech]), rel=1e-3)]
 
