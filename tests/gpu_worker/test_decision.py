@@ -59,7 +59,7 @@ def test_no_first_word_is_taken_from_a_young_window():
     assert taken(
         run(
             settled,
-            replace(later, words=found.words[:1] + (replace(found.words[1], end=round(0.9 * S)),)),
+            replace(later, words=(*found.words[:1], replace(found.words[1], end=round(0.9 * S)))),
             speech_s=1.5,
         )
     )
