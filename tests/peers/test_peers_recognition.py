@@ -32,6 +32,18 @@ def spoken(clip):
     return pcm[loud[0] : loud[-1]]
 
 
+def in_one_breath(clips):
+    """Return the clips' audio one after the other, with no pause of more than 0.15 s left in it."""
+    frames = np.concatenate([spoken(clip) for clip in clips])
+    frames = frames[: len(frames) // 320 * 320].reshape(-1, 320)
+    quiet, kept = 0, []
+    for frame in frames:
+        quiet = quiet + 1 if np.abs(frame.astype(np.int32)).max() < 600 else 0
+        if quiet <= 7:
+            kept.append(frame)
+    return np.concatenate(kept)
+
+
 @pytest.fixture
 def driver(model):
     """Give a stream on the real model."""
@@ -199,8 +211,8 @@ def test_13_neighbours_hear_nothing_of_each_other(model):
 def test_15_nothing_is_skipped_past_thirty_seconds(driver, model):
     """Over half a minute of speech in one breath, there all at once, is heard to the end in windows that Whisper can take."""
     clips = load_clips()
-    pcm = np.concatenate([spoken(clip) for clip in clips])
-    assert len(pcm) > 35 * RATE
+    pcm = in_one_breath(clips)
+    assert len(pcm) > 31 * RATE
     driver.stream.receive(0, pcm.tobytes())
     driver.finish()
     errors, words = word_errors(" ".join(clip.text for clip in clips), driver.text)
@@ -265,7 +277,12 @@ def test_16_cut_characters(language, sentence):
     driver.feed(model.pcm, chunk=1600)
     driver.finish()
     assert driver.text == sentence
-    assert all("\ufffd" not in message.tail for message in driver.hypotheses)
+    committed, tails = "", set()
+    for message in driver.hypotheses:
+        committed += "".join(word.text for word in message.words)
+        assert sentence.startswith(committed + message.tail)
+        tails.add(message.tail)
+    assert len(tails) > 3
 
 
 @pytest.mark.parametrize("number", [0, 1, 4])
