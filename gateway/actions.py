@@ -69,7 +69,7 @@ Action = Tell | Lease | Release | Hangup | Ready | Moved
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionBounds:
-    """A session's bounds, from the gateway's settings; all in seconds."""
+    """A session's bounds, from the gateway's settings, in seconds; ``max_unread`` in messages."""
 
     journal_s: float
     max_session_s: float
@@ -80,6 +80,7 @@ class SessionBounds:
     finish_wait_s: float
     line_wait_s: float
     resume_grace_s: float
+    max_unread: int
 
 
 @dataclass(frozen=True, slots=True)

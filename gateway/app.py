@@ -108,7 +108,7 @@ class SecurityHeaders:
 
 def create_switchboard(settings: GatewaySettings) -> tuple[Link, Switchboard]:
     """Build the gateway's inside; the link is not bound yet."""
-    link = Link(settings.endpoint())
+    link = Link(settings.endpoint(), settings.queue_messages)
     pool = Pool(range(settings.gpu_workers), lost_after_s=settings.worker_lost_s)
     return link, Switchboard(uuid.uuid4().hex, link, pool, Statistics())
 

@@ -44,7 +44,7 @@ class Conversation:
         self.flush_asked: float | None = None
         self.arrivals = Arrivals()
         self.resume_token = secrets.token_urlsafe(24)
-        self.outbox = Outbox(numbered=parameters.mode == "events")
+        self.outbox = Outbox(numbered=parameters.mode == "events", max_posted=bounds.max_unread)
         self.socket: Socket | None = None
         transcript = Transcript()
         view_of = EventsView if parameters.mode == "events" else FullView

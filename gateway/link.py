@@ -10,17 +10,16 @@ import zmq.asyncio
 from shared import wire
 from shared.errors import WireError
 
-HIGH_WATER_MESSAGES = 4000
-
 
 class Link:
     """Receives from all workers, sends to one by its identity. Sends never block.
 
     Args:
         endpoint: ``ipc://`` or ``tcp://`` address to bind.
+        queue_messages: how many messages may wait for a worker.
     """
 
-    def __init__(self, endpoint: str) -> None:
+    def __init__(self, endpoint: str, queue_messages: int) -> None:
         self.endpoint = endpoint
         self.noise = 0
         self._context = zmq.asyncio.Context()
@@ -28,8 +27,8 @@ class Link:
         self._socket.setsockopt(zmq.ROUTER_MANDATORY, 1)
         self._socket.setsockopt(zmq.ROUTER_HANDOVER, 1)
         self._socket.setsockopt(zmq.LINGER, 0)
-        self._socket.setsockopt(zmq.SNDHWM, HIGH_WATER_MESSAGES)
-        self._socket.setsockopt(zmq.RCVHWM, HIGH_WATER_MESSAGES)
+        self._socket.setsockopt(zmq.SNDHWM, queue_messages)
+        self._socket.setsockopt(zmq.RCVHWM, queue_messages)
 
     def bind(self) -> None:
         """Listen; an ``ipc://`` socket's directory is made with mode 0700."""

@@ -24,9 +24,6 @@ PIECE_BYTES = SAMPLE_RATE * 2
 READ_AT_LEAST_EVERY_S = 10.0
 """A held-back client's socket is read this often all the same, so that its close is seen."""
 
-SEND_LIMIT_S = 30.0
-"""A client that takes nothing for so long after its session's end is cut off."""
-
 CLEAN_CLOSES = frozenset({1000, 1001, 1005})
 """Close codes by which a client says that it has left; any other end is a broken network, and has a grace."""
 
@@ -48,6 +45,7 @@ class Doorman:
             finish_wait_s=settings.finish_wait_s,
             line_wait_s=settings.line_wait_s,
             resume_grace_s=settings.resume_grace_s,
+            max_unread=settings.max_unread,
         )
 
     async def asr(self, websocket: WebSocket) -> None:
@@ -73,7 +71,7 @@ class Doorman:
             self._switchboard.records.refused(name, error)
             await _refuse(websocket, error)
             return
-        socket = ClientSocket(websocket, conversation, self._switchboard, self._settings.max_message_bytes)
+        socket = ClientSocket(websocket, conversation, self._switchboard, self._settings)
         if last_seq is None:
             conversation.accept_ms = accept_ms
             conversation.socket = socket
@@ -92,13 +90,16 @@ class Doorman:
         if self._switchboard.stopping:
             raise restarting()
         slots = self._switchboard.pool.total_slots() or self._settings.gpu_workers * self._settings.slots_per_gpu
-        if self.sockets > self._settings.socket_limit(slots):
+        limit = self._settings.socket_limit(slots)
+        if self.sockets > limit:
             raise NoCapacityError("Too many connections are open", retry_after_s=RETRY_AFTER_S)
         parameters = admission.read_parameters(query)
         owner = token if self._settings.api_tokens else None
         known = self._switchboard.find(parameters.resume, owner) if parameters.resume else None
         if known is not None and known.parameters.mode == parameters.mode:
             return known, parameters.last_seq
+        if self._switchboard.sessions >= limit:  # those whose client is away count too
+            raise NoCapacityError("Too many sessions are open", retry_after_s=RETRY_AFTER_S)
         for worker in self._switchboard.pool.serving()[:1]:
             if worker.facts:
                 admission.check_language(parameters, worker.facts.languages, worker.facts.model)
@@ -120,12 +121,13 @@ class ClientSocket:
     """One socket of a conversation: reads while there is room, writes what the session says."""
 
     def __init__(
-        self, websocket: WebSocket, conversation: Conversation, switchboard: Switchboard, max_message_bytes: int
+        self, websocket: WebSocket, conversation: Conversation, switchboard: Switchboard, settings: GatewaySettings
     ) -> None:
         self._websocket = websocket
         self._conversation = conversation
         self._switchboard = switchboard
-        self._max_message_bytes = max_message_bytes
+        self._max_message_bytes = settings.max_message_bytes
+        self._send_limit_s = settings.send_limit_s
         self._wake = asyncio.Event()
         self._room = asyncio.Event()
         self._hangup: Hangup | None = None
@@ -295,7 +297,7 @@ class ClientSocket:
     async def _cut_off(self) -> None:
         """End a connection whose client does not take its last messages."""
         await self._hung_up.wait()
-        await asyncio.sleep(SEND_LIMIT_S)
+        await asyncio.sleep(self._send_limit_s)
 
 
 def _close_reason(sentence: str) -> str:

@@ -9,8 +9,6 @@ import zmq.asyncio
 from shared import wire
 from shared.errors import WireError
 
-HIGH_WATER_MESSAGES = 4000
-
 Context = zmq.asyncio.Context
 """What all links of a process share."""
 
@@ -22,9 +20,10 @@ class Link:
         context: the process's zmq context.
         endpoint: the gateway's address.
         identity: this life of the worker, unique.
+        queue_messages: how many messages may wait for the gateway.
     """
 
-    def __init__(self, context: Context, endpoint: str, identity: str) -> None:
+    def __init__(self, context: Context, endpoint: str, identity: str, queue_messages: int) -> None:
         self.endpoint = endpoint
         self._socket = context.socket(zmq.DEALER)
         self._socket.setsockopt(zmq.IDENTITY, identity.encode())
@@ -32,8 +31,8 @@ class Link:
         self._socket.setsockopt(zmq.LINGER, 200)
         self._socket.setsockopt(zmq.RECONNECT_IVL, 50)
         self._socket.setsockopt(zmq.RECONNECT_IVL_MAX, 1000)
-        self._socket.setsockopt(zmq.SNDHWM, HIGH_WATER_MESSAGES)
-        self._socket.setsockopt(zmq.RCVHWM, HIGH_WATER_MESSAGES)
+        self._socket.setsockopt(zmq.SNDHWM, queue_messages)
+        self._socket.setsockopt(zmq.RCVHWM, queue_messages)
         self._socket.connect(endpoint)
 
     def send(self, message: wire.Message) -> bool:

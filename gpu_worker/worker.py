@@ -92,7 +92,9 @@ class Worker:
         self._stop = stop
         context = Context()
         identity = f"{self._settings.name()}.{self._boot}"
-        links = [Link(context, endpoint, identity) for endpoint in self._settings.endpoints()]
+        links = [
+            Link(context, endpoint, identity, self._settings.queue_messages) for endpoint in self._settings.endpoints()
+        ]
         self._gateways = [Gateway(link, self._clock()) for link in links]
         tasks = [asyncio.create_task(self._receive(index)) for index in range(len(links))]
         tasks += [asyncio.create_task(self._steps()), asyncio.create_task(self._beats())]

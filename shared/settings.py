@@ -151,6 +151,9 @@ class CommonSettings(_Settings):
     drain_s: float = _setting(
         "DRAIN_S", "15", "how long a process that is told to stop may flush or hand over its sessions", number(0, 600)
     )
+    queue_messages: int = _setting(
+        "QUEUE_MESSAGES", "4000", "messages that may wait between the gateway and one worker", integer(100, 10**6)
+    )
     log_format: str = _setting(
         "LOG_FORMAT",
         "auto",
@@ -199,6 +202,12 @@ class GatewaySettings(CommonSettings):
         number(1, 3600),
     )
     max_sockets: int = _setting("MAX_SOCKETS", "0", "WebSockets open at once; 0: 4 x slots + 64", integer(0, 100_000))
+    max_unread: int = _setting(
+        "MAX_UNREAD", "10000", "messages a client may leave unread before it is ended", integer(10, 10**6)
+    )
+    send_limit_s: float = _setting(
+        "SEND_LIMIT_S", "30", "a client that does not take its last messages for so long is cut off", number(1, 3600)
+    )
     start_wait_s: float = _setting(
         "START_WAIT_S",
         "60",

@@ -22,7 +22,7 @@ def connected(test, endpoint):
     """Run a test with a bound link and one connected worker's socket."""
 
     async def run():
-        link = Link(endpoint)
+        link = Link(endpoint, 1000)
         link.bind()
         context = zmq.asyncio.Context()
         worker = context.socket(zmq.DEALER)
@@ -84,7 +84,7 @@ def test_a_worker_that_reads_nothing_is_found_out(endpoint):
         sent = 0
         while link.send(identity, m.Audio(1, 0, bytes(32_000))) and sent < 50_000:
             sent += 1
-        assert 1000 < sent < 50_000
+        assert 1000 <= sent < 10_000
 
     connected(test, endpoint)
 

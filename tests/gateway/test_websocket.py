@@ -112,6 +112,7 @@ def story(test):
 
 settings_of = {
     "test_only_so_many_sockets": {"max_sockets": 2},
+    "test_clients_that_are_away_count": {"max_sockets": 2},
     "test_secrets_are_nowhere_in_the_log": {"api_tokens": ("s3cret-token",)},
     "test_a_full_journal_leaves_the_socket_unread": {"journal_s": 40.0, "max_message_bytes": 32_000},
 }
@@ -411,6 +412,23 @@ async def test_a_lost_network_is_no_end(hall):
         key: second.messages[-1]["audio"][key] for key in ("transcribed", "silence")
     } | {"dropped": 0}
     assert all(message["seq"] > seq for message in second.messages)
+
+
+@story
+async def test_clients_that_are_away_count(hall):
+    """Sessions kept for their clients' return are bounded too; who comes back for one of them gets in."""
+    away = [hall.peer(), hall.peer()]
+    await hall.rest()
+    for peer in away:
+        peer.close(1006)
+    await hall.rest()
+    refused = hall.peer()
+    await hall.rest()
+    assert refused.closed["code"] == 1013
+    back = hall.peer(f"mode=events&resume={away[0].messages[0]['resume_token']}")
+    hall.peer(f"mode=events&resume={away[1].messages[0]['resume_token']}")
+    await hall.rest()
+    assert back.messages[0]["resumed"]
 
 
 @story
