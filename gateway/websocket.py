@@ -134,6 +134,7 @@ class ClientSocket:
         self._hung_up = asyncio.Event()
         self._pending: deque[bytes] = deque()
         self._closed_by_client = False
+        self._closing = False
         self._replaced = False
 
     # --- what the conversation calls ------------------------------------------------------------------------
@@ -200,7 +201,8 @@ class ClientSocket:
                 return
             if message["type"] == "websocket.disconnect":
                 # uvicorn says 1005 for a broken connection too; only a close frame comes with a reason.
-                self._closed_by_client = "reason" in message and message["code"] in CLEAN_CLOSES
+                said = "reason" in message
+                self._closed_by_client = said and (self._closing or message["code"] in CLEAN_CLOSES)
                 return
             data, text = message.get("bytes"), message.get("text")
             size_bytes = len(text.encode() if text is not None else data or b"")
@@ -292,6 +294,7 @@ class ClientSocket:
             await self._websocket.send_text(_error_text(ReplacedError(hangup.reason)))
         elif hangup.linger_s:
             await asyncio.sleep(hangup.linger_s)  # the reader ends first if the client closes
+        self._closing = True
         await self._websocket.close(hangup.code, _close_reason(hangup.reason))
 
     async def _cut_off(self) -> None:

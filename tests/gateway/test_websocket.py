@@ -35,6 +35,8 @@ class Peer:
 
     async def _send(self, message) -> None:
         self.outgoing.append(message)
+        if message["type"] == "websocket.close":  # uvicorn tells the application of its own close, too
+            self.close(message["code"])
 
     def bring(self, *payloads) -> None:
         """Send binary or text messages."""
@@ -450,6 +452,17 @@ async def test_an_unknown_token_is_a_fresh_session(hall):
     peer = hall.peer("mode=events&resume=long-forgotten&last_seq=17")
     await hall.rest(2)
     assert (peer.messages[0]["resumed"], peer.messages[0]["received"]) == (False, 0)
+
+
+@story
+async def test_an_error_told_and_closed_has_no_grace(hall):
+    """Once the server has said why and closed, the session is over and its books are closed at once."""
+    peer = hall.peer()
+    await hall.rest(2)
+    peer.bring(bytes(2_000_000))
+    await hall.rest(2)
+    assert peer.closed["code"] == 1009
+    assert hall.exchange.switchboard.sessions == 0
 
 
 @story
