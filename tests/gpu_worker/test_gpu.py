@@ -1,0 +1,28 @@
+import numpy as np
+
+from gpu_worker import gpu
+from gpu_worker.gpu import CpuGauge
+
+
+def test_the_cpu_gauge_follows_the_process():
+    """What the process takes for itself is what is reported as allocated, and what it gives back is not."""
+    gauge = CpuGauge()
+    before = gauge.read()
+    held = np.ones(200 * 2**20, np.uint8)
+    during = gauge.read()
+    assert during.allocated - before.allocated > 190 * 2**20
+    assert during.total == during.allocated + during.free
+    assert 0 < during.available <= during.total
+    assert during.utilization_percent is None
+    del held
+    assert gauge.read().allocated < during.allocated - 190 * 2**20
+
+
+def test_a_control_groups_limit_is_the_total(tmp_path, monkeypatch):
+    """In a container the limit counts, not the machine; `max` is no limit."""
+    limit = tmp_path / "memory.max"
+    monkeypatch.setattr(gpu, "_CGROUP_LIMITS", (tmp_path / "absent", limit))
+    limit.write_text("1073741824\n")
+    assert CpuGauge().read().total == 2**30
+    limit.write_text("max\n")
+    assert CpuGauge().read().total > 2**30
