@@ -40,7 +40,10 @@ RETRY_AFTER_S = 5.0
 """When a client that found no slot may try again."""
 
 MAX_DEATHS = 3
-"""Leases lost without any progress in between before the session itself is held to be the cause."""
+"""Leases that die over the same audio before the session itself is held to be the cause."""
+
+FORGIVEN_AFTER_S = 30.0
+"""A lease that has lived so long clears the session of earlier deaths."""
 
 PARK_AFTER_S = 1.0
 """A session without a client keeps its slot for at least so long, and until less than this is undecoded."""
@@ -102,6 +105,7 @@ class Session:
         self._finalize_at: int | None = None
         self._resume: m.ResumeState | None = None
         self._deaths = 0
+        self._suspect_until = 0  # what the first of these deaths may be due to
         self._failed_on: set[str] = set()
         self._retired_by: SessionError | None = None
 
@@ -178,15 +182,24 @@ class Session:
         """
         if self.state not in _LEASED:
             return []
+        if self.state is State.READY and now - self._since >= FORGIVEN_AFTER_S:
+            self._acquit()
         self.lease = None
         self._depart(cause, now if heard is None else heard)
-        if blame:
+        # With nothing left to decode there was nothing of this session's to die of.
+        if blame and self.received > self.decoded:
+            self._suspect_until = self._suspect_until if self._deaths else self.received
             self._deaths += 1
             self._failed_on.add(worker)
         if self._deaths >= MAX_DEATHS:
             return self._fail(RecognitionError(f"Recognition failed {self._deaths} times: {reason}"))
         self._enter(State.WAITING, now)
         return [] if self.standby is not None else [Lease(avoid=worker)]
+
+    def _acquit(self) -> None:
+        """Forget earlier deaths: the audio that they may have been due to has done no harm."""
+        self._deaths = 0
+        self._failed_on.clear()
 
     def _depart(self, cause: str, at: float) -> None:
         """Note since when the session has no worker; a second loss on the way prolongs the first."""
@@ -197,12 +210,12 @@ class Session:
 
     @property
     def suspect(self) -> bool:
-        """Tell whether the session's last lease died and it has not got any further since."""
+        """Tell whether a lease has died over audio that the session has not got past since."""
         return self._deaths > 0
 
     @property
     def failed_on(self) -> frozenset[str]:
-        """Return the workers that have lost the session since it last got any further."""
+        """Return the workers that have died over that audio."""
         return frozenset(self._failed_on)
 
     @property
@@ -312,9 +325,9 @@ class Session:
         """Take a step's result."""
         if not self._believes(message):
             return self._fail(RecognitionError("The worker's positions contradict the session's"))
-        if message.decoded > self.decoded:  # further than any worker has come with this audio
-            self._deaths = 0
-            self._failed_on.clear()
+        # Getting a little further is no proof: where steps end differs from one life to the next.
+        if message.decoded >= self._suspect_until:
+            self._acquit()
         self.journal.trim(message.keep_from)
         self.decoded = min(self.received, max(self.decoded, message.decoded))
         self._resume = message.resume

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from gateway.actions import Hangup, Lease, Moved, Ready, Release, Tell
 from gateway.outbox import Outbox
-from gateway.session import MAX_DEATHS, Session, State
+from gateway.session import FORGIVEN_AFTER_S, MAX_DEATHS, Session, State
 from gateway.transcript import Transcript
 from gateway.views import EventsView
 from shared import messages as m
@@ -332,13 +332,43 @@ def test_three_deaths_without_progress_end_it(talk):
 
 
 def test_progress_forgives(talk):
-    """Deaths with progress in between are the machine's, not the session's: it lives on."""
+    """Deaths over ever new audio are the machine's, not the session's: it lives on."""
+    for lease in range(1, 3 * MAX_DEATHS):
+        talk.audio(pcm(100), 0.0)
+        talk.open(lease)
+        talk.hear(hypothesis(lease=lease, decoded=100 * lease - 50))
+        assert talk.lost("silent", 0.0, worker="gpu2") == [Lease(avoid="gpu2")]
+    assert talk.suspect
+
+
+def test_a_little_progress_does_not_forgive(talk):
+    """Each life may come a little nearer to the audio that kills: only getting past what was there clears it."""
+    talk.audio(pcm(100), 0.0)
+    for lease in range(1, MAX_DEATHS):
+        talk.open(lease)
+        talk.hear(hypothesis(lease=lease, decoded=30 * lease))
+        assert talk.lost("silent", 0.0, worker="gpu2") == [Lease(avoid="gpu2")]
+        talk.audio(pcm(100), 0.0)
+    talk.open(MAX_DEATHS)
+    assert talk.lost("silent", 0.0, worker="gpu2") == [Hangup(1011, talk.error.message)]
+
+
+def test_a_long_life_forgives(talk):
+    """A lease that has held for long clears a session that says nothing more of earlier deaths."""
+    talk.audio(pcm(100), 0.0)
+    for lease in range(1, 3 * MAX_DEATHS):
+        talk.open(lease, now=lease * 100.0)
+        assert talk.lost("silent", lease * 100.0 + FORGIVEN_AFTER_S, worker="gpu2") == [Lease(avoid="gpu2")]
+
+
+def test_who_waits_in_silence_is_not_to_blame(talk):
+    """A worker that dies while everything of the session's is decoded has not died of it."""
     talk.audio(pcm(100), 0.0)
     for lease in range(1, 3 * MAX_DEATHS):
         talk.open(lease)
-        talk.hear(hypothesis(lease=lease, decoded=lease))
+        talk.hear(hypothesis(lease=lease, decoded=100))
         assert talk.lost("silent", 0.0, worker="gpu2") == [Lease(avoid="gpu2")]
-    assert talk.suspect
+    assert not talk.suspect
 
 
 def test_a_full_worker_is_no_death(talk):

@@ -58,18 +58,20 @@ def _whole_again(request):
 
 @contextlib.asynccontextmanager
 async def revived(server):
-    """Start every worker that dies again, as supervisord would."""
+    """Start every worker that dies again, as supervisord would; give the list of how they ended."""
+    ends = []
 
     async def watch():
         while True:
             for number, worker in list(server.workers.items()):
                 if worker.poll() is not None:
+                    ends.append(worker.returncode)
                     server.start_worker(number)
             await asyncio.sleep(0.1)
 
     watching = asyncio.create_task(watch())
     try:
-        yield
+        yield ends
     finally:
         watching.cancel()
 
@@ -168,8 +170,8 @@ async def test_broken_workers(start_faulty):
 @story
 async def test_poison(start_faulty):
     """Audio that kills its worker each time ends its own session after three; the innocent beside it lose no word."""
-    server = start_faulty(workers=2, deadly=True)
-    async with revived(server), speakers(server, 5) as talks, Talk(server) as sick:
+    server = start_faulty(workers=2, deadly=True, settings={"WORKER_LOST_S": "4"})
+    async with revived(server) as ends, speakers(server, 5) as talks, Talk(server) as sick:
         await sick.ready()
         speaking = POEM.speak(talks)
         await talks[0].words(3)
@@ -178,7 +180,7 @@ async def test_poison(start_faulty):
         assert [code for code, _ in sick.errors] == ["recognition_failed"]
         await speaking
         await POEM.all_done(talks)
-    assert len(server.log.find("worker_lost")) == 3
+    assert ends == 3 * [-signal.SIGKILL]
     await asyncio.to_thread(server.wait_serving, 2)
 
 
