@@ -106,6 +106,11 @@ class Switchboard:
         return len(self._conversations)
 
     @property
+    def conversations(self) -> list[Conversation]:
+        """Return every conversation, those whose client is away too."""
+        return list(self._conversations.values())
+
+    @property
     def waiting(self) -> list[str]:
         """Return the sessions that wait for a slot."""
         return self._in_state(State.WAITING)
