@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from gateway.histogram import Histogram, Histograms
 from gateway.monitor import in_gb, lag_s, memory
 from gateway.pool import Pool, Worker, WorkerState
 from gateway.statistics import Queues, Statistics
+from shared.histogram import Histogram, Histograms
 from shared.messages import SAMPLE_RATE
 
 OUTCOMES = ("complete", "client_left", "no_capacity")

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from gateway.actions import Accounts
-from gateway.histogram import Histogram, Histograms
+from shared.histogram import Histogram, Histograms
 
 RECENT = 1000
 RECENT_SHOWN = 50

@@ -3,6 +3,9 @@
 from collections import deque
 from statistics import median
 
+from shared.histogram import Histogram
+from shared.messages import BATCH_BOUNDS, STEP_BOUNDS_S
+
 HEADROOM = 1.25
 """A period leaves this much more time than a round of steps takes, for VAD, messages and other processes."""
 
@@ -19,6 +22,8 @@ class Cadence:
 
     def __init__(self, shortest_s: float, longest_s: float) -> None:
         self.steps = 0
+        self.step_s = Histogram(STEP_BOUNDS_S)
+        self.batches = Histogram(BATCH_BOUNDS)
         self._shortest_s = shortest_s
         self._longest_s = max(shortest_s, longest_s)
         self._round_s = 0.0
@@ -28,6 +33,8 @@ class Cadence:
         """Note that a step over ``windows`` streams took ``took_s`` while ``speaking`` streams want steps."""
         self.steps += 1
         self._recent.append(took_s)
+        self.step_s.observe(took_s)
+        self.batches.observe(windows)
         round_s = took_s * max(1.0, speaking / max(1, windows))
         self._round_s += SMOOTHING * (round_s - self._round_s)
 

@@ -362,6 +362,8 @@ class Worker:
                     steps=self._cadence.steps,
                     step_running_s=self._running_s(),
                     step_median_s=self._cadence.median_step_s,
+                    step_s=self._cadence.step_s.tally(),
+                    batches=self._cadence.batches.tally(),
                 )
             )
 

@@ -7,8 +7,12 @@ gateway granted a slot: it never comes again, so a message that carries an old o
 from dataclasses import dataclass
 
 SAMPLE_RATE = 16_000
-PROTOCOL = 1
+PROTOCOL = 2
 """Version of this module's messages; a worker and a gateway of different versions refuse each other."""
+
+STEP_BOUNDS_S = (0.03, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0)
+BATCH_BOUNDS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 64)
+"""The sizes by which a `Tally` of a heartbeat counts: seconds of a step, streams in one."""
 
 
 # --- parts --------------------------------------------------------------------------------------------------
@@ -96,6 +100,20 @@ class MemoryReport:
     free: int | None
     available: int | None
     utilization_percent: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """Values counted by size since the sender's start.
+
+    Attributes:
+        counts: how many were at most as large as each bound and larger than the one before; the last count is of
+            those larger than all bounds.
+        sum: of all values.
+    """
+
+    counts: tuple[int, ...]
+    sum: float
 
 
 # --- gateway → worker ---------------------------------------------------------------------------------------
@@ -199,6 +217,8 @@ class Heartbeat:
         weights: ``host``, ``loading`` or ``device``.
         step_running_s: age of the step in progress, 0 if none.
         step_median_s: median length of recent steps.
+        step_s: lengths of this boot's steps, by `STEP_BOUNDS_S`.
+        batches: how many streams each of them decoded, by `BATCH_BOUNDS`.
     """
 
     state: str
@@ -208,6 +228,8 @@ class Heartbeat:
     steps: int
     step_running_s: float
     step_median_s: float
+    step_s: Tally
+    batches: Tally
 
 
 @dataclass(frozen=True, slots=True)

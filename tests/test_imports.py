@@ -14,12 +14,11 @@ ROOT = Path(__file__).parents[1]
 PACKAGES = ("shared", "gateway", "gpu_worker")
 
 CORES = {
-    "shared": {"messages", "wire", "errors"},
+    "shared": {"errors", "histogram", "messages", "wire"},
     "gateway": {
         "actions",
         "admission",
         "arrivals",
-        "histogram",
         "journal",
         "metrics",
         "monitor",

@@ -4,6 +4,7 @@ from dataclasses import fields
 
 from gateway.actions import SessionBounds
 from shared import messages as m
+from shared.histogram import Histogram
 
 S = m.SAMPLE_RATE
 """One second, in samples."""
@@ -34,16 +35,28 @@ def register(gpu_id=0, *, boot="a", slots=4, protocol=m.PROTOCOL, languages=("en
     return m.Register(**(plain | changes))
 
 
-def heartbeat(*slots, state="serving", running_s=0.0, median_s=0.1, memory=None) -> m.Heartbeat:
-    """Return a heartbeat that reports ``slots``."""
+def tally(bounds, *values) -> m.Tally:
+    """Return a worker's count of these values."""
+    histogram = Histogram(bounds)
+    for value in values:
+        histogram.observe(value)
+    return histogram.tally()
+
+
+def heartbeat(
+    *slots, state="serving", running_s=0.0, median_s=0.1, memory=None, step_s=(0.1,), batches=(1,)
+) -> m.Heartbeat:
+    """Return a heartbeat that reports ``slots``, and steps of these lengths over so many streams."""
     return m.Heartbeat(
         state=state,
         weights="device",
         slots=slots,
         memory=memory or m.MemoryReport(None, None, None, None, None),
-        steps=1,
+        steps=len(step_s),
         step_running_s=running_s,
         step_median_s=median_s,
+        step_s=tally(m.STEP_BOUNDS_S, *step_s),
+        batches=tally(m.BATCH_BOUNDS, *batches),
     )
 
 

@@ -8,9 +8,9 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from gateway import metrics, monitor
 from gateway.arrivals import RESOLUTION, Arrivals
-from gateway.histogram import Histogram, Histograms
 from gateway.pool import Pool
 from gateway.statistics import Queues, Statistics
+from shared.histogram import Histogram, Histograms
 from shared.messages import MemoryReport, SlotReport
 from tests.gateway.builders import GIB, S, heartbeat, register
 

@@ -1,6 +1,7 @@
 import pytest
 
 from gpu_worker.cadence import Cadence
+from shared.messages import BATCH_BOUNDS, STEP_BOUNDS_S
 
 
 def fed(cadence: Cadence, took_s: float, steps: int, *, windows: int = 1, speaking: int = 1) -> float:
@@ -42,3 +43,15 @@ def test_the_median_is_of_recent_steps():
     for took_s in (0.1, 0.3, 0.2):
         cadence.stepped(took_s, 1, 1)
     assert (cadence.median_step_s, cadence.steps) == (0.2, 3)
+
+
+def test_every_step_is_counted_by_its_length_and_its_streams():
+    """What heartbeats tell is the count since the start, however old the steps are."""
+    cadence = Cadence(0.5, 2.0)
+    fed(cadence, 0.15, 150, windows=3)
+    fed(cadence, 99.0, 2, windows=1)
+    times, batches = cadence.step_s.tally(), cadence.batches.tally()
+    assert times.counts[STEP_BOUNDS_S.index(0.2)] == 150
+    assert (times.counts[-1], sum(times.counts), times.sum) == (2, 152, pytest.approx(220.5))
+    assert batches.counts[BATCH_BOUNDS.index(3)] == 150
+    assert (batches.counts[BATCH_BOUNDS.index(1)], batches.sum) == (2, 452)

@@ -103,7 +103,11 @@ def test_tags_are_unique():
 def _example(kind):
     hints = get_type_hints(kind)
     plain = {int: 1, float: 1.0, str: "en", bytes: b"\0\0", bool: True, m.ResumeState: RESUME}
-    plain |= {m.Books: m.Books(0, 0, 0), m.MemoryReport: m.MemoryReport(None, None, None, None, None)}
+    plain |= {
+        m.Books: m.Books(0, 0, 0),
+        m.MemoryReport: m.MemoryReport(None, None, None, None, None),
+        m.Tally: m.Tally((), 0.0),
+    }
     return kind(*(() if get_origin(hints[f.name]) is tuple else plain.get(hints[f.name]) for f in fields(kind)))
 
 

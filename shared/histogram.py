@@ -3,6 +3,8 @@
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 
+from shared.messages import Tally
+
 
 class Histogram:
     """How many values were at most so large, and their sum.
@@ -21,9 +23,28 @@ class Histogram:
         self._counts[bisect_left(self._bounds, value)] += 1
         self.sum += value
 
+    def tally(self) -> Tally:
+        """Return what was counted, as it travels."""
+        return Tally(tuple(self._counts), self.sum)
+
+    def grow(self, before: Tally | None, now: Tally) -> None:
+        """Count what another histogram of the same bounds has counted since it was at ``before``; None: ever.
+
+        Raises:
+            ValueError: it has other bounds, or it has counted backwards.
+        """
+        earlier = before or Tally((0,) * len(self._counts), 0.0)
+        if not len(now.counts) == len(earlier.counts) == len(self._counts):
+            raise ValueError(f"{len(self._counts)} counts are expected, got {len(now.counts)}")
+        new = [count - was for count, was in zip(now.counts, earlier.counts, strict=True)]
+        if min(new) < 0 or now.sum < earlier.sum:
+            raise ValueError("counts only grow")
+        self._counts = [count + more for count, more in zip(self._counts, new, strict=True)]
+        self.sum += now.sum - earlier.sum
+
     def buckets(self) -> list[tuple[str, float]]:
         """Return each bound as Prometheus writes it, with the count of values at or below it."""
-        names, total, found = [*map(str, self._bounds), "+Inf"], 0, []
+        names, total, found = [*(str(float(bound)) for bound in self._bounds), "+Inf"], 0, []
         for name, count in zip(names, self._counts, strict=True):
             total += count
             found.append((name, float(total)))
