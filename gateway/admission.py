@@ -1,8 +1,14 @@
-"""Who may open a session, and with which parameters: the request's query and headers, checked by name."""
+"""Core: who may open a session, with which parameters, and who may see how the server does.
+
+The request's query and headers are checked by name.
+"""
 
 import base64
 import binascii
+import enum
+import hashlib
 import hmac
+import ipaddress
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -76,11 +82,16 @@ def check_language(parameters: Parameters, languages: Sequence[str], model: str)
         raise BadParameterError(f"task='translate' needs a multilingual model; {model} only transcribes {languages[0]}")
 
 
+def bearer(headers: Mapping[str, str]) -> str | None:
+    """Return the token in ``Authorization: Bearer``."""
+    scheme, _, value = headers.get("authorization", "").partition(" ")
+    return value.strip() or None if scheme.lower() == "bearer" else None
+
+
 def client_token(headers: Mapping[str, str], query: Mapping[str, str]) -> str | None:
     """Return the token a client brought: as Bearer, in a subprotocol, or in the query."""
-    scheme, _, value = headers.get("authorization", "").partition(" ")
-    if scheme.lower() == "bearer" and value:
-        return value.strip()
+    if token := bearer(headers):
+        return token
     for offered in headers.get("sec-websocket-protocol", "").split(","):
         if offered.strip().startswith(_TOKEN_PREFIX):
             coded = offered.strip().removeprefix(_TOKEN_PREFIX)
@@ -116,6 +127,47 @@ def check_origin(origin: str | None, host: str | None, allowed: Sequence[str]) -
     own = f"//{host or '?'}".lower()
     if origin.lower() not in {f"http:{own}", f"https:{own}"}:
         raise BadOriginError(f"Pages of {_brief(origin)} may not connect here (see ALLOWED_ORIGINS)")
+
+
+class Sight(enum.Enum):
+    """What somebody who asks how the server does is shown."""
+
+    NOTHING = "nothing"  # a token is asked for, and was not given
+    FIGURES = "figures"  # counts and times, but no session's name
+    ALL = "all"
+
+
+def sight(token: str, offered: Sequence[str | None], *, private: bool) -> Sight:
+    """Return what one request is shown.
+
+    Args:
+        token: the token that monitoring asks for; empty: none.
+        offered: what the request brought, by whichever way.
+        private: nobody but this machine (or its reverse proxy) could have asked.
+    """
+    if not token:
+        return Sight.ALL if private else Sight.FIGURES
+    good = (token, monitor_pass(token))
+    # Each is compared with each, so that the time it takes tells nothing.
+    matches = [hmac.compare_digest(each.encode(), one.encode()) for each in offered if each for one in good]
+    return Sight.ALL if any(matches) else Sight.NOTHING
+
+
+def monitor_pass(token: str) -> str:
+    """Return what a browser keeps in place of the monitoring token: it opens monitoring, and tells nothing else."""
+    return hmac.new(token.encode(), b"monitor", hashlib.sha256).hexdigest()
+
+
+def is_loopback(address: str) -> bool:
+    """Tell whether an address (or ``localhost``) is this machine's own."""
+    if address.lower() == "localhost":
+        return True
+    try:
+        found = ipaddress.ip_address(address)
+    except ValueError:
+        return False
+    mapped = found.ipv4_mapped if isinstance(found, ipaddress.IPv6Address) else None
+    return (mapped or found).is_loopback
 
 
 def _brief(value: str) -> str:

@@ -11,13 +11,14 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_l
 from starlette.applications import Starlette
 from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocketClose
 
 from gateway import metrics, monitor
+from gateway.guard import Guard
 from gateway.link import Link
 from gateway.pool import Pool
 from gateway.statistics import Statistics
@@ -37,9 +38,14 @@ SECURITY_HEADERS = {
 
 
 class Monitoring:
-    """The guide's endpoints over HTTP."""
+    """The guide's endpoints over HTTP, and two for what starts and stops gateways.
 
-    def __init__(self, settings: GatewaySettings, switchboard: Switchboard) -> None:
+    Whoever balances load or restarts processes has no token, so ``/health``, ``/livez`` and ``/readyz`` ask for none;
+    no session is named there.
+    """
+
+    def __init__(self, settings: GatewaySettings, switchboard: Switchboard, guard: Guard) -> None:
+        self._guard = guard
         self._slots_per_gpu = settings.slots_per_gpu
         self._switchboard = switchboard
         self._registry = CollectorRegistry()
@@ -50,28 +56,40 @@ class Monitoring:
     def routes(self) -> list[BaseRoute]:
         """Return the endpoints' routes."""
         return [
-            Route("/gpu-status", self.gpu_status),
-            Route("/performance", self.performance),
+            Route("/gpu-status", self._guard.figures(self.gpu_status)),
+            Route("/performance", self._guard.figures(self.performance)),
+            Route("/metrics/prometheus", self._guard.figures(self.prometheus)),
             Route("/health", self.health),
-            Route("/metrics/prometheus", self.prometheus),
+            Route("/livez", self.livez),
+            Route("/readyz", self.readyz),
         ]
 
-    async def gpu_status(self, _request: Request) -> Response:
+    async def gpu_status(self, _request: Request, names: bool) -> Response:
         """Answer which workers there are, what they hold, and their memory."""
         board = self._switchboard
         body = monitor.gpu_status(board.pool, self._slots_per_gpu, waiting=board.waiting, graced=board.graced)
-        return JSONResponse(body)
+        return JSONResponse(body if names else monitor.without_names(body))
 
-    async def performance(self, _request: Request) -> Response:
+    async def performance(self, _request: Request, names: bool) -> Response:
         """Answer how long setups took and what sessions brought."""
-        return JSONResponse(monitor.performance(self._switchboard.pool, self._switchboard.statistics))
+        body = monitor.performance(self._switchboard.pool, self._switchboard.statistics)
+        return JSONResponse(body if names else monitor.without_names(body))
 
     async def health(self, _request: Request) -> Response:
         """Answer how much capacity is in use; 503 when there is none."""
         body, status = monitor.health(self._switchboard.pool, self._switchboard.statistics, time.time())
-        return JSONResponse(body, status)
+        return JSONResponse(monitor.without_names(body), status)
 
-    async def prometheus(self, _request: Request) -> Response:
+    async def livez(self, _request: Request) -> Response:
+        """Answer at all: the process runs."""
+        return PlainTextResponse("alive\n")
+
+    async def readyz(self, _request: Request) -> Response:
+        """Answer whether a new session would be served now: 503 before a worker has come, and while this one stops."""
+        reason = monitor.unready(self._switchboard.pool, stopping=self._switchboard.stopping)
+        return PlainTextResponse(f"{reason or 'ready'}\n", 503 if reason else 200)
+
+    async def prometheus(self, _request: Request, _names: bool) -> Response:
         """Answer the metrics in Prometheus' text format."""
         return Response(generate_latest(self._registry), media_type=CONTENT_TYPE_LATEST)
 
@@ -115,6 +133,7 @@ def create_switchboard(settings: GatewaySettings) -> tuple[Link, Switchboard]:
 
 def create_app(settings: GatewaySettings, link: Link, switchboard: Switchboard) -> Starlette:
     """Return the application; its lifespan binds the link and runs the switchboard."""
+    guard = Guard(settings)
 
     @contextlib.asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
@@ -130,7 +149,7 @@ def create_app(settings: GatewaySettings, link: Link, switchboard: Switchboard) 
 
     routes: list[BaseRoute] = [
         WebSocketRoute("/asr", Doorman(settings, switchboard).asr),
-        *Monitoring(settings, switchboard).routes(),
+        *Monitoring(settings, switchboard, guard).routes(),
         Mount("/", Page(directory=WEB, html=True)),
     ]
     app = Starlette(routes=routes, lifespan=lifespan)

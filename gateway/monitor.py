@@ -15,6 +15,9 @@ GB = 2**30
 HEALTHY_BELOW = 70.0
 CRITICAL_ABOVE = 90.0
 
+NAMES = frozenset({"connection", "connection_ids", "waiting_connection_ids", "graced_connection_ids"})
+"""Keys under which sessions are named."""
+
 _UNKNOWN = MemoryReport(None, None, None, None, None)
 
 
@@ -130,6 +133,20 @@ def health(pool: Pool, statistics: Statistics, timestamp: float) -> tuple[JsonOb
         "model": ", ".join(models) or None,
     }
     return body, 200 if total else 503
+
+
+def unready(pool: Pool, *, stopping: bool) -> str | None:
+    """Return why no new session would be served now; None if one would."""
+    if stopping:
+        return "the gateway stops"
+    return None if pool.total_slots() else "no worker serves"
+
+
+def without_names(body: object) -> object:
+    """Return a body with null in place of every session's name, and of lists of them."""
+    if isinstance(body, dict):
+        return {key: None if key in NAMES else without_names(value) for key, value in body.items()}
+    return [without_names(each) for each in body] if isinstance(body, list) else body
 
 
 def health_status(share: float | None) -> str:

@@ -183,6 +183,13 @@ class GatewaySettings(CommonSettings):
         "comma-separated origins of pages that may connect beside our own; `*`: any",
         words,
     )
+    monitor_token: str = _setting(
+        "MONITOR_TOKEN",
+        "",
+        "token that monitoring asks for; empty: none, and on a `HOST` that others reach they see no session ids and no "
+        "`/monitor`",
+        text,
+    )
     journal_s: float = _setting(
         "JOURNAL_S", "60", "seconds of undecoded or uncommitted audio kept for a session", number(35, 600)
     )

@@ -67,7 +67,7 @@ DOORS = {
     "msgpack": ("shared.wire",),
     "structlog": ("shared.logs",),
     "prometheus_client": ("gateway.metrics", "gateway.app"),
-    "starlette": ("gateway.app", "gateway.websocket"),
+    "starlette": ("gateway.app", "gateway.guard", "gateway.websocket"),
     "uvicorn": ("gateway.__main__",),
     "numpy": ("gpu_worker",),
 }

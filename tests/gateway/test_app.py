@@ -8,7 +8,7 @@ import pytest
 
 from gateway.app import create_app, create_switchboard
 from shared.settings import GatewaySettings
-from tests.gateway.builders import register
+from tests.gateway.builders import heartbeat, register
 from tests.gateway.test_monitor import GPU_STATUS, HEALTH, METRICS, PERFORMANCE, assert_shape
 
 
@@ -82,6 +82,31 @@ def test_the_four_endpoints_have_the_guides_keys(gateway):
     assert {name for name in METRICS if f"# TYPE {name} gauge" in text} >= METRICS - {
         "whisperlivekit_setup_time_ms_avg"
     }
+
+
+def test_alive_is_not_ready(gateway):
+    """The process lives from the start; it is ready when a worker serves, and neither is lost nor all are draining."""
+    client, switchboard = gateway
+    assert client.get("/livez").status_code == 200
+    unready = client.get("/readyz")
+    assert (unready.status_code, unready.text) == (503, "no worker serves\n")
+    switchboard.pool.register(b"gpu0.a", register(0), 0.0)
+    assert client.get("/readyz").status_code == 200
+    switchboard.pool.heartbeat(b"gpu0.a", heartbeat(state="draining"), 0.0)
+    assert (client.get("/readyz").status_code, client.get("/health").status_code) == (503, 503)
+    switchboard.pool.gone(b"gpu0.a", "stopped")
+    assert (client.get("/readyz").status_code, client.get("/health").status_code) == (503, 503)
+    assert client.get("/livez").status_code == 200
+
+
+def test_a_gateway_that_stops_is_not_ready(gateway):
+    """While it drains it lives and answers, but nobody new is sent to it."""
+    client, switchboard = gateway
+    switchboard.pool.register(b"gpu0.a", register(0), 0.0)
+    asyncio.run(switchboard.drain(1.0))
+    unready = client.get("/readyz")
+    assert (unready.status_code, unready.text) == (503, "the gateway stops\n")
+    assert client.get("/livez").status_code == 200
 
 
 @pytest.mark.parametrize("path", ["/gpu-status", "/performance", "/health"])

@@ -16,6 +16,7 @@ FREE_TEXT = {
     "HOST",
     "API_TOKENS",
     "ALLOWED_ORIGINS",
+    "MONITOR_TOKEN",
     "WORKER_NAME",
     "WHISPER_MODEL",
     "MODEL_CACHE_DIR",
