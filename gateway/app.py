@@ -18,6 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocketClose
 
 from gateway import metrics, monitor
+from gateway.broadcast import Broadcast
 from gateway.guard import Guard
 from gateway.link import Link
 from gateway.pool import Pool
@@ -27,6 +28,9 @@ from gateway.websocket import Doorman
 from shared.settings import GatewaySettings
 
 WEB = Path(__file__).parent / "web"
+
+WATCH_EVERY_S = 0.25
+"""As often as workers tell how they do."""
 
 SECURITY_HEADERS = {
     "content-security-policy": "default-src 'self'; connect-src 'self'; frame-ancestors 'none'; base-uri 'none'",
@@ -50,8 +54,24 @@ class Monitoring:
         self._switchboard = switchboard
         self._registry = CollectorRegistry()
         self._registry.register(
-            metrics.PrometheusView(switchboard.pool, switchboard.statistics, lambda: switchboard.queues)
+            metrics.PrometheusView(
+                switchboard.pool, switchboard.statistics, lambda: switchboard.queues, self._received
+            )
         )
+
+    def _received(self) -> int:
+        return sum(each.session.received for each in self._switchboard.conversations)
+
+    async def watch(self) -> None:
+        """Count the workers' steps for ever: a worker that dies takes its own count with it."""
+        while True:
+            for worker in self._switchboard.pool.workers():
+                if worker.beat is not None:
+                    with contextlib.suppress(ValueError):  # a count that makes no sense is not added
+                        self._switchboard.statistics.steps.note(
+                            worker.name, worker.boot, worker.gpu_id, worker.beat
+                        )
+            await asyncio.sleep(WATCH_EVERY_S)
 
     def routes(self) -> list[BaseRoute]:
         """Return the endpoints' routes."""
@@ -72,13 +92,14 @@ class Monitoring:
 
     async def performance(self, _request: Request, names: bool) -> Response:
         """Answer how long setups took and what sessions brought."""
-        body = monitor.performance(self._switchboard.pool, self._switchboard.statistics)
+        board = self._switchboard
+        body = monitor.performance(board.pool, board.statistics, board.clock())
         return JSONResponse(body if names else monitor.without_names(body))
 
     async def health(self, _request: Request) -> Response:
         """Answer how much capacity is in use; 503 when there is none."""
         body, status = monitor.health(self._switchboard.pool, self._switchboard.statistics, time.time())
-        return JSONResponse(monitor.without_names(body), status)
+        return JSONResponse(body, status)
 
     async def livez(self, _request: Request) -> Response:
         """Answer at all: the process runs."""
@@ -134,11 +155,12 @@ def create_switchboard(settings: GatewaySettings) -> tuple[Link, Switchboard]:
 def create_app(settings: GatewaySettings, link: Link, switchboard: Switchboard) -> Starlette:
     """Return the application; its lifespan binds the link and runs the switchboard."""
     guard = Guard(settings)
+    broadcast = Broadcast(switchboard, settings.slots_per_gpu, guard)
 
     @contextlib.asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
         link.bind()
-        tasks = [asyncio.create_task(switchboard.listen()), asyncio.create_task(switchboard.tick())]
+        tasks = [asyncio.create_task(each) for each in (switchboard.listen(), switchboard.tick(), broadcast.run())]
         try:
             yield
         finally:
@@ -150,6 +172,7 @@ def create_app(settings: GatewaySettings, link: Link, switchboard: Switchboard) 
     routes: list[BaseRoute] = [
         WebSocketRoute("/asr", Doorman(settings, switchboard).asr),
         *Monitoring(settings, switchboard, guard).routes(),
+        *broadcast.routes(),
         Mount("/", Page(directory=WEB, html=True)),
     ]
     app = Starlette(routes=routes, lifespan=lifespan)

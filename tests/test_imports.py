@@ -19,6 +19,7 @@ CORES = {
         "actions",
         "admission",
         "arrivals",
+        "chronicle",
         "journal",
         "metrics",
         "monitor",
@@ -28,6 +29,7 @@ CORES = {
         "statistics",
         "transcript",
         "views",
+        "wall",
     },
     "gpu_worker": {
         "agreement",
@@ -67,7 +69,7 @@ DOORS = {
     "msgpack": ("shared.wire",),
     "structlog": ("shared.logs",),
     "prometheus_client": ("gateway.metrics", "gateway.app"),
-    "starlette": ("gateway.app", "gateway.guard", "gateway.websocket"),
+    "starlette": ("gateway.app", "gateway.broadcast", "gateway.guard", "gateway.websocket"),
     "uvicorn": ("gateway.__main__",),
     "numpy": ("gpu_worker",),
 }
