@@ -29,10 +29,10 @@ class Outbox:
         """Return by how many samples ``keep_from`` is ahead of what was said about it."""
         return self.keep_from - self._reported
 
-    def resume_at(self, word_end: int) -> None:
-        """Go on inside a segment whose last word ended at ``word_end``."""
+    def resume_at(self, word_end: int, *, inside: bool) -> None:
+        """Go on where another worker's last word ended at ``word_end``, ``inside`` its segment or after it."""
         self._word_end = max(self._word_end, word_end)
-        self._segment_open = True
+        self._segment_open = inside
 
     def move(self, keep_from: int, decoded_until: int) -> None:
         """Move the positions on, if they are further than before."""

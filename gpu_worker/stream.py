@@ -63,21 +63,24 @@ class Stream:
         self._finish_at: int | None = None
         self._finished = False
         self._resumed_at = resume.window_start if resume and resume.speaking else 0
+        self._settled = books.until
         if resume:
             self._resume(resume)
 
     def _resume(self, state: ResumeState) -> None:
         start = state.window_start
         if not state.speaking:
-            # What lies between is the end of an utterance that the last worker decoded.
-            self._outbox.ledger.decoded(state.books.until, max(start, state.books.until))
+            # What lies between is the end of an utterance that the last worker decoded, and all its words are said.
+            self._settled = max(start, state.books.until)
+            self._outbox.ledger.decoded(state.books.until, self._settled)
+            self._outbox.resume_at(self._settled, inside=False)
             return
-        settled = max([start, *(item.end for item in state.committed)])
+        self._settled = settled = max([start, *(item.end for item in state.committed)])
         # The gate starts cold: it gets the pre-roll's length to find the speech again.
         self._gate.resume(start, settled + self._policy.pre_roll_samples)
         # No decode before the audio of the committed tokens is here: they are forced upon it.
         self._window = Window(start, asked_until=settled, committed=state.committed, draft=state.draft)
-        self._outbox.resume_at(settled)
+        self._outbox.resume_at(settled, inside=True)
 
     @property
     def received(self) -> int:
@@ -113,6 +116,9 @@ class Stream:
 
     def finalize(self, at: int) -> None:
         """Commit everything said before sample ``at`` as soon as it is heard, then go on."""
+        if at <= self._settled:
+            # Another worker has: an utterance that ended there would be decoded, and said, a second time.
+            return
         self._marks.append(max([at, *self._marks]))
         self._advance()
 

@@ -502,6 +502,38 @@ def test_resume_after_an_endpoint_does_not_say_it_again():
     assert moved.text == " three"
 
 
+@pytest.mark.parametrize("at_s", [0.0, 1.0, 2.0])
+def test_a_mark_before_what_is_settled_says_nothing_twice(at_s):
+    """A finalize that the last worker has met does not make a resumed utterance begin again."""
+    speech = say(["one", "two", "three", "four", "five", "six", "seven", "eight", "sentence.", 1.0])
+    driver = Driver()
+    driver.feed(speech.pcm[: 3 * S])
+    last = driver.hypotheses[-1]
+    assert last.resume.speaking
+    assert last.committed_until > at_s * S
+    moved = Driver(stream=open_stream(start=last.keep_from, resume=last.resume))
+    moved.stream.finalize(round(at_s * S))
+    moved.feed(speech.pcm[last.keep_from :])
+    moved.stream.finalize(round(at_s * S))
+    moved.finish()
+    assert driver.text + moved.text == speech.text
+
+
+def test_committed_until_does_not_go_back_when_a_session_moves():
+    """Soon after an utterance the next worker names a position as far as the last one did."""
+    driver = Driver()
+    speech = say([1.5, "one", "two", 0.55, "three", "four", 1.0])
+    driver.feed(speech.pcm[: speech.words[2].start], chunk=1600)
+    last = driver.hypotheses[-1]
+    assert not last.resume.speaking
+    assert last.committed_until > last.keep_from
+    moved = Driver(stream=open_stream(start=last.keep_from, resume=last.resume))
+    moved.feed(speech.pcm[last.keep_from :], chunk=1600)
+    positions = [message.committed_until for message in moved.hypotheses]
+    assert min(positions) >= last.committed_until
+    assert positions == sorted(positions)
+
+
 def test_a_move_within_speech_does_not_turn_speech_into_silence():
     """What an earlier worker's window held is transcribed in the books, wherever the session moved."""
     speech = say(["river", "stone", "cloud", "sentence."] * 20)
