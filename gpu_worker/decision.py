@@ -7,7 +7,7 @@ from gpu_worker.hypothesis import Reading, TailWord, read
 from gpu_worker.planning import Plan
 from gpu_worker.policy import PolicySettings
 from gpu_worker.recognizer import WindowResult
-from gpu_worker.window import Window, cut, nearest_frame
+from gpu_worker.window import SENTENCE_MARKS, Window, cut, ends_with, nearest_frame
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,14 +49,31 @@ def _decide_underway(
     young = not window.committed and plan.end - window.start < policy.young_samples
     if reading.trusted and not young:
         count = agreed(reading.tail, window.previous, end=result.end, cadence=plan.cadence, policy=policy)
+    count, closes = _close_segment(window, reading.tail[:count], plan.end, policy)
     taken = window.absorb(reading, result, count)
+    if closes:
+        window.segment_before = window.start - taken[-1].end
     after = None
     if plan.end - window.start >= policy.window_samples:
         decided = len(window.committed)
         after = cut(result.words, committed=decided, start=window.start, end=result.end, policy=policy)
     if after:
         window.trim(after)
-    return Decision(taken, window, closes=after is not None)
+    return Decision(taken, window, closes=closes)
+
+
+def _close_segment(window: Window, taken: tuple[TailWord, ...], end: int, policy: PolicySettings) -> tuple[int, bool]:
+    """Return how many of the words to commit now, and whether the segment closes after them.
+
+    A reader's paragraph ends where a sentence does. Words behind that are committed by the next decode, so that each
+    message's resume state holds exactly the words that were said.
+    """
+    length = window.segment_before + end - window.start
+    if length >= policy.segment_samples:
+        for count in range(len(taken), 0, -1):
+            if ends_with(taken[count - 1].text, SENTENCE_MARKS):
+                return count, True
+    return len(taken), bool(taken) and length >= policy.hard_segment_samples
 
 
 def _decide_at_end(
@@ -68,7 +85,9 @@ def _decide_at_end(
     taken = window.absorb(reading, result, len(reading.tail))
     if restart is None or window.stalls >= policy.flush_stall_tries:
         return Decision(taken, None, closes=True)
-    return Decision(taken, _fresh(window, restart, asked_until=restart, stalls=window.stalls + 1), closes=False)
+    again = _fresh(window, restart, asked_until=restart)
+    again.stalls, again.segment_before = window.stalls + 1, window.segment_before + again.start - window.start
+    return Decision(taken, again, closes=False)
 
 
 def _stalled_at(
@@ -84,7 +103,7 @@ def _stalled_at(
     return covered if speech_end - covered > limit else None
 
 
-def _fresh(window: Window, start: int, *, asked_until: int, stalls: int = 0) -> Window:
+def _fresh(window: Window, start: int, *, asked_until: int) -> Window:
     """Return an empty window of the same utterance that begins at ``start``."""
     start = max(window.start, nearest_frame(start))
-    return Window(start, asked_until=max(start, asked_until), stalls=stalls)
+    return Window(start, asked_until=max(start, asked_until))

@@ -57,6 +57,8 @@ class PolicySettings:
         sentence_rest: largest part of ``window_samples`` that may remain after a cut at a sentence.
         clause_rest: largest part of it that may remain after a cut at a clause.
         min_cut_samples: a cut gains at least this much.
+        segment_samples: a segment this long closes at the next end of a sentence ...
+        hard_segment_samples: ... and one this long after any word.
         stall_samples: speech that a hypothesis leaves uncovered for longer than this starts a new window.
         flush_stall_samples: the same at the end of an utterance.
         flush_stall_tries: how often the end of an utterance is decoded anew for that reason.
@@ -101,6 +103,8 @@ class PolicySettings:
     sentence_rest: float = 0.8
     clause_rest: float = 0.6
     min_cut_samples: int = samples(0.5)
+    segment_samples: int = samples(10.0)
+    hard_segment_samples: int = samples(30.0)
     stall_samples: int = samples(2.5)
     flush_stall_samples: int = samples(1.0)
     flush_stall_tries: int = 3

@@ -1,7 +1,7 @@
 """Core: the window of the utterance at hand: what is decided in it, what is open, and where it is cut."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from gpu_worker.hypothesis import Reading, TailWord
 from gpu_worker.policy import PolicySettings
@@ -27,6 +27,7 @@ class Window:
         previous: keys of the open words, for the next agreement.
         trusted: whether the last hypothesis can be committed as it stands.
         stalls: how often its end was decoded anew.
+        segment_before: how much of the open segment lies before ``start``; negative if it began after it.
     """
 
     start: int
@@ -37,7 +38,8 @@ class Window:
     draft: tuple[int, ...] = ()
     previous: tuple[str, ...] = ()
     trusted: bool = True
-    stalls: int = field(default=0)
+    stalls: int = 0
+    segment_before: int = 0
 
     def absorb(self, reading: Reading, result: WindowResult, count: int) -> tuple[TailWord, ...]:
         """Take a hypothesis over and commit the first ``count`` words of its tail; return these."""
@@ -58,7 +60,9 @@ class Window:
 
     def trim(self, after: TimedWord) -> None:
         """Let the window begin where the word ``after`` ends."""
-        self.start = nearest_frame(after.end)
+        start = nearest_frame(after.end)
+        self.segment_before += start - self.start
+        self.start = start
         self.committed = self.committed[after.last :]
 
 
@@ -90,7 +94,7 @@ def cut(
         fitting = [
             word
             for word, following in decided
-            if word.end <= end - hold and _ends_with(word, marks) and _begins_word(following)
+            if word.end <= end - hold and ends_with(word.text, marks) and _begins_word(following)
         ]
         return fitting[-1] if fitting else None
 
@@ -103,8 +107,9 @@ def cut(
     return latest(("",), policy.word_hold_samples) or sentence
 
 
-def _ends_with(word: TimedWord, marks: tuple[str, ...]) -> bool:
-    return word.text.rstrip().rstrip(CLOSING).endswith(marks)
+def ends_with(text: str, marks: tuple[str, ...]) -> bool:
+    """Say whether a word's text ends with one of the marks, quotes and brackets aside."""
+    return text.rstrip().rstrip(CLOSING).endswith(marks)
 
 
 def _begins_word(following: TimedWord | None) -> bool:

@@ -88,16 +88,41 @@ def test_a_loop_commits_nothing_underway_and_one_copy_at_the_end():
     assert taken(run(window, found, speech_s=3.0, final=True)) == [" la", " x"]
 
 
-def test_a_long_window_is_trimmed_and_closes_the_segment():
+def test_a_long_window_is_trimmed():
     """From the window length on it is cut after a decided sentence; later words stay forced."""
     items = [(" a", 2.0), (".", 2.1), (" b", 5.0), (".", 5.1), (" c", 9.0), (" d", 12.4)]
-    window = Window(0, asked_until=0)
+    window = Window(0, asked_until=0, segment_before=-4 * S)
     decision = run(window, result(*items, end_s=12.5), speech_s=12.5)
     assert taken(decision) == [" a", ".", " b", ".", " c"]
-    assert decision.closes
+    assert not decision.closes
     assert window.start == round(5.1 * S)
     assert [item.token for item in window.committed] == [4]
     assert window.draft == (5,)
+
+
+def test_a_long_segment_closes_where_a_sentence_ends():
+    """Then words behind the sentence wait for the next decode; a trim in the middle of a sentence closes nothing."""
+    items = [(" a", 2.0), (".", 2.1), (" b", 5.0), ('."', 5.1), (" c", 9.0), (" d", 10.4)]
+    window = Window(0, asked_until=0)
+    decision = run(window, result(*items, end_s=10.5), speech_s=10.5)
+    assert taken(decision) == [" a", ".", " b", '."']
+    assert decision.closes
+    assert window.start == 0
+    assert [word.text for word in window.tail] == [" c", " d"]
+    assert window.segment_before == -round(5.1 * S)
+    again = replace(result(*items, end_s=12.5), tokens=(4, 5), logprobs=(-0.1,) * 2)
+    decision = run(window, again, speech_s=12.5)
+    assert window.start == round(5.1 * S)
+    assert taken(decision) == [" c", " d"]
+    assert not decision.closes
+
+
+def test_a_segment_without_a_sentence_closes_at_last():
+    """Speech without full stops does not make one segment for ever."""
+    found = result((" a", 2.0), (" b", 5.0), (" c", 5.9), end_s=6.0)
+    open_for = {seconds: Window(0, asked_until=0, segment_before=round((seconds - 6.0) * S)) for seconds in (20, 31)}
+    closes = {seconds: run(window, found, speech_s=6.0).closes for seconds, window in open_for.items()}
+    assert closes == {20: False, 31: True}
 
 
 def test_a_window_that_cannot_be_trimmed_goes_on():
