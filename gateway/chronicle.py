@@ -3,9 +3,9 @@
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from statistics import median_low
 
 from gateway.outbox import JsonObject
-from gateway.statistics import percentile
 
 BUCKET_S = 5.0
 BUCKETS = 120
@@ -75,7 +75,7 @@ class History:
             "setup_ms": [None if each is None or each.setup_ms is None else round(each.setup_ms, 1) for each in row],
             "setups": sum(each.setups for each in row if each),
             "refused": sum(each.refused for each in row if each),
-            "setup_median_ms": _rounded(percentile(recent, 0.5)),
+            "setup_median_ms": _rounded(median_low(recent) if recent else None),
             "setup_slowest_ms": _rounded(max(recent, default=None)),
         }
 

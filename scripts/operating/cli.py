@@ -33,18 +33,23 @@ Exit codes:
     show_default=True,
     help="The server's RUN_DIR.",
 )
+@click.option(
+    "--token", envvar="MONITOR_TOKEN", help="The server's MONITOR_TOKEN, if it has one; best in the environment."
+)
 @click.option("--force", is_flag=True, help="Also when its sessions would have to wait in line for a slot.")
 @click.option(
     "--timeout", "timeout_s", metavar="S", default=120.0, show_default=True, help="Bound on one worker's restart."
 )
-def command(*, gpu_id: int | None, everyone: bool, url: str, run_dir: Path, force: bool, timeout_s: float) -> None:
+def command(
+    *, gpu_id: int | None, everyone: bool, url: str, run_dir: Path, token: str | None, force: bool, timeout_s: float
+) -> None:
     """Restart the worker of GPU N: its sessions go on elsewhere, then it stops and starts anew."""
     if (gpu_id is None) != everyone:
         raise click.UsageError("Name one worker, or --all.")
     drain_s = CommonSettings.from_env(os.environ).drain_s
     options = Options(force=force, timeout_s=timeout_s, drain_s=drain_s)
     console = Console()
-    rolling = Rolling(Monitoring(url), Control(make_run_dir(run_dir, ROOT)), console, options)
+    rolling = Rolling(Monitoring(url, token), Control(make_run_dir(run_dir, ROOT)), console, options)
     try:
         good = rolling.all() if gpu_id is None else rolling.restart(gpu_id)
     except RefusedError as error:

@@ -2,6 +2,7 @@
 
 import http.client
 import xmlrpc.client
+from dataclasses import dataclass
 from pathlib import Path
 
 from supervisor.xmlrpc import SupervisorTransport
@@ -11,6 +12,17 @@ DOWN = frozenset({"STOPPED", "EXITED", "FATAL"})
 
 class ControlError(Exception):
     """supervisord cannot be asked, or refuses; the message says so."""
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """One process as supervisord sees it: ``age_s`` is None unless it runs, ``exit_status`` unless it has ended."""
+
+    name: str
+    state: str
+    pid: int | None
+    age_s: float | None
+    exit_status: int | None
 
 
 class Control:
@@ -29,6 +41,13 @@ class Control:
         if not isinstance(answer, dict):
             raise ControlError(f"supervisord answered {answer!r}")
         return str(answer["statename"]), int(answer["pid"])
+
+    def processes(self) -> list[Process]:
+        """Return every process it looks after, in its order."""
+        answer = self._call("getAllProcessInfo")
+        if not isinstance(answer, list):
+            raise ControlError(f"supervisord answered {answer!r}")
+        return [_process(each) for each in answer]
 
     def signal(self, gpu_id: int, name: str) -> None:
         """Send the worker a signal, like ``TERM``."""
@@ -51,6 +70,17 @@ class Control:
             raise ControlError(f"supervisord at {self._socket} does not answer: {error}") from error
         finally:
             transport.close()
+
+
+def _process(info: dict[str, str | int]) -> Process:
+    state, pid = str(info["statename"]), int(info["pid"])
+    return Process(
+        name=str(info["name"]),
+        state=state,
+        pid=pid or None,
+        age_s=float(info["now"]) - float(info["start"]) if pid else None,
+        exit_status=int(info["exitstatus"]) if state in DOWN and info["start"] else None,
+    )
 
 
 def _name(gpu_id: int) -> str:
