@@ -18,11 +18,13 @@ class Decision:
         taken: the words it committed.
         window: the window to go on with; None if the utterance is over.
         closes: whether the segment ends after ``taken``.
+        more: so many words of the window's tail are to be committed to the next segment.
     """
 
     taken: tuple[TailWord, ...]
     window: Window | None
     closes: bool
+    more: int = 0
 
 
 def decide(window: Window, plan: Plan, result: WindowResult, last_speech: int, policy: PolicySettings) -> Decision:
@@ -37,7 +39,8 @@ def decide(window: Window, plan: Plan, result: WindowResult, last_speech: int, p
     else:
         restart = _stalled_at(window, reading, result, speech_end=speech_end, limit=policy.stall_samples, policy=policy)
     if restart is not None:
-        taken = window.absorb(reading, result, len(reading.tail))
+        window.absorb(reading, result)
+        taken = window.commit(len(reading.tail))
         return Decision(taken, _fresh(window, restart, asked_until=plan.end), closes=True)
     return _decide_underway(window, plan, reading, result, policy)
 
@@ -49,9 +52,10 @@ def _decide_underway(
     young = not window.committed and plan.end - window.start < policy.young_samples
     if reading.trusted and not young:
         count = agreed(reading.tail, window.previous, end=result.end, cadence=plan.cadence, policy=policy)
-    count, closes = _close_segment(window, reading.tail[:count], plan.end, policy)
-    taken = window.absorb(reading, result, count)
-    if closes:
+    first = _segment_end(window, reading.tail[:count], plan.end, policy)
+    window.absorb(reading, result)
+    taken = window.commit(first or count)
+    if first:
         window.segment_before = window.start - taken[-1].end
     after = None
     if plan.end - window.start >= policy.window_samples:
@@ -59,21 +63,17 @@ def _decide_underway(
         after = cut(result.words, committed=decided, start=window.start, end=result.end, policy=policy)
     if after:
         window.trim(after)
-    return Decision(taken, window, closes=closes)
+    return Decision(taken, window, closes=first > 0, more=count - len(taken))
 
 
-def _close_segment(window: Window, taken: tuple[TailWord, ...], end: int, policy: PolicySettings) -> tuple[int, bool]:
-    """Return how many of the words to commit now, and whether the segment closes after them.
-
-    A reader's paragraph ends where a sentence does. Words behind that are committed by the next decode, so that each
-    message's resume state holds exactly the words that were said.
-    """
+def _segment_end(window: Window, taken: tuple[TailWord, ...], end: int, policy: PolicySettings) -> int:
+    """Return after how many of the words the segment closes: where a sentence ends; 0 if it goes on."""
     length = window.segment_before + end - window.start
     if length >= policy.segment_samples:
         for count in range(len(taken), 0, -1):
             if ends_with(taken[count - 1].text, SENTENCE_MARKS):
-                return count, True
-    return len(taken), bool(taken) and length >= policy.hard_segment_samples
+                return count
+    return len(taken) if length >= policy.hard_segment_samples else 0
 
 
 def _decide_at_end(
@@ -82,7 +82,8 @@ def _decide_at_end(
     restart = _stalled_at(
         window, reading, result, speech_end=speech_end, limit=policy.flush_stall_samples, policy=policy
     )
-    taken = window.absorb(reading, result, len(reading.tail))
+    window.absorb(reading, result)
+    taken = window.commit(len(reading.tail))
     if restart is None or window.stalls >= policy.flush_stall_tries:
         return Decision(taken, None, closes=True)
     again = _fresh(window, restart, asked_until=restart)

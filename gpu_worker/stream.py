@@ -219,6 +219,9 @@ class Stream:
             self._gate.utterances.popleft()
             self._open_window()
         self._emit(decision.taken, closes=decision.closes)
+        if decision.window and decision.more:
+            # A message of their own: the resume state of each holds exactly the words that were said.
+            self._emit(decision.window.commit(decision.more), closes=False)
         self._advance()
 
     def _open_window(self) -> None:

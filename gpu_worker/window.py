@@ -1,7 +1,7 @@
 """Core: the window of the utterance at hand: what is decided in it, what is open, and where it is cut."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gpu_worker.hypothesis import Reading, TailWord
 from gpu_worker.policy import PolicySettings
@@ -41,21 +41,25 @@ class Window:
     stalls: int = 0
     segment_before: int = 0
 
-    def absorb(self, reading: Reading, result: WindowResult, count: int) -> tuple[TailWord, ...]:
-        """Take a hypothesis over and commit the first ``count`` words of its tail; return these."""
-        tokens = [item.token for item in self.committed] + list(reading.tokens)
-        taken, rest = reading.tail[:count], reading.tail[count:]
-        decided = taken[-1].last if taken else len(self.committed)
-        ends = [item.end for item in self.committed]
-        ends += [self.start] * (len(tokens) - len(ends))
-        for word in result.words:
-            ends[word.first : word.last] = [word.end] * (word.last - word.first)
-        self.committed = tuple(map(CommittedToken, tokens[:decided], ends[:decided]))
-        self.tail = rest
-        self.draft = tuple(tokens[decided:])
-        self.previous = tuple(word.key for word in rest)
+    def absorb(self, reading: Reading, result: WindowResult) -> None:
+        """Take a hypothesis over; all its new words are open."""
+        ends = {index: word.end for word in result.words for index in range(word.first, word.last)}
+        self.committed = tuple(
+            CommittedToken(item.token, ends.get(index, item.end)) for index, item in enumerate(self.committed)
+        )
+        self.tail, self.draft = reading.tail, reading.tokens
+        self.previous = tuple(word.key for word in reading.tail)
         self.trusted = reading.trusted
         self.decoded = True
+
+    def commit(self, count: int) -> tuple[TailWord, ...]:
+        """Decide the first ``count`` words of the tail and return them."""
+        taken, self.tail = self.tail[:count], self.tail[count:]
+        for word in taken:
+            tokens = word.last - len(self.committed)
+            self.committed += tuple(CommittedToken(token, word.end) for token in self.draft[:tokens])
+            self.draft = self.draft[tokens:]
+        self.previous = self.previous[count:]
         return taken
 
     def trim(self, after: TimedWord) -> None:
@@ -64,6 +68,7 @@ class Window:
         self.segment_before += start - self.start
         self.start = start
         self.committed = self.committed[after.last :]
+        self.tail = tuple(replace(word, last=word.last - after.last) for word in self.tail)
 
 
 def nearest_frame(position: int) -> int:

@@ -101,20 +101,32 @@ def test_a_long_window_is_trimmed():
 
 
 def test_a_long_segment_closes_where_a_sentence_ends():
-    """Then words behind the sentence wait for the next decode; a trim in the middle of a sentence closes nothing."""
-    items = [(" a", 2.0), (".", 2.1), (" b", 5.0), ('."', 5.1), (" c", 9.0), (" d", 10.4)]
+    """Words behind the sentence begin the next one; a trim in the middle of a sentence closes nothing."""
+    items = [(" a", 2.0), (".", 2.1), (" b", 7.0), ('."', 7.1), (" c", 9.0), (" d", 10.4)]
     window = Window(0, asked_until=0)
     decision = run(window, result(*items, end_s=10.5), speech_s=10.5)
     assert taken(decision) == [" a", ".", " b", '."']
     assert decision.closes
-    assert window.start == 0
+    assert decision.more == 1
     assert [word.text for word in window.tail] == [" c", " d"]
-    assert window.segment_before == -round(5.1 * S)
-    again = replace(result(*items, end_s=12.5), tokens=(4, 5), logprobs=(-0.1,) * 2)
+    assert [word.text for word in window.commit(decision.more)] == [" c"]
+    assert window.segment_before == -round(7.1 * S)
+    again = replace(result(*items, end_s=15.5), tokens=(5,), logprobs=(-0.1,))
     decision = run(window, again, speech_s=12.5)
-    assert window.start == round(5.1 * S)
-    assert taken(decision) == [" c", " d"]
-    assert not decision.closes
+    assert window.start == round(7.1 * S)
+    assert taken(decision) == [" d"]
+    assert (decision.closes, decision.more) == (False, 0)
+
+
+def test_a_cut_window_commits_the_words_behind_the_sentence():
+    """A decode that closes a segment and trims its window leaves the next words' tokens in their places."""
+    items = [(" a", 2.0), (".", 2.1), (" b", 9.0), (".", 9.1), (" c", 12.0), (" d", 13.0), (" e", 15.4)]
+    window = Window(0, asked_until=0)
+    decision = run(window, result(*items, end_s=15.5), speech_s=15.5)
+    assert window.start == round(9.1 * S)
+    assert [word.text for word in window.commit(decision.more)] == [" c", " d"]
+    assert window.committed == (CommittedToken(4, 12 * S), CommittedToken(5, 13 * S))
+    assert window.draft == (6,)
 
 
 def test_a_segment_without_a_sentence_closes_at_last():

@@ -111,6 +111,21 @@ def test_a_long_monologue_is_cut_into_segments():
     assert max(driver.model.windows) <= 14 * S
 
 
+def test_segments_of_a_monologue_end_with_a_sentence():
+    """What a client gets as final text between two endpoints are whole sentences, at any cadence."""
+    speech = say(["river", "stone", "well,", "cloud", "sentence."] * 30)
+    for period in (8_000, 16_000, 48_000):
+        driver = said(speech, period=period)
+        segments, text = [], ""
+        for message in driver.hypotheses:
+            text += "".join(word.text for word in message.words)
+            if message.closes:
+                segments, text = [*segments, text], ""
+        assert len(segments) >= 4
+        assert text == ""
+        assert all(segment.endswith(" sentence.") for segment in segments)
+
+
 def test_the_tail_is_shown_and_never_holds_a_cut_character():
     """Every hypothesis's text is whole characters."""
     driver = said(say([0.2, *["café"] * 12, 0.1], word_s=0.4), model=ScriptedRecognizer(word_s=0.4))

@@ -91,14 +91,17 @@ def result(words, tokens) -> WindowResult:
 
 
 def tail(*texts: str, first: int = 0) -> tuple[TailWord, ...]:
-    return tuple(TailWord(text, first + index + 1, 0, 0, -0.1, 0.9) for index, text in enumerate(texts))
+    return tuple(
+        TailWord(text, first + index, 0, (first + index) * S, -0.1, 0.9) for index, text in enumerate(texts, 1)
+    )
 
 
 def test_absorbing_commits_tokens_as_generated():
     """The first words' tokens are decided with their newest ends; the rest is draft, tail and memory."""
     window = Window(start=0, asked_until=0, committed=(CommittedToken(50, 100),))
     words = timed((" a", 1.0), (" b", 2.0), (" c", 3.0))
-    taken = window.absorb(Reading(tail(" b", " c", first=1), (60, 70), trusted=True), result(words, (60, 70)), 1)
+    window.absorb(Reading(tail(" b", " c", first=1), (60, 70), trusted=True), result(words, (60, 70)))
+    taken = window.commit(1)
     assert [word.text for word in taken] == [" b"]
     assert window.committed == (CommittedToken(50, S), CommittedToken(60, 2 * S))
     assert window.draft == (70,)
@@ -109,7 +112,8 @@ def test_trimming_moves_the_start_to_a_frame_and_drops_the_tokens():
     """What was cut is neither heard nor forced again."""
     window = Window(start=0, asked_until=0)
     words = timed((" a", 1.005), (" b", 2.0))
-    window.absorb(Reading(tail(" a", " b"), (60, 70), trusted=True), result(words, (60, 70)), 2)
+    window.absorb(Reading(tail(" a", " b"), (60, 70), trusted=True), result(words, (60, 70)))
+    window.commit(2)
     window.trim(words[0])
     assert window.start == 16_000
     assert window.committed == (CommittedToken(70, 2 * S),)
