@@ -35,7 +35,10 @@ class CrossAttention:
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """One transformer layer; queries are scaled already, and one product makes queries, keys and values."""
+    """One transformer layer.
+
+    Queries are scaled already, one product makes queries, keys and values, and ``up`` ends in its GELU.
+    """
 
     attention_norm: Norm
     qkv: Linear
@@ -62,9 +65,9 @@ class Maker:
         """Return a layer normalisation."""
         return Norm(self.tensor(f"{name}.weight"), self.tensor(f"{name}.bias"))
 
-    def linear(self, name: str) -> Linear:
+    def linear(self, name: str, *, gelu: bool = False) -> Linear:
         """Return one matrix product."""
-        return linear(self._state[f"{name}.weight"], self._state[f"{name}.bias"], self._kind, self._device)
+        return linear(self._state[f"{name}.weight"], self._state[f"{name}.bias"], self._kind, self._device, gelu=gelu)
 
     def blocks(self, part: str, layers: int, head_width: int) -> list[Block]:
         """Return the layers of ``encoder`` or ``decoder``."""
@@ -97,7 +100,7 @@ class Maker:
             out=self.linear(f"{name}.attn.out"),
             cross=self._cross(name, scale) if f"{name}.cross_attn.out.weight" in self._state else None,
             mlp_norm=self.norm(f"{name}.mlp_ln"),
-            up=self.linear(f"{name}.mlp.0"),
+            up=self.linear(f"{name}.mlp.0", gelu=True),
             down=self.linear(f"{name}.mlp.2"),
         )
 

@@ -13,10 +13,7 @@ import torch.nn.functional as F  # noqa: N812 - its usual name
 from torch import Tensor
 
 from gpu_worker.model.blocks import Block, Norm
-from gpu_worker.model.linear import Linear
-
-CHUNK = 128
-"""Rows that go through a layer together."""
+from gpu_worker.model.linear import CHUNK, Linear
 
 ROUND = 32
 """Counts of rows and columns are multiples of this."""
@@ -110,7 +107,7 @@ def transform(x: Tensor, blocks: Sequence[Block], memory: Memory, reach: Reach) 
             weights = torch.bmm(q, columns).float().add_(reach.bias).softmax(-1).to(q.dtype)
             heard = torch.bmm(weights, values[:, seen]).transpose(0, 1).reshape(len(rows), heads * width)
             rows += block.out(heard)
-            rows += block.down(F.gelu(block.up(block.mlp_norm(rows))))
+            rows += block.down(block.up(block.mlp_norm(rows)))
     return x[: reach.end - reach.new]
 
 

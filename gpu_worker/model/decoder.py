@@ -98,7 +98,7 @@ class Decoder:
                 raise TypeError("a decoder block has no cross-attention")
             q = block.cross.query(block.cross.norm(x)).float().view(len(x), self._heads, self._width)
             x = x + block.cross.out(self._attend_audio(layer, q, spans))
-            x = x + block.down(F.gelu(block.up(block.mlp_norm(x))))
+            x = x + block.down(block.up(block.mlp_norm(x)))
         return self._norm(x[: len(tokens)])
 
     def _causal(self, span: Span) -> Tensor | None:

@@ -186,7 +186,7 @@ class Encoder:
     def _transform_batch(self, x: Tensor, mask: Tensor) -> Tensor:
         for block in self._blocks:
             x = x + block.out(self._attend(block, x, mask))
-            x = x + block.down(F.gelu(block.up(block.mlp_norm(x))))
+            x = x + block.down(block.up(block.mlp_norm(x)))
         return x
 
     def _attend(self, block: Block, x: Tensor, mask: Tensor) -> Tensor:

@@ -17,9 +17,29 @@ def test_every_kind_computes_the_same_product(kind, error):
     assert (ours.float() - exact).abs().max() < error * exact.abs().max()
 
 
+@pytest.mark.parametrize("kind", ["fp32", "bf16", "int8"])
+def test_a_gelu_behind_a_product_is_torchs(kind):
+    """With a GELU asked for, the answer is torch's GELU of the plain product, as near as the kind's bits allow."""
+    torch.manual_seed(2)
+    weight, bias, x = torch.randn(32, 64), torch.randn(32), torch.randn(9, 64)
+    plain = linear(weight, bias, kind, CPU)(x).float()
+    ours = linear(weight, bias, kind, CPU, gelu=True)(x).float()
+    assert (ours - torch.nn.functional.gelu(plain)).abs().max() < 1e-2 * plain.abs().max()
+
+
+def test_without_packed_weights_bf16_is_the_same(monkeypatch):
+    """Where oneDNN cannot lay out bf16 weights, torch's own product answers the same."""
+    torch.manual_seed(3)
+    weight, bias, x = torch.randn(32, 64), torch.randn(32), torch.randn(9, 64)
+    packed = linear(weight, bias, "bf16", CPU, gelu=True)(x)
+    monkeypatch.setattr("gpu_worker.model.linear._packed", lambda *_, **_kw: (_ for _ in ()).throw(RuntimeError("no")))
+    plain = linear(weight, bias, "bf16", CPU, gelu=True)(x)
+    assert (packed.float() - plain.float()).abs().max() < 2e-2 * plain.abs().max()
+
+
 def test_a_kind_that_cannot_be_computed_is_passed_over(monkeypatch):
     """Where torch has no int8 product any more, the measurement answers one that works."""
-    monkeypatch.setattr("gpu_worker.model.linear._int8", lambda *_: (_ for _ in ()).throw(RuntimeError("gone")))
+    monkeypatch.setattr("gpu_worker.model.linear._int8", lambda *_, **_kw: (_ for _ in ()).throw(RuntimeError("gone")))
     assert quickest(("fp32", "int8"), width=64, rows=2) == "fp32"
 
 
