@@ -13,7 +13,7 @@ from itertools import pairwise
 from whisper.normalizers import BasicTextNormalizer, EnglishTextNormalizer
 
 from scripts.replaying.recordings import Recording
-from scripts.replaying.run import Replay, Update
+from scripts.replaying.run import Replay
 
 _WORD = re.compile(r"[\w']+")
 
@@ -97,7 +97,9 @@ def _measure_times(recording: Recording, result: Replay, found: Measures) -> Non
         _, pairs = align(final[count : count + len(tail) + 4], tail)
         _note(shown, [count + i for i, _ in pairs], update.now_s)
     found.seen = len(final)
-    found.changed = sum(_changed(before, after, counts) for before, after in pairwise(result.updates))
+    for before, after in pairwise(result.updates):
+        taken = final[counts[before.committed] : counts[after.committed]]
+        found.changed += _changed(_words(before.tail), taken + _words(after.tail))
     said = [(key, end_s) for word, end_s in recording.words for key in _words(word)]
     _, pairs = align([key for key, _ in said], final)
     for i, j in pairs:
@@ -113,11 +115,9 @@ def _note(times: list[float | None], indices: Sequence[int], now_s: float) -> No
             times[index] = now_s
 
 
-def _changed(before: Update, after: Update, counts: list[int]) -> int:
-    """Return how many words of a tail are gone in the next update."""
-    tail = _words(before.tail)[:-1]
-    skipped = counts[after.committed] - counts[before.committed]
-    return max(0, len(tail) - skipped - len(align(tail[skipped:], _words(after.tail))[1]))
+def _changed(before: list[str], after: list[str]) -> int:
+    """Return how many words of a tail, the newest aside, are gone from what is committed and shown next."""
+    return len(before) - 1 - len(align(before[:-1], after)[1]) if before else 0
 
 
 def _counts(result: Replay) -> list[int]:

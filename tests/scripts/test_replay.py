@@ -63,14 +63,14 @@ def test_alignment_counts_errors_and_pairs_equal_words():
 
 
 def test_changed_words_are_counted_but_for_the_newest():
-    """A word that vanishes after it was shown counts; the last of a tail, and committed words, do not."""
+    """A word that was shown counts if it vanishes or is committed as another one; the last of a tail does not."""
     result = Replay(3.0)
     result.words = [Word(" won", 0, 1, 0.9), Word(" two", 1, 2, 0.9), Word(" three", 2, 3, 0.9)]
-    result.updates = [Update(1.0, 0, " one to"), Update(2.0, 0, " won two tree"), Update(3.0, 3, "")]
+    result.updates = [Update(1.0, 0, " one to"), Update(2.0, 0, " won too tree"), Update(3.0, 3, "")]
     recording = Recording("x", np.zeros(0, np.int16), "won two three", (("won", 0.5), ("two", 1.0), ("three", 1.5)))
     found = measure(recording, result, english=True)
-    assert found.changed == 1
-    assert found.shown == [1.5, 1.0, 1.5]
+    assert found.changed == 2
+    assert found.shown == [1.5, 2.0, 1.5]
     assert found.committed == [2.5, 2.0, 1.5]
 
 
