@@ -9,6 +9,7 @@ from pathlib import Path
 from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response, StreamingResponse
 from starlette.routing import BaseRoute, Route
+from starlette.types import Receive, Scope, Send
 
 from gateway.guard import Guard
 from gateway.outbox import JsonObject
@@ -63,6 +64,29 @@ class Viewer:
         return chunk
 
 
+class Stream(StreamingResponse):
+    """The answer to one viewer, who is among ``viewers`` for exactly as long as it is being sent."""
+
+    def __init__(self, viewer: Viewer, viewers: set[Viewer]) -> None:
+        super().__init__(_chunks(viewer), headers=EVENT_STREAM, media_type="text/event-stream")
+        self._viewer = viewer
+        self._viewers = viewers
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send until the viewer goes or is closed."""
+        self._viewers.add(self._viewer)
+        try:
+            await super().__call__(scope, receive, send)
+        finally:  # not the generator's: one that waits in a send is not told when its viewer goes
+            self._viewers.discard(self._viewer)
+
+
+async def _chunks(viewer: Viewer) -> AsyncIterator[bytes]:
+    yield f"retry: {RETRY_MS}\n\n".encode()
+    while (chunk := await viewer.take()) is not None:
+        yield chunk
+
+
 class Broadcast:
     """The monitor page, its stream of server-sent events, and the same state as JSON.
 
@@ -103,23 +127,14 @@ class Broadcast:
         """Answer a stream that never ends by itself while the gateway runs."""
         if len(self._viewers) >= MAX_VIEWERS:
             return Response("Too many viewers.\n", 503, {"retry-after": "10"}, "text/plain")
-        return StreamingResponse(self._stream(), headers=EVENT_STREAM, media_type="text/event-stream")
-
-    async def _stream(self) -> AsyncIterator[bytes]:
         viewer = Viewer()
-        self._viewers.add(viewer)
-        try:
-            yield f"retry: {RETRY_MS}\n\n".encode()
-            for topic, body in (
-                ("now", self._now()),
-                ("history", self._history()),
-                ("events", self._witness.events.body()),
-            ):
-                viewer.offer(topic, encode(topic, body))
-            while (chunk := await viewer.take()) is not None:
-                yield chunk
-        finally:
-            self._viewers.discard(viewer)
+        for topic, body in (
+            ("now", self._now()),
+            ("history", self._history()),
+            ("events", self._witness.events.body()),
+        ):
+            viewer.offer(topic, encode(topic, body))
+        return Stream(viewer, self._viewers)
 
     # --- the producer ---------------------------------------------------------------------------------------
 
