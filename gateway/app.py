@@ -54,24 +54,24 @@ class Monitoring:
         self._switchboard = switchboard
         self._registry = CollectorRegistry()
         self._registry.register(
-            metrics.PrometheusView(
-                switchboard.pool, switchboard.statistics, lambda: switchboard.queues, self._received
-            )
+            metrics.PrometheusView(switchboard.pool, switchboard.statistics, lambda: switchboard.queues, self._received)
         )
 
     def _received(self) -> int:
         return sum(each.session.received for each in self._switchboard.conversations)
 
     async def watch(self) -> None:
-        """Count the workers' steps for ever: a worker that dies takes its own count with it."""
+        """Note the workers' steps for ever."""
         while True:
-            for worker in self._switchboard.pool.workers():
-                if worker.beat is not None:
-                    with contextlib.suppress(ValueError):  # a count that makes no sense is not added
-                        self._switchboard.statistics.steps.note(
-                            worker.name, worker.boot, worker.gpu_id, worker.beat
-                        )
+            self.note_steps()
             await asyncio.sleep(WATCH_EVERY_S)
+
+    def note_steps(self) -> None:
+        """Count the steps that workers have told of: one that dies takes its own count with it."""
+        for worker in self._switchboard.pool.workers():
+            if worker.beat is not None:
+                with contextlib.suppress(ValueError):  # a count that makes no sense is not added
+                    self._switchboard.statistics.steps.note(worker.name, worker.boot, worker.gpu_id, worker.beat)
 
     def routes(self) -> list[BaseRoute]:
         """Return the endpoints' routes."""
@@ -157,10 +157,13 @@ def create_app(settings: GatewaySettings, link: Link, switchboard: Switchboard) 
     guard = Guard(settings)
     broadcast = Broadcast(switchboard, settings.slots_per_gpu, guard)
 
+    monitoring = Monitoring(settings, switchboard, guard)
+
     @contextlib.asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
         link.bind()
-        tasks = [asyncio.create_task(each) for each in (switchboard.listen(), switchboard.tick(), broadcast.run())]
+        work = (switchboard.listen(), switchboard.tick(), monitoring.watch(), broadcast.run())
+        tasks = [asyncio.create_task(each) for each in work]
         try:
             yield
         finally:
@@ -171,7 +174,7 @@ def create_app(settings: GatewaySettings, link: Link, switchboard: Switchboard) 
 
     routes: list[BaseRoute] = [
         WebSocketRoute("/asr", Doorman(settings, switchboard).asr),
-        *Monitoring(settings, switchboard, guard).routes(),
+        *monitoring.routes(),
         *broadcast.routes(),
         Mount("/", Page(directory=WEB, html=True)),
     ]

@@ -12,14 +12,15 @@ from prometheus_client.registry import Collector
 from gateway.monitor import in_gb, lag_s, memory
 from gateway.pool import Pool, Worker, WorkerState
 from gateway.statistics import Queues, Statistics
+from shared.errors import SessionError
 from shared.histogram import Histogram, Histograms
 from shared.messages import SAMPLE_RATE
 
-OUTCOMES = ("complete", "client_left", "no_capacity")
-FATES = ("received", "transcribed", "silence")
-REASONS = ("worker_lost", "stream_failed", "full", "forgotten", "drain", "balance")
+OUTCOMES = ("complete", "client_left", *sorted(error.code for error in SessionError.__subclasses__()))
+FATES = ("received", "transcribed", "silence", "dropped")
+REASONS = ("worker_lost", "stream_failed", "full", "forgotten", "not_ready", "drain", "balance")
 GAPS = (*REASONS, "resume")
-"""What is counted from 0, so that the first of a kind shows as an increase; others appear with their first."""
+"""What is counted from 0, so that the first of a kind shows as an increase."""
 
 
 class PrometheusView(Collector):
@@ -29,12 +30,20 @@ class PrometheusView(Collector):
         pool: workers and leases.
         statistics: counters and histograms.
         queues: asks what waits in the gateway; without it those metrics are left out.
+        open_received: asks how many samples the sessions that have not ended have received.
     """
 
-    def __init__(self, pool: Pool, statistics: Statistics, queues: Callable[[], Queues] | None = None) -> None:
+    def __init__(
+        self,
+        pool: Pool,
+        statistics: Statistics,
+        queues: Callable[[], Queues] | None = None,
+        open_received: Callable[[], int] = int,
+    ) -> None:
         self._pool = pool
         self._statistics = statistics
         self._queues = queues
+        self._open_received = open_received
 
     def collect(self) -> Iterable[Metric]:
         """Yield every metric family."""
@@ -42,7 +51,7 @@ class PrometheusView(Collector):
         yield GaugeMetricFamily("whisperlivekit_gpu_total", "Total number of GPUs", value=len(self._pool.serving()))
         yield from _gauges(workers)
         yield _slots(workers)
-        yield from _worker_counters(workers)
+        yield _boots(workers)
         yield from self._totals()
         yield from self._histograms([str(worker.gpu_id) for worker in workers])
         if self._queues is not None:
@@ -53,15 +62,29 @@ class PrometheusView(Collector):
         average = statistics.average_setup_ms()
         if average is not None:
             yield GaugeMetricFamily("whisperlivekit_setup_time_ms_avg", "Average setup time in ms", value=average)
+        received = statistics.samples["received"] + self._open_received()
+        yield CounterMetricFamily(
+            "whisperlivekit_audio_received_seconds",
+            "Audio received, that of sessions in progress too",
+            value=received / SAMPLE_RATE,
+        )
         seconds = {fate: samples / SAMPLE_RATE for fate, samples in statistics.samples.items()}
+        dropped = {reason: samples / SAMPLE_RATE for reason, samples in statistics.dropped.items()}
         yield _counter("sessions", "Ended sessions by outcome", "outcome", OUTCOMES, statistics.outcomes)
         yield _counter("audio_seconds", "Audio of ended sessions by fate", "fate", FATES, seconds)
+        yield _counter("audio_dropped_seconds", "Dropped audio by its session's outcome", "reason", OUTCOMES, dropped)
         yield _counter("moves", "Sessions moved to another worker", "reason", REASONS, statistics.moves)
 
     def _histograms(self, gpus: list[str]) -> Iterable[Metric]:
-        figures = self._statistics
+        figures, steps = self._statistics, self._statistics.steps
         rows = {
             "setup_seconds": ("Time from a session's request to ready", "stage", figures.setup_s, ()),
+            "first_word_latency_seconds": (
+                "Time from the arrival of a session's first word until its first text",
+                "gpu",
+                figures.first_word_s,
+                gpus,
+            ),
             "audio_to_text_lag_seconds": (
                 "Age of the newest audio that a step's text covers, since it arrived",
                 "gpu",
@@ -75,6 +98,8 @@ class PrometheusView(Collector):
                 gpus,
             ),
             "flush_latency_seconds": ("Time from the end of audio to the last word", "gpu", figures.flush_s, gpus),
+            "step_seconds": ("Length of a recognition step", "gpu", steps.step_s, gpus),
+            "step_batch_streams": ("Streams that one step decoded together", "gpu", steps.batches, gpus),
             "move_gap_seconds": ("Time a moved session was without a worker", "reason", figures.gap_s, GAPS),
         }
         for name, (meaning, label, histograms, labels) in rows.items():
@@ -82,6 +107,8 @@ class PrometheusView(Collector):
         lag = HistogramMetricFamily("whisperlivekit_gateway_loop_lag_seconds", "Delay of the gateway's event loop")
         _fill(lag, [], figures.loop_lag_s)
         yield lag
+        counts = {gpu: float(histogram.count) for gpu, histogram in steps.step_s}
+        yield _counter("steps", "Recognition steps, over all lives of a worker", "gpu", gpus, counts)
 
 
 def _gauges(workers: Sequence[Worker]) -> Iterable[Metric]:
@@ -132,15 +159,11 @@ def _slots(workers: Sequence[Worker]) -> Metric:
     return family
 
 
-def _worker_counters(workers: Sequence[Worker]) -> Iterable[Metric]:
+def _boots(workers: Sequence[Worker]) -> Metric:
     boots = CounterMetricFamily("whisperlivekit_worker_boots", "Lives of the worker seen", labels=["gpu"])
-    steps = CounterMetricFamily("whisperlivekit_steps", "Recognition steps of the worker's life", labels=["gpu"])
     for worker in workers:
         boots.add_metric([str(worker.gpu_id)], worker.boots)
-        if worker.beat is not None:
-            steps.add_metric([str(worker.gpu_id)], worker.beat.steps)
-    yield boots
-    yield steps
+    return boots
 
 
 def _counter(name: str, meaning: str, label: str, known: Sequence[str], counts: Mapping[str, float]) -> Metric:

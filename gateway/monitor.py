@@ -3,12 +3,14 @@
 An unknown figure is None, never invented.
 """
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 
+from gateway.latencies import SLICE_S, SLICES, Sketch, total
 from gateway.outbox import JsonObject
 from gateway.pool import Pool, Worker
-from gateway.statistics import Setup, Statistics, percentile
+from gateway.statistics import FIGURES, Setup, Statistics
 from shared.messages import SAMPLE_RATE, MemoryReport
 
 GB = 2**30
@@ -81,10 +83,50 @@ def lag_s(worker: Worker) -> float | None:
     return round(max((slot.received - slot.decoded for slot in worker.beat.slots), default=0) / SAMPLE_RATE, 2)
 
 
-def performance(pool: Pool, statistics: Statistics) -> JsonObject:
-    """Return the body of ``/performance``."""
+KEYS = {
+    "total": "setup_time_ms",
+    "accept": "accept_ms",
+    "allocate": "allocate_ms",
+    "load": "load_ms",
+    "audio_to_text_lag": "audio_to_text_lag_ms",
+    "first_word": "first_word_ms",
+    "commit": "commit_latency_ms",
+    "flush": "flush_latency_ms",
+}
+"""What each of `FIGURES` is called in ``/performance``."""
+
+
+def performance(pool: Pool, statistics: Statistics, now: float) -> JsonObject:
+    """Return the body of ``/performance``; ``now`` is the time that the statistics were given."""
+    figures = statistics.latencies
+    return summary(pool, statistics) | {
+        **_spread(figures.ever()),
+        f"last_{SLICES * SLICE_S / 60:.0f}_minutes": _spread(figures.lately(now)),
+        "recent_moves": [asdict(move) for move in statistics.recent_moves],
+        "recent_endings": [asdict(ending) for ending in statistics.recent_endings],
+    }
+
+
+def _spread(sketches: Mapping[tuple[int, str], Sketch]) -> JsonObject:
+    """Return the percentiles of every figure, of all GPUs together and of each that has any."""
+    by_name: dict[str, list[Sketch]] = {name: [] for name in FIGURES}
+    by_gpu: dict[int, dict[str, Sketch]] = defaultdict(dict)
+    for (gpu_id, name), sketch in sketches.items():
+        by_name[name].append(sketch)
+        by_gpu[gpu_id][name] = sketch
+    empty = Sketch()
+    return {
+        "percentiles": {KEYS[name]: _percentiles(total(found)) for name, found in by_name.items()},
+        "percentiles_by_gpu": {
+            str(gpu_id): {KEYS[name]: _percentiles(found.get(name, empty)) for name in FIGURES}
+            for gpu_id, found in sorted(by_gpu.items())
+        },
+    }
+
+
+def summary(pool: Pool, statistics: Statistics) -> JsonObject:
+    """Return what ``/health`` has of ``/performance``: the guide's keys, and how sessions ended."""
     done = statistics.completed
-    recent = list(statistics.recent)
     return {
         "total_completed_connections": done,
         "active_connections": sum(len(worker.leases) for worker in pool.workers()),
@@ -98,15 +140,7 @@ def performance(pool: Pool, statistics: Statistics) -> JsonObject:
             "slowest_setup_ms": _rounded(statistics.slowest_setup_ms),
             "fastest_setup_ms": _rounded(statistics.fastest_setup_ms),
         },
-        "percentiles": {
-            "setup_time_ms": _percentiles([setup.total_ms for setup in recent]),
-            "accept_ms": _percentiles([setup.accept_ms for setup in recent]),
-            "allocate_ms": _percentiles([setup.allocate_ms for setup in recent]),
-            "load_ms": _percentiles([setup.load_ms for setup in recent]),
-        },
         "outcomes": dict(statistics.outcomes),
-        "recent_moves": [asdict(move) for move in statistics.recent_moves],
-        "recent_endings": [asdict(ending) for ending in statistics.recent_endings],
     }
 
 
@@ -129,7 +163,7 @@ def health(pool: Pool, statistics: Statistics, timestamp: float) -> tuple[JsonOb
             "total": len(serving),
             "with_connections": sum(bool(worker.leases) for worker in serving),
         },
-        "performance": performance(pool, statistics),
+        "performance": summary(pool, statistics),
         "model": ", ".join(models) or None,
     }
     return body, 200 if total else 503
@@ -178,5 +212,7 @@ def _mean(total: float, count: int) -> float | None:
     return round(total / count, 1) if count else None
 
 
-def _percentiles(values: list[float]) -> JsonObject:
-    return {f"p{share}": _rounded(percentile(values, share / 100)) for share in (50, 95, 99)}
+def _percentiles(sketch: Sketch) -> JsonObject:
+    found = {f"p{share}": sketch.percentile(share / 100) for share in (50, 95, 99)}
+    in_ms = {name: None if value_s is None else round(value_s * 1000, 1) for name, value_s in found.items()}
+    return {**in_ms, "count": sketch.count}

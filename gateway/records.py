@@ -19,6 +19,7 @@ class Records:
 
     def __init__(self, statistics: Statistics) -> None:
         self.statistics = statistics
+        self._spoke: set[str] = set()  # sessions here that have text
 
     def accepted(self, connection: str, accept_ms: float) -> None:
         """A socket was accepted."""
@@ -76,7 +77,9 @@ class Records:
         total_ms = (now - conversation.arrived) * 1000
         engine_ms = (now - (conversation.allocated or now)) * 1000
         allocate_ms = total_ms - engine_ms - conversation.accept_ms
-        self.statistics.ready(setup(conversation.accept_ms, allocate_ms, engine_ms, total_ms))
+        figures = setup(conversation.accept_ms, allocate_ms, engine_ms, total_ms)
+        assert session.gpu_id is not None  # where it has just become ready
+        self.statistics.ready(figures, session.gpu_id, now)
         log.info(
             f"Connection {session.id}: TranscriptionEngine loaded ({engine_ms:.0f}ms)",
             event_id="engine_loaded",
@@ -97,18 +100,23 @@ class Records:
             gpu_id: where it ran.
             now: when the result came.
         """
-        arrivals, label = conversation.arrivals, str(gpu_id)
+        arrivals, session = conversation.arrivals, conversation.session.id
         if step.decoded > before and (age_s := arrivals.age_s(step.decoded, now)) is not None:
-            self.statistics.text_lag_s.of(label).observe(age_s)
+            self.statistics.heard("audio_to_text_lag", gpu_id, age_s, now)
+        if (step.words or step.tail.strip()) and session not in self._spoke:
+            self._spoke.add(session)
+            began = step.words[0].start if step.words else step.resume.window_start
+            if (age_s := arrivals.age_s(began + 1, now)) is not None:
+                self.statistics.heard("first_word", gpu_id, age_s, now)
         for word in step.words:
             if (age_s := arrivals.age_s(word.end, now)) is not None:
-                self.statistics.commit_s.of(label).observe(age_s)
+                self.statistics.heard("commit", gpu_id, age_s, now)
         arrivals.forget(step.keep_from)
 
     def flushed(self, conversation: Conversation, gpu_id: int, now: float) -> None:
         """A session that was told the end of its audio has said everything."""
         if conversation.flush_asked is not None and conversation.session.outcome == "complete":
-            self.statistics.flush_s.of(str(gpu_id)).observe(now - conversation.flush_asked)
+            self.statistics.heard("flush", gpu_id, now - conversation.flush_asked, now)
 
     def moved(self, conversation: Conversation, how: Moved) -> None:
         """A session goes on on another worker."""
@@ -130,6 +138,7 @@ class Records:
     def closed(self, conversation: Conversation, now: float) -> None:
         """A session is over: its canonical line, and its books into the counters."""
         session, accounts = conversation.session, conversation.session.accounts
+        self._spoke.discard(session.id)
         if accounts is None or session.outcome is None:
             return
         outcome = session.outcome

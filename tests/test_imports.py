@@ -21,6 +21,7 @@ CORES = {
         "arrivals",
         "chronicle",
         "journal",
+        "latencies",
         "metrics",
         "monitor",
         "outbox",

@@ -6,7 +6,8 @@ import json
 import httpx
 import pytest
 
-from gateway.app import create_app, create_switchboard
+from gateway.app import Monitoring, create_app, create_switchboard
+from gateway.guard import Guard
 from shared.settings import GatewaySettings
 from tests.gateway.builders import heartbeat, register
 from tests.gateway.test_monitor import GPU_STATUS, HEALTH, METRICS, PERFORMANCE, assert_shape
@@ -141,3 +142,15 @@ def test_a_websocket_elsewhere_is_refused(gateway):
     client, _ = gateway
     for path in ("/health", "/", "/asr2", "/app.js"):
         assert client.connect(path) == ["websocket.close"]
+
+
+def test_the_steps_of_a_worker_are_counted_before_it_dies(gateway):
+    """The gateway notes what workers tell while they live: a scrape after a worker's death has its steps."""
+    client, switchboard = gateway
+    switchboard.pool.register(b"gpu0.a", register(0), 0.0)
+    switchboard.pool.heartbeat(b"gpu0.a", heartbeat(step_s=(0.1, 0.2, 0.3), batches=(1, 2, 4)), 0.0)
+    monitoring = Monitoring(GatewaySettings.defaults(), switchboard, Guard(GatewaySettings.defaults()))
+    monitoring.note_steps()
+    switchboard.pool.gone(b"gpu0.a", "killed")
+    monitoring.note_steps()
+    assert 'whisperlivekit_steps_total{gpu="0"} 3.0' in client.get("/metrics/prometheus").text

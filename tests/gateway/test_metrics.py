@@ -10,15 +10,16 @@ from gateway import metrics, monitor
 from gateway.arrivals import RESOLUTION, Arrivals
 from gateway.pool import Pool
 from gateway.statistics import Queues, Statistics
+from shared.errors import SessionError
 from shared.histogram import Histogram, Histograms
-from shared.messages import MemoryReport, SlotReport
+from shared.messages import MemoryReport, SlotReport, Tally
 from tests.gateway.builders import GIB, S, heartbeat, register
 
 
-def read(pool, statistics, queues=None) -> dict:
+def read(pool, statistics, queues=None, **more) -> dict:
     """Return every sample by its name and the values of its labels, in the order of their names."""
     registry = CollectorRegistry()
-    registry.register(metrics.PrometheusView(pool, statistics, queues))
+    registry.register(metrics.PrometheusView(pool, statistics, queues, **more))
     families = text_string_to_metric_families(generate_latest(registry).decode())
     return {
         (each.name, *(value for _, value in sorted(each.labels.items()))): each.value
@@ -136,13 +137,12 @@ def test_base_units_and_slots_by_state(pool):
     }  # fmt: skip
     assert found["whisperlivekit_worker_up", "1"] == 0
     assert ("whisperlivekit_gpu_memory_used_bytes", "1") not in found
-    assert ("whisperlivekit_steps_total", "1") not in found
 
 
 def test_setup_is_counted_by_stage(pool):
     """Each setup counts in all four stages, in seconds."""
     statistics = Statistics()
-    statistics.ready(monitor.setup(2.0, 1.0, 2347.0, 2350.0))
+    statistics.ready(monitor.setup(2.0, 1.0, 2347.0, 2350.0), 0, 1.0)
     found = read(pool, statistics)
     sums = {
         stage: found["whisperlivekit_setup_seconds_sum", stage] for stage in ("accept", "allocate", "load", "total")
@@ -161,6 +161,50 @@ def test_what_may_be_counted_starts_at_nought(pool):
     assert found["whisperlivekit_audio_seconds_total", "transcribed"] == 0
     assert found["whisperlivekit_commit_latency_seconds_count", "1"] == 0
     assert found["whisperlivekit_gateway_loop_lag_seconds_count",] == 0
+    assert found["whisperlivekit_first_word_latency_seconds_count", "0"] == 0
+    assert found["whisperlivekit_step_seconds_count", "1"] == found["whisperlivekit_steps_total", "1"] == 0
+    for error in SessionError.__subclasses__():
+        assert found["whisperlivekit_sessions_total", error.code] == 0
+        assert found["whisperlivekit_audio_dropped_seconds_total", error.code] == 0
+
+
+def test_a_workers_next_life_counts_on():
+    """Steps and batches only grow, whether a worker goes on, starts anew, or another has its number."""
+    statistics, first, second = Statistics(), (0.15, 0.15, 40.0), (0.4,)
+    statistics.steps.note("gpu0", "a", 0, heartbeat(step_s=first[:1], batches=(1,)))
+    statistics.steps.note("gpu0", "a", 0, heartbeat(step_s=first, batches=(1, 3, 4)))
+    statistics.steps.note("gpu0", "a", 0, heartbeat(step_s=first, batches=(1, 3, 4)))
+    statistics.steps.note("gpu0", "b", 0, heartbeat(step_s=second, batches=(2,)))
+    statistics.steps.note("other", "c", 0, heartbeat(step_s=second, batches=(100,)))
+    found = read(Pool(range(1), lost_after_s=2.0), statistics)
+    assert found["whisperlivekit_steps_total", "0"] == found["whisperlivekit_step_seconds_count", "0"] == 5
+    assert found["whisperlivekit_step_seconds_sum", "0"] == pytest.approx(41.1)
+    assert found["whisperlivekit_step_seconds_bucket", "0", "0.2"] == 2
+    assert found["whisperlivekit_step_seconds_bucket", "0", "10.0"] == 4
+    assert found["whisperlivekit_step_batch_streams_sum", "0"] == 110
+    assert found["whisperlivekit_step_batch_streams_bucket", "0", "4.0"] == 4
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [(Tally((1, 2), 1.0), Tally((1, 1), 1.0)), (None, Tally((1, 2, 3), 1.0)), (None, Tally((), 0.0)), (Tally((1, 2), 2.0), Tally((1, 2), 1.0))],
+)  # fmt: skip
+def test_counts_that_make_no_sense_are_not_added(before, after):
+    """Other bounds, or a count that falls within one life, leave a histogram as it was."""
+    histogram = Histogram((1.0,))
+    histogram.observe(0.5)
+    with pytest.raises(ValueError, match="count"):
+        histogram.grow(before, after)
+    assert histogram.tally() == Tally((1, 0), 0.5)
+
+
+def test_received_audio_is_counted_while_sessions_last(pool):
+    """What open sessions have received is in the total before they end."""
+    statistics = Statistics()
+    statistics.samples["received"] = 3 * S
+    found = read(pool, statistics, open_received=lambda: 4 * S)
+    assert found["whisperlivekit_audio_received_seconds_total",] == 7.0
+    assert found["whisperlivekit_audio_seconds_total", "received"] == 3.0
 
 
 def test_what_waits_is_shown(pool):

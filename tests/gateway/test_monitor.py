@@ -9,7 +9,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from gateway import metrics, monitor
 from gateway.actions import Accounts
 from gateway.pool import Pool
-from gateway.statistics import Ending, Statistics, percentile
+from gateway.statistics import Ending, Statistics
 from shared.messages import MemoryReport, SlotReport
 from tests.gateway.builders import GIB, S, heartbeat, register
 
@@ -101,8 +101,8 @@ def pool():
 def statistics():
     """Give two setups and a completed session."""
     statistics = Statistics()
-    statistics.ready(monitor.setup(3.0, 1.0, 2346.0, 2350.0))
-    statistics.ready(monitor.setup(2.0, 1.04, 1.0, 4.04))
+    statistics.ready(monitor.setup(3.0, 1.0, 2346.0, 2350.0), 0, 10.0)
+    statistics.ready(monitor.setup(2.0, 1.04, 1.0, 4.04), 1, 1000.0)
     statistics.ended(ending("complete", Accounts(48_000, 40_000, 8_000, 0, None)))
     return statistics
 
@@ -130,7 +130,7 @@ def test_gpu_status_is_the_guides(pool):
 
 def test_performance_is_the_guides(pool, statistics):
     """Every key of the guide is there; averages are over setups and over completed sessions."""
-    body = monitor.performance(pool, statistics)
+    body = monitor.performance(pool, statistics, 1000.0)
     assert_shape(body, PERFORMANCE)
     assert (body["total_completed_connections"], body["active_connections"]) == (1, 8)
     assert body["averages"] == {
@@ -143,7 +143,7 @@ def test_performance_is_the_guides(pool, statistics):
 
 
 def test_health_is_the_guides(pool, statistics):
-    """Every key of the guide is there, the whole of ``/performance`` in it."""
+    """Every key of the guide is there, those of ``/performance`` too."""
     body, status = monitor.health(pool, statistics, 1698765432.1234)
     assert_shape(body, HEALTH)
     assert (status, body["status"], body["timestamp"]) == (200, "healthy", 1698765432.123)
@@ -154,7 +154,7 @@ def test_health_is_the_guides(pool, statistics):
         "utilization_percent": 50.0,
     }
     assert body["gpus"] == {"total": 4, "with_connections": 4}
-    assert body["performance"] == monitor.performance(pool, statistics)
+    assert body["performance"].items() <= monitor.performance(pool, statistics, 0.0).items()
 
 
 def scrape(pool, statistics) -> str:
@@ -201,9 +201,14 @@ def test_what_is_unknown_is_null():
     for gpu in status["gpus"]:
         assert (gpu["state"], gpu["active_connections"], gpu["connection_ids"]) == ("expected", 0, [])
         assert {gpu[key] for key in gpu if key.endswith(("_gb", "_percent", "lag_s"))} == {None}
-    averages = monitor.performance(pool, statistics)["averages"]
+    body = monitor.performance(pool, statistics, 0.0)
+    averages = body["averages"]
     assert set(averages.values()) == {None}
-    assert set(monitor.performance(pool, statistics)["extremes"].values()) == {None}
+    assert set(body["extremes"].values()) == {None}
+    for figures in (body["percentiles"], body["last_10_minutes"]["percentiles"]):
+        assert set(figures) == set(monitor.KEYS.values())
+        assert all(figure == {"p50": None, "p95": None, "p99": None, "count": 0} for figure in figures.values())
+    assert body["percentiles_by_gpu"] == {}
     text = scrape(pool, statistics)
     assert "whisperlivekit_gpu_total 0.0" in text
     assert "\nwhisperlivekit_gpu_memory_allocated_gb{" not in text
@@ -288,18 +293,30 @@ def test_sessions_that_were_never_ready_are_no_connections():
     """A refusal is an outcome; it does not lower the averages or count as completed."""
     statistics = Statistics()
     statistics.ended(ending("no_capacity", Accounts(100, 0, 0, 100, "no_capacity"), was_ready=False))
-    body = monitor.performance(Pool(range(1), lost_after_s=2.0), statistics)
+    body = monitor.performance(Pool(range(1), lost_after_s=2.0), statistics, 0.0)
     assert (body["total_completed_connections"], body["averages"]["connection_duration_s"]) == (0, None)
     assert body["outcomes"] == {"no_capacity": 1}
     text = scrape(Pool(range(1), lost_after_s=2.0), statistics)
     assert 'whisperlivekit_sessions_total{outcome="no_capacity"} 1.0' in text
-    assert 'whisperlivekit_audio_seconds_total{fate="dropped:no_capacity"} 0.00625' in text
+    assert 'whisperlivekit_audio_seconds_total{fate="dropped"} 0.00625' in text
+    assert 'whisperlivekit_audio_dropped_seconds_total{reason="no_capacity"} 0.00625' in text
 
 
-@pytest.mark.parametrize(
-    ("values", "share", "found"),
-    [([], 0.5, None), ([7.0], 0.99, 7.0), ([2.0, 1.0], 0.5, 1.0), (list(range(1, 101)), 0.95, 95), (list(range(1, 101)), 0.5, 50)],
-)  # fmt: skip
-def test_percentiles_are_values_that_occurred(values, share, found):
-    """By nearest rank: the least value with at least that share of all at or below it."""
-    assert percentile(values, share) == found
+def test_percentiles_are_by_stage_by_gpu_and_of_late():
+    """Each stage of connecting, since the start and in the last ten minutes, of all GPUs and of each."""
+    statistics = Statistics()
+    for total_ms in (100.0, 200.0, 300.0):
+        statistics.ready(monitor.setup(1.0, 2.0, total_ms - 3.0, total_ms), 0, 10.0)
+    statistics.ready(monitor.setup(1.0, 2.0, 4997.0, 5000.0), 3, 2000.0)
+    statistics.heard("commit", 3, 1.5, 2000.0)
+    body = monitor.performance(Pool(range(4), lost_after_s=2.0), statistics, 2000.0)
+    ever, late = body["percentiles"], body["last_10_minutes"]["percentiles"]
+    assert ever["setup_time_ms"] == {"p50": pytest.approx(200, rel=0.02), "p95": 5000.0, "p99": 5000.0, "count": 4}
+    assert late["setup_time_ms"] == {"p50": 5000.0, "p95": 5000.0, "p99": 5000.0, "count": 1}
+    assert (ever["accept_ms"]["p95"], ever["allocate_ms"]["p95"]) == (1.0, 2.0)
+    assert set(body["percentiles_by_gpu"]) == {"0", "3"}
+    first = body["percentiles_by_gpu"]["0"]
+    assert (first["setup_time_ms"]["p99"], first["commit_latency_ms"]["p50"]) == (300.0, None)
+    assert body["percentiles_by_gpu"]["3"]["commit_latency_ms"]["p50"] == 1500.0
+    assert body["last_10_minutes"]["percentiles_by_gpu"]["0"]["setup_time_ms"]["count"] == 0
+    json.dumps(body, allow_nan=False)
