@@ -1,0 +1,83 @@
+"""openai-whisper's own encoder and decoder over windows padded to 30 s, in fp32 (door: torch, whisper)."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+import whisper
+from numpy.typing import NDArray
+from whisper.audio import HOP_LENGTH, N_SAMPLES, log_mel_spectrogram, pad_or_trim
+from whisper.model import disable_sdpa
+from whisper.tokenizer import get_tokenizer
+
+from gpu_worker.model.alignment import token_boundaries
+from gpu_worker.model.network import alignment_heads
+
+from .agreement import HeardWord
+
+_FRAME_S = 0.02
+_LOOP_RATIO = 2.4
+_NO_SPEECH = 0.6
+_NO_SPEECH_LOGPROB = -1.0
+
+
+class PlainWhisper:
+    """Hears one window: one encode, one greedy decode, one pass for the words' times.
+
+    As good as it is made usually, and better: whisper itself encodes a second time for the times.
+    """
+
+    def __init__(self, file: Path, name: str | None, language: str | None) -> None:
+        self._model = whisper.load_model(str(file), device="cpu").float().eval()
+        multilingual = self._model.is_multilingual
+        self._language = language if multilingual else "en"
+        self._tokenizer = get_tokenizer(
+            multilingual, num_languages=self._model.num_languages, language=self._language, task="transcribe"
+        )
+        self._heads = sorted(alignment_heads(name, self._model.dims))
+
+    @torch.inference_mode()
+    def hear(self, audio: NDArray[np.float32], prompt: str) -> list[HeardWord] | None:
+        """Return the words of a window; None of a loop."""
+        mel = log_mel_spectrogram(pad_or_trim(audio, N_SAMPLES), self._model.dims.n_mels)
+        features = self._model.encoder(mel[None])
+        options = whisper.DecodingOptions(
+            temperature=0.0, language=self._language, without_timestamps=True, fp16=False, prompt=prompt or None
+        )
+        said = whisper.decode(self._model, features, options)[0]
+        if said.compression_ratio > _LOOP_RATIO:
+            return None
+        if said.no_speech_prob > _NO_SPEECH and said.avg_logprob < _NO_SPEECH_LOGPROB:
+            return []
+        tokens = [token for token in said.tokens if token < self._tokenizer.eot]
+        frames = max(1, min(len(audio), N_SAMPLES) // (2 * HOP_LENGTH))
+        return self._timed(tokens, features, frames)
+
+    def _timed(self, tokens: list[int], features: torch.Tensor, frames: int) -> list[HeardWord]:
+        if not tokens:
+            return []
+        bounds = token_boundaries(self._attention(tokens, features)[..., :frames].softmax(-1), len(tokens))
+        texts, parts = self._tokenizer.split_to_word_tokens(tokens)
+        words, at = [], 0
+        for text, part in zip(texts, parts, strict=True):
+            start, at = at, at + len(part)
+            words.append(HeardWord(text, bounds[start] * _FRAME_S, bounds[at] * _FRAME_S))
+        return words
+
+    def _attention(self, tokens: list[int], features: torch.Tensor) -> torch.Tensor:
+        """Return the alignment heads' attention logits, (heads, tokens + 1, frames)."""
+        seen: dict[int, torch.Tensor] = {}
+        start = [*self._tokenizer.sot_sequence, self._tokenizer.no_timestamps]
+        hooks = [
+            self._model.decoder.blocks[layer].cross_attn.register_forward_hook(
+                lambda _module, _given, out, layer=layer: seen.__setitem__(layer, out[1][0])
+            )
+            for layer in {layer for layer, _ in self._heads}
+        ]
+        try:
+            with disable_sdpa():
+                self._model.decoder(torch.tensor([[*start, *tokens]]), features)
+        finally:
+            for hook in hooks:
+                hook.remove()
+        return torch.stack([seen[layer][head] for layer, head in self._heads])[:, len(start) - 1 :]

@@ -1,0 +1,80 @@
+"""Where a step's time goes: the model's parts, each timed without the parts it calls (shell)."""
+
+import functools
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import ModuleType
+
+import torch
+
+from gpu_worker.model import step
+from gpu_worker.model.decoder import Decoder
+from gpu_worker.model.encoder import Encoder
+from gpu_worker.model.mel import Spectrum
+from gpu_worker.model.vad import Vad
+from gpu_worker.model.vocabulary import Vocabulary
+
+_PARTS: tuple[tuple[type | ModuleType, str, str], ...] = (
+    (Vad, "run", "VAD"),
+    (Spectrum, "raw", "mel"),
+    (Encoder, "encode", "encoder"),
+    (Encoder, "encode_on", "encoder"),
+    (Decoder, "forward", "decoder"),
+    (Vocabulary, "embed", "vocabulary"),
+    (Vocabulary, "choose", "vocabulary"),
+    (Vocabulary, "no_speech", "vocabulary"),
+    (step, "token_boundaries", "alignment"),
+    (step, "timed_words", "alignment"),
+)
+STAGES = tuple(dict.fromkeys(stage for _, _, stage in _PARTS))
+
+Clock = Callable[[], float]
+
+
+def clock_of(device: str) -> Clock:
+    """Return what times work: CPU time of the process, or, on CUDA, wall time after all that was queued is done."""
+    if torch.device(device).type != "cuda":
+        return time.process_time
+
+    def synchronised() -> float:
+        torch.cuda.synchronize()
+        return time.perf_counter()
+
+    return synchronised
+
+
+class Stages:
+    """Adds up the time of each part into ``spent``, which may be exchanged between two calls."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.spent: dict[str, float] = {}
+        self._clock = clock
+        self._inner: list[float] = []
+
+    @contextmanager
+    def watching(self) -> Iterator["Stages"]:
+        """Time the parts of every model in this process."""
+        originals = [(owner, name, getattr(owner, name)) for owner, name, _ in _PARTS]
+        for (owner, name, original), (_, _, stage) in zip(originals, _PARTS, strict=True):
+            setattr(owner, name, self._timed(original, stage))
+        try:
+            yield self
+        finally:
+            for owner, name, original in originals:
+                setattr(owner, name, original)
+
+    def _timed(self, original: Callable[..., object], stage: str) -> Callable[..., object]:
+        @functools.wraps(original)
+        def timed(*args: object, **kwargs: object) -> object:
+            self._inner.append(0.0)
+            began = self._clock()
+            try:
+                return original(*args, **kwargs)
+            finally:
+                whole = self._clock() - began
+                self.spent[stage] = self.spent.get(stage, 0.0) + whole - self._inner.pop()
+                if self._inner:
+                    self._inner[-1] += whole
+
+        return timed

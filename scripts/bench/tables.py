@@ -1,0 +1,65 @@
+"""Print what was measured (door: rich)."""
+
+from collections.abc import Callable, Sequence
+
+from rich.console import Console
+from rich.table import Table
+
+from scripts.load.scoring import Interval
+
+from .figures import Figures
+from .stages import STAGES
+
+_ROWS: tuple[tuple[str, Callable[[Figures], str]], ...] = (
+    ("WER, %", lambda f: number(f.wer_percent, ".2f")),
+    ("  95 % interval", lambda f: _interval(f.wer)),
+    ("WER above offline, points", lambda f: number(value_of(f.above_offline), "+.2f")),
+    ("  95 % interval", lambda f: _interval(f.above_offline)),
+    ("shown, p50 / p95, s", lambda f: pair(f.shown_p50_s, f.shown_p95_s)),
+    ("committed, p50 / p95, s", lambda f: pair(f.committed_p50_s, f.committed_p95_s)),
+    ("words changed after shown, %", lambda f: number(f.changed_percent, ".1f")),
+    ("decodes", lambda f: number(f.decodes, "d")),
+    ("draft tokens accepted, %", lambda f: number(f.accepted_percent, ".0f")),
+    ("CPU-s a second of audio", lambda f: number(f.cpu_per_audio_s, ".4f")),
+    ("times cheaper than plain", lambda f: number(f.ratio, ".2f")),
+)
+
+
+def print_figures(console: Console, title: str, figures: Sequence[Figures]) -> None:
+    """Print contestants side by side; rows of which nothing is known are left out."""
+    rows = [(label, [read(each) for each in figures]) for label, read in _ROWS]
+    for stage in (*STAGES, "the rest"):
+        shares = [(each.stages_percent or {}).get(stage) for each in figures]
+        rows.append((f"  {stage}, % of it", [number(share, ".1f") for share in shares]))
+    print_rows(console, title, [each.name for each in figures], rows)
+
+
+def print_rows(console: Console, title: str, columns: Sequence[str], rows: Sequence[tuple[str, Sequence[str]]]) -> None:
+    """Print a table with a first column of labels; rows without a value are left out."""
+    table = Table(title=title, title_justify="left", highlight=False)
+    table.add_column("")
+    for column in columns:
+        table.add_column(column, justify="right")
+    for label, cells in rows:
+        if any(cell.strip("- ") for cell in cells):
+            table.add_row(label, *cells)
+    console.print(table)
+
+
+def number(value: float | None, form: str) -> str:
+    """Write a number, or a dash for none."""
+    return "-" if value is None else format(value, form)
+
+
+def value_of(interval: Interval | None) -> float | None:
+    """Return what an interval is around."""
+    return None if interval is None else interval.value
+
+
+def pair(first: float | None, second: float | None) -> str:
+    """Write two numbers, or a dash."""
+    return "-" if first is None or second is None else f"{first:.2f} / {second:.2f}"
+
+
+def _interval(interval: Interval | None) -> str:
+    return "-" if interval is None else f"{interval.low:.2f} to {interval.high:.2f}"
