@@ -1,0 +1,201 @@
+"""The wall in a real Chromium, on a real gateway with scripted workers: what it shows is what is so."""
+
+import asyncio
+import contextlib
+import signal
+import threading
+
+import pytest
+
+from tests.system import chromium
+from tests.system.crowd import speakers
+from tests.system.server import STOP_LIMIT_S, eventually
+from tests.system.talk import Talk
+
+pytestmark = [
+    pytest.mark.system,
+    pytest.mark.skipif(chromium.installed() is None, reason="Chromium is not installed"),
+]
+
+WORKERS = 2
+LIVE = "document.body.dataset.link === 'live'"
+LOADS = "[...document.querySelectorAll('.gpu .load > span:first-child')].map(node => Number(node.textContent))"
+STATES = "[...document.querySelectorAll('.gpu')].map(node => node.dataset.state)"
+ROWS = "[...document.querySelectorAll('.gpu .slot .who')].map(node => node.textContent)"
+EVENTS = "[...document.querySelectorAll('#events li')].map(node => node.querySelector('.text').textContent)"
+BOXES = """[...document.querySelectorAll('.gpu, .figure, .chart, .news')].map(node => {
+    const {left, top, width, height} = node.getBoundingClientRect();
+    return [left, top, width, height].map(Math.round).join(' ');
+})"""
+LOUD = """(() => {
+    const removed = new Set();
+    window.replaced = () => [...removed];
+    new MutationObserver((records) => records.forEach((record) => {
+        record.removedNodes.forEach((node) => node.nodeType === 1 && removed.add(node.className || node.tagName));
+    })).observe(document.querySelector('#gpus'), {childList: true, subtree: true});
+})()"""
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with chromium.Chromium() as running:
+        running.look()
+        yield running
+
+
+@pytest.fixture
+def people():
+    """Give a function that has so many sessions open at a server, from a thread of its own, until it is called again."""
+    with contextlib.ExitStack() as closing:
+
+        def come(server, count):
+            closing.close()
+            arrived, leave = threading.Event(), threading.Event()
+
+            async def stay():
+                async with speakers(server, count):
+                    arrived.set()
+                    while not leave.is_set():
+                        await asyncio.sleep(0.05)
+
+            thread = threading.Thread(target=asyncio.run, args=(stay(),), daemon=True)
+            thread.start()
+            closing.callback(thread.join, 30)
+            closing.callback(leave.set)
+            assert arrived.wait(60)
+
+        yield come
+
+
+def same(expression, value):
+    """Return the expression that tells whether another one has this value."""
+    return f"JSON.stringify({expression}) === JSON.stringify({value!r})"
+
+
+def test_the_wall_follows_the_server(browser, start_server, people):
+    """Tiles, rows, figures and events follow sessions that come and go and a worker that dies and returns, in place."""
+    server = start_server(workers=WORKERS, WORKER_LOST_S="1")
+    browser.navigate(f"{server.http_url}/monitor")
+    browser.wait_for(LIVE)
+    browser.wait_for(same(LOADS, [0, 0]))
+    assert browser.text("#health") == "healthy"
+    assert browser.evaluate(ROWS) == ["free"] * 8
+    browser.evaluate(LOUD)
+    boxes = browser.evaluate(BOXES)
+
+    people(server, 8)
+    browser.wait_for(same(LOADS, [4, 4]))
+    names = [name[:8] for gpu in server.get("/gpu-status")["gpus"] for name in gpu["connection_ids"]]
+    browser.wait_for(same(f"{ROWS}.sort()", sorted(names)))
+    browser.wait_for("document.querySelector('#health').textContent === 'critical'")
+    assert browser.evaluate(BOXES) == boxes, "something has jumped"
+
+    refusal = asyncio.run(refused(server))
+    assert refusal == "no_capacity"
+    browser.wait_for(f"{EVENTS}.includes('A session was refused')")
+
+    people(server, 2)
+    browser.wait_for(same(LOADS, [1, 1]))
+    browser.wait_for("document.querySelector('#setup-note').textContent === 'median of 10 in 10 min'")
+    browser.wait_for("/Slots in use: .* at most 8 /.test(document.querySelector('#used-chart').ariaLabel)")
+
+    server.signal_worker(0, signal.SIGKILL)
+    browser.wait_for(same(STATES, ["lost", "serving"]))
+    browser.wait_for(same(LOADS, [0, 2]))
+    browser.wait_for("document.querySelector('#health-note').textContent === '1 of 2 GPUs serving'")
+    browser.wait_for(f"{EVENTS}.includes('GPU 0 is lost') && {EVENTS}.some(text => text.endsWith('moved, GPU 0 → 1'))")
+    assert browser.evaluate(BOXES) == boxes, "something has jumped"
+    server.start_worker(0)
+    browser.wait_for(same(STATES, ["serving", "serving"]), timeout_s=30)
+    boots = "document.querySelectorAll('.gpu')[0].querySelectorAll('dd')[3].textContent"
+    assert browser.evaluate(boots) == "2"
+
+    assert browser.evaluate("replaced()") == [], "nodes were made anew"
+    assert browser.evaluate("document.querySelectorAll('[style]').length") == 0
+    assert browser.console == []
+
+
+async def refused(server):
+    """Return the code with which one more session is turned away."""
+    async with Talk(server) as talk:
+        await talk.ended()
+        return talk.errors[0][0]
+
+
+def test_a_phone_shows_it_all(browser, start_server):
+    """At 390 pixels nothing has to be scrolled sideways, nothing is cut off, and the text stands out, by day and night."""
+    server = start_server(workers=WORKERS)
+    try:
+        for dark in (False, True):
+            browser.look(390, 844, phone=True, dark=dark)
+            browser.navigate(f"{server.http_url}/monitor")
+            browser.wait_for(LIVE)
+            browser.wait_for(same(LOADS, [0, 0]))
+            browser.wait_for("getComputedStyle(document.querySelector('.board')).opacity === '1'")
+            assert browser.evaluate("document.documentElement.scrollWidth") == 390
+            assert browser.evaluate(OUTSIDE) == []
+            assert browser.evaluate(PALE) == []
+            assert browser.console == []
+    finally:
+        browser.look()
+
+
+OUTSIDE = """[...document.querySelectorAll('main *, header *')]
+    .filter(node => node.checkVisibility() && node.getBoundingClientRect().right > innerWidth + 1)
+    .map(node => node.outerHTML.slice(0, 120))"""
+
+PALE = """(() => {
+    const channels = (colour) => colour.match(/[\\d.]+/g).map(Number);
+    const light = ([r, g, b]) => {
+        const [x, y, z] = [r, g, b].map(v => v / 255).map(v => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
+        return 0.2126 * x + 0.7152 * y + 0.0722 * z;
+    };
+    const ground = (node) => {
+        const colour = channels(getComputedStyle(node).backgroundColor);
+        return colour.length === 4 && colour[3] === 0 ? ground(node.parentElement) : colour;
+    };
+    const pale = [];
+    for (const node of document.querySelectorAll('main *, header *')) {
+        const hasText = [...node.childNodes].some(child => child.nodeType === 3 && child.data.trim() !== '');
+        if (!hasText || !node.checkVisibility()) continue;
+        const [a, b] = [light(channels(getComputedStyle(node).color)), light(ground(node))].sort((x, y) => y - x);
+        const contrast = (a + 0.05) / (b + 0.05);
+        if (contrast < 4.5) pale.push(`${contrast.toFixed(2)} ${node.className} ${node.textContent.slice(0, 30)}`);
+    }
+    return pale;
+})()"""
+
+
+def test_stale_news_look_stale(browser, start_server):
+    """When the gateway is frozen the page says that it hears nothing; when it is gone and back, the page finds it by itself."""
+    server = start_server(workers=1)
+    browser.navigate(f"{server.http_url}/monitor")
+    browser.wait_for(LIVE)
+    server.gateway.send_signal(signal.SIGSTOP)
+    try:
+        browser.wait_for("document.body.dataset.link === 'stale'")
+        assert browser.text("#link") == "No news from the server. Trying again…"
+    finally:
+        server.gateway.send_signal(signal.SIGCONT)
+    browser.wait_for(LIVE)
+
+    server.terminate_gateway()
+    assert server.gateway.wait(STOP_LIMIT_S) == 0, "an open stream must not hold up the end"
+    browser.wait_for("document.body.dataset.link === 'stale'")
+    server.start_gateway()
+    browser.wait_for(LIVE, timeout_s=30)
+    eventually(lambda: server.get("/health")["gpus"]["total"] == 1, 30)
+    browser.wait_for(same(STATES, ["serving"]))
+    assert [line for line in browser.console if "net::ERR" not in line] == []
+
+
+def test_a_token_opens_the_wall(browser, start_server):
+    """With MONITOR_TOKEN the page opens with ?token= once, then without, and the token stays in no address."""
+    server = start_server(workers=1, MONITOR_TOKEN="open sesame")
+    assert server.fetch("/monitor").status_code == 401
+    browser.navigate(f"{server.http_url}/monitor?token=open%20sesame")
+    browser.wait_for(LIVE)
+    assert browser.evaluate("location.href") == f"{server.http_url}/monitor"
+    browser.navigate(f"{server.http_url}/monitor")
+    browser.wait_for(LIVE)
+    assert browser.console == []
