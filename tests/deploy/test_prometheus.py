@@ -36,6 +36,7 @@ GUIDES_LINT = {
 
 GUIDES_CAPACITY = "(sum(whisperlivekit_connections_active) / (whisperlivekit_gpu_total * 4)) * 100"
 SECONDS = 10.0
+TOKEN = "prometheus-and-nobody-else"
 
 
 class Prometheus:
@@ -60,8 +61,15 @@ class Prometheus:
 def prometheus(folder, target: int):
     """Run Prometheus."""
     port = free_port()
+    (folder / "token").write_text(TOKEN)
     config = substituted(
-        (FILES / "prometheus.yml").read_text(), {"127.0.0.1:8000": f"127.0.0.1:{target}", "15s": "500ms"}
+        (FILES / "prometheus.yml").read_text(),
+        {
+            "127.0.0.1:8000": f"127.0.0.1:{target}",
+            "15s": "500ms",
+            "#authorization:": "authorization:",
+            "#  credentials_file: /etc/prometheus/whisperlivekit.token": f"  credentials_file: {folder}/token",
+        },
     )
     (folder / "prometheus.yml").write_text(config)
     (folder / RULES.name).write_text(RULES.read_text())
@@ -102,11 +110,18 @@ async def eight_sessions(server, meanwhile) -> None:
             await talk.done()
 
 
+def metrics_of(server) -> str:
+    """Return the metrics, which are for the bearer of the token alone."""
+    assert server.fetch("/metrics/prometheus").status_code == 401
+    url, headers = f"{server.http_url}/metrics/prometheus", {"Authorization": f"Bearer {TOKEN}"}
+    return httpx.get(url, headers=headers, trust_env=False).raise_for_status().text
+
+
 @pytest.fixture(scope="module")
 def answers(tmp_path_factory) -> dict[str, list[float]]:
-    """Give what a real Prometheus says to every query while eight sessions are on a real gateway."""
+    """Give what a real Prometheus, which has the token, says to every query while eight sessions are on a gateway."""
     found: dict[str, list[float]] = {}
-    with Server(tmp_path_factory.mktemp("run"), workers=4) as server:
+    with Server(tmp_path_factory.mktemp("run"), workers=4, MONITOR_TOKEN=TOKEN) as server:
         server.start()
         with prometheus(tmp_path_factory.mktemp("prometheus"), server.port) as asked:
 
@@ -116,7 +131,7 @@ def answers(tmp_path_factory) -> dict[str, list[float]]:
                     found[query] = asked.values(expanded(query))
                 groups = asked.ask("rules")["groups"]
                 found["rules"] = [rule["health"] for group in groups for rule in group["rules"]]
-                found["metrics"] = server.fetch("/metrics/prometheus").text
+                found["metrics"] = metrics_of(server)
 
             asyncio.run(asyncio.wait_for(eight_sessions(server, meanwhile), 60))
         server.stop()
@@ -225,6 +240,9 @@ def test_the_figures_are_those_of_the_story(answers):
     assert by_title["Refused in 1 h"] == [0.0]
     assert 0 < by_title["Connecting takes"][0] < SECONDS
     assert 0 < by_title["Text is behind by"][0] < SECONDS
+    assert len(by_title["Streams per step"]) == 4
+    assert all(streams >= 1 for streams in by_title["Streams per step"])
+    assert all(0 <= share < 1.5 for share in by_title["Time in steps"])
 
 
 def test_the_guides_four_panels_are_there():

@@ -18,6 +18,7 @@ from tests.system.server import GATEWAY, Server, free_port
 from tests.system.talk import Talk, story
 
 TOKEN = "a-clients-secret"
+MONITORING = ("/gpu-status", "/performance", "/metrics/prometheus", "/monitor", "/monitor/state")
 WORDS = ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"]
 
 pytestmark = pytest.mark.system
@@ -192,7 +193,7 @@ def test_a_token_among_the_subprotocols_stays_out_of_the_logs(server, start):
 def test_pages_and_monitoring_pass_through(server, start):
     """The page and the guide's endpoints answer through the proxy, with HSTS; operators' addresses may read them."""
     with start(server.port) as (proxy, _):
-        for path in ("/", "/health", "/gpu-status", "/performance", "/metrics/prometheus"):
+        for path in ("/", "/health", "/livez", "/readyz", *MONITORING):
             answer = proxy.get(path)
             assert answer.status_code == 200, path
             assert answer.headers["strict-transport-security"] == "max-age=31536000"
@@ -203,7 +204,7 @@ def test_strangers_do_not_see_the_sessions(server, start, request):
     """From an address that is not on the list the monitoring is closed; health and the page are open."""
     ours = {"127.0.0.0/8": "192.0.2.0/24"} if "nginx" in request.node.name else {"private_ranges": "192.0.2.0/24"}
     with start(server.port, **ours) as (proxy, _):
-        assert {proxy.get(path).status_code for path in ("/gpu-status", "/performance", "/metrics/prometheus")} == {403}
+        assert {proxy.get(path).status_code for path in (*MONITORING, "/monitor/events")} == {403}
         assert {proxy.get(path).status_code for path in ("/", "/health")} == {200}
 
 
