@@ -18,14 +18,20 @@ from scripts.load.material import streams as make_streams
 from scripts.load.normal import normaliser
 from shared.errors import ModelUnavailableError
 
+from .capacity import NoDeviceError
+from .carrying import Burden, carry
 from .company import compare_company
 from .compare import Entry, compare
 from .courses import courses
 from .encoding import compare_encoders
 from .engine import load, read_weights
+from .room import Room
 from .tables import number, print_figures, print_rows, value_of
+from .windows import Noting, WindowShape, parse, render, thinned
 
 _USAGE, _CANNOT = 2, 3
+_WINDOWS = Path(__file__).with_name("windows.json")
+_MOST_WINDOWS = 200
 JsonObject = dict[str, object]
 
 
@@ -64,7 +70,7 @@ def run(options: Options) -> int:
     except (ManifestError, ValueError) as error:
         notes.print(str(error), style="red", markup=False)
         return _USAGE
-    except ModelUnavailableError as error:
+    except (ModelUnavailableError, NoDeviceError) as error:
         notes.print(str(error), style="red", markup=False)
         return _CANNOT
     if options.json_path is not None:
@@ -79,9 +85,16 @@ def run(options: Options) -> int:
 
 
 def _measure(options: Options, notes: Console) -> JsonObject:
+    if options.random_weights:
+        return carry(_burden(options), notes)
+    if options.device != "cpu":
+        raise ValueError("--device is for --random-weights; with real weights everything is measured on the CPU")
     streams = _streams(options)
     weights = read_weights(options.model)
     tables = Console(highlight=False)
+    if options.write_windows is not None:
+        _write_windows(weights, streams, options, options.write_windows)
+        return {}
     if options.encode or options.count:
         found: JsonObject = {}
         if options.encode:
@@ -154,3 +167,28 @@ def _company(weights: Weights, count: int, options: Options, tables: Console, no
         print_rows(tables, f"{weights.name}, company, a decode each {period_s:g} s", names, rows)
         found[f"{period_s:g}"] = [asdict(cost) for cost in costs]
     return {"company": found}
+
+
+def _burden(options: Options) -> Burden:
+    batches = None
+    if options.batches is not None:
+        batches = tuple(int(part) for part in options.batches.split(","))
+        if min(batches) < 1:
+            raise ValueError("--batches: give numbers from 1 on, like 1,8,64")
+    shapes = parse((options.windows or _WINDOWS).read_text(encoding="utf-8"))
+    return Burden(options.model, options.device, shapes, batches)
+
+
+def _write_windows(weights: Weights, streams: Sequence[Stream], options: Options, file: Path) -> None:
+    recognizer = Noting(load(weights))
+    shapes: dict[float, list[WindowShape]] = {}
+    for period_s in options.cadences:
+        recognizer.shapes = []
+        for course in courses(streams):
+            room = Room(recognizer, period_s, [course.recording], options.language)
+            for until in range(0, len(course.recording.pcm), 1600):
+                room.bring(until)
+            room.finish()
+        shapes[period_s] = thinned(recognizer.shapes, _MOST_WINDOWS)
+    about = {"model": weights.name, "material": options.set_name or "the shipped clips"}
+    file.write_text(render(about, shapes), encoding="utf-8")
