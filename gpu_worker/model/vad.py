@@ -11,14 +11,16 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - its usual name
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn.utils.rnn import pack_sequence, pad_packed_sequence
+from torch.nn.utils.rnn import pad_sequence
 
 from gpu_worker.recognizer import VAD_FRAME, Pcm
 
 _CONTEXT = 64
 """Samples of the frame before that the network sees in front of each frame."""
 
-_STRIDES = (1, 2, 2, 1)
+_SPAN = 256
+"""Samples of one column of its spectrum; the next begins half as many later."""
+
 _STATE = 128
 
 
@@ -67,15 +69,20 @@ class Vad:
         weights: dict[str, Tensor] = script.state_dict()
         # Cloned, so that nothing keeps the script module alive.
         named = {k.removeprefix("_model."): v.clone() for k, v in weights.items() if k.startswith("_model.")}
-        self._basis = named["stft.forward_basis_buffer"]
-        self._convs = [
-            (named[f"encoder.{i}.reparam_conv.weight"], named[f"encoder.{i}.reparam_conv.bias"], stride)
-            for i, stride in enumerate(_STRIDES)
+        # Convolutions are plain products here: a frame is four columns of spectrum, then two, then one, and what taps
+        # see beyond them is zero. torch's own cost over three times as much, in overhead (0.94 against 0.27 ms a call of 3 frames).
+        self._basis = named["stft.forward_basis_buffer"][:, 0].T.contiguous()
+        taps = [named[f"encoder.{i}.reparam_conv.weight"].permute(2, 1, 0) for i in range(4)]
+        self._taps = [
+            taps[0].flatten(0, 1).contiguous(),
+            taps[1].flatten(0, 1).contiguous(),
+            taps[2][1:].flatten(0, 1).contiguous(),
+            taps[3][1].contiguous(),
         ]
-        self._lstm = torch.nn.LSTM(_STATE, _STATE)
-        self._lstm.load_state_dict(
-            {f"{k}_l0": named[f"decoder.rnn.{k}"] for k in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")}
-        )
+        self._biases = [named[f"encoder.{i}.reparam_conv.bias"] for i in range(4)]
+        self._input = named["decoder.rnn.weight_ih"].T.contiguous()
+        self._recurrent = named["decoder.rnn.weight_hh"].T.contiguous()
+        self._gates = named["decoder.rnn.bias_ih"] + named["decoder.rnn.bias_hh"]
         self._head = named["decoder.decoder.2.weight"].view(-1), named["decoder.decoder.2.bias"]
 
     def run(self, streams: Sequence[tuple[VadState, Pcm]]) -> list[tuple[NDArray[np.float32], VadState]]:
@@ -87,22 +94,43 @@ class Vad:
             return []
         scaled = [self._level(state, pcm) for state, pcm in streams]
         frames = [_with_context(state.context, audio) for (state, _), (audio, _) in zip(streams, scaled, strict=True)]
+        lengths = [len(f) for f in frames]
         with torch.inference_mode():
-            features = self._features(torch.from_numpy(np.concatenate(frames)))
-            packed = pack_sequence(list(torch.split(features, [len(f) for f in frames])), enforce_sorted=False)
-            hidden = torch.stack([state.hidden for state, _ in streams])[None]
-            cell = torch.stack([state.cell for state, _ in streams])[None]
-            out, (hidden, cell) = self._lstm(packed, (hidden, cell))
-            padded, lengths = pad_packed_sequence(out, batch_first=True)
+            inputs = self._features(torch.from_numpy(np.concatenate(frames)))
+            hidden, states = self._remember([state for state, _ in streams], list(torch.split(inputs, lengths)))
             weight, bias = self._head
-            speech = torch.sigmoid(padded.relu() @ weight + bias)
+            speech = torch.split(torch.sigmoid(hidden.relu() @ weight + bias), lengths)
         return [
-            (
-                speech[i, : int(lengths[i])].numpy(),
-                VadState(hidden[0, i].clone(), cell[0, i].clone(), audio[-_CONTEXT:].copy(), peak),
-            )
-            for i, (audio, peak) in enumerate(scaled)
+            (found.numpy(), VadState(*state, audio[-_CONTEXT:].copy(), peak))
+            for found, state, (audio, peak) in zip(speech, states, scaled, strict=True)
         ]
+
+    def _remember(
+        self, states: Sequence[VadState], inputs: Sequence[Tensor]
+    ) -> tuple[Tensor, list[tuple[Tensor, Tensor]]]:
+        """Run the recurrent layer over all streams at once, each for as long as it is.
+
+        Answer its output for all frames, one stream's after the other's, and the memory each stream is left with.
+        """
+        order = sorted(range(len(inputs)), key=lambda i: -len(inputs[i]))  # those that end first are the last rows
+        hidden = torch.stack([states[i].hidden for i in order])
+        cell = torch.stack([states[i].cell for i in order])
+        outs: list[Tensor] = []
+        left: dict[int, tuple[Tensor, Tensor]] = {}
+        places: dict[tuple[int, int], int] = {}
+        for step, now in enumerate(pad_sequence([inputs[i] for i in order])):
+            going = sum(len(each) > step for each in inputs)
+            gates = torch.addmm(now[:going], hidden[:going], self._recurrent)
+            take, keep, _, show = gates.sigmoid().chunk(4, 1)
+            cell = keep * cell[:going] + take * gates[:, 2 * _STATE : 3 * _STATE].tanh()
+            hidden = show * cell.tanh()
+            outs.append(hidden)
+            for at, i in enumerate(order[:going]):
+                places[i, step] = len(places)
+                if step == len(inputs[i]) - 1:
+                    left[i] = hidden[at].clone(), cell[at].clone()
+        rows = [places[i, step] for i, each in enumerate(inputs) for step in range(len(each))]
+        return torch.cat(outs)[rows], [left[i] for i in range(len(inputs))]
 
     def _level(self, state: VadState, pcm: Pcm) -> tuple[NDArray[np.float32], float]:
         """Bring a quiet stream up, frame by frame, by the peak that it had of late."""
@@ -116,14 +144,20 @@ class Vad:
         return (audio * gains).reshape(-1), peak
 
     def _features(self, frames: Tensor) -> Tensor:
-        """Run the spectrum and the convolutions over (frames, 576) samples; answer (frames, 128)."""
-        x = F.pad(frames[:, None], (0, _CONTEXT), mode="reflect")
-        x = F.conv1d(x, self._basis, stride=128)
-        half = x.shape[1] // 2
-        x = (x[:, :half].square() + x[:, half:].square()).sqrt()
-        for weight, bias, stride in self._convs:
-            x = F.conv1d(x, weight, bias, stride=stride, padding=1).relu()
-        return x[:, :, 0]
+        """Run the spectrum and the convolutions over (frames, 576) samples; answer the gates' input, (frames, 512)."""
+        count = len(frames)
+        x = torch.cat([frames, frames[:, -1 - _CONTEXT : -1].flip(1)], 1)  # reflected at its end
+        x = x.unfold(1, _SPAN, _SPAN // 2) @ self._basis
+        half = x.shape[2] // 2
+        x = torch.hypot(x[..., :half], x[..., half:])
+        x = self._convolve(0, F.pad(x, (0, 0, 1, 1)).unfold(1, 3, 1).transpose(2, 3).flatten(2).flatten(0, 1))
+        x = F.pad(x.view(count, 4, -1), (0, 0, 1, 0))
+        x = self._convolve(1, torch.stack([x[:, :3].flatten(1), x[:, 2:].flatten(1)], 1).flatten(0, 1))
+        x = self._convolve(3, self._convolve(2, x.view(count, -1)))
+        return torch.addmm(self._gates, x, self._input)
+
+    def _convolve(self, layer: int, rows: Tensor) -> Tensor:
+        return torch.addmm(self._biases[layer], rows, self._taps[layer]).relu_()
 
 
 def _with_context(context: NDArray[np.float32], audio: NDArray[np.float32]) -> NDArray[np.float32]:
