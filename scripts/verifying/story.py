@@ -17,6 +17,7 @@ from .survey import CannotRunError, Survey
 
 _WATCH_S = 0.5
 _SETTLE_S = 2.0
+_SINGLE_S = 5.0
 _RELEASE_SLOTS_S = 10.0
 
 
@@ -144,11 +145,14 @@ class Story:
         """Let one session come, speak and go; tell whether it was served."""
         self._doing = "one session"
         guest = await self._enter(seen, Act.SINGLE)
+        first = guest.visit()
+        if first.session is None and first.ended in {"denied", "failed"}:
+            raise CannotRunError(f"no session can be opened: {first.problem}")
         seen.single = await self._glance()
         seen.opening.append(seen.single)
         guest.speak()
         if guest.visit().ready:
-            await asyncio.sleep(seen.seconds / 2)
+            await asyncio.sleep(min(seen.seconds / 2, _SINGLE_S))
         await self._all_end(seen)
         await self._glance(_WATCH_S)  # where weights leave at once, the next look must not be older than that
         return guest.visit().ready

@@ -1,0 +1,81 @@
+"""The real gateway with one fault, for `scripts/verify_scaling` to find.
+
+``PLANT`` names it: ``first_gpu`` (a GPU is filled before the next one gets a session), ``surplus`` (one slot a worker
+is kept secret, and served), ``slow_accept`` (a socket is accepted after half a second), ``always_healthy``.
+"""
+
+import asyncio
+import json
+import os
+import sys
+
+import gateway.__main__ as start
+from gateway.monitor import health_status
+from gateway.pool import Pool
+
+PLANT = os.environ["PLANT"]
+ACCEPT_S = 0.5
+
+
+class Liar:
+    """Answers for the application where the fault is in what the server says or when."""
+
+    def __init__(self, app):
+        self._app = app
+
+    async def __call__(self, scope, receive, send):
+        """Serve one request."""
+        if scope["type"] == "websocket" and PLANT == "slow_accept":
+            await asyncio.sleep(ACCEPT_S)
+        lie = {("/gpu-status", "surplus"): hide, ("/health", "surplus"): less, ("/health", "always_healthy"): fine}
+        change = lie.get((scope.get("path"), PLANT)) if scope["type"] == "http" else None
+        await self._app(scope, receive, changed(send, change) if change else send)
+
+
+def changed(send, change):
+    """Return a ``send`` that changes a JSON body, which comes in one piece."""
+    held = {}
+
+    async def forward(message):
+        if message["type"] == "http.response.start":
+            held.update(message)
+            return
+        body = json.loads(message["body"])
+        change(body)
+        text = json.dumps(body).encode()
+        others = [pair for pair in held["headers"] if pair[0] != b"content-length"]
+        await send(held | {"headers": [*others, (b"content-length", str(len(text)).encode())]})
+        await send(message | {"body": text})
+
+    return forward
+
+
+def hide(gpu_status):
+    """Keep a slot of each worker secret."""
+    gpu_status["max_connections_per_gpu"] -= 1
+    for gpu in gpu_status["gpus"]:
+        gpu["slots"] -= 1
+
+
+def less(health):
+    """Say how much is used of the slots that are told."""
+    capacity = health["capacity"]
+    capacity["total_slots"] -= health["gpus"]["total"]
+    if capacity["total_slots"] > 0:
+        share = capacity["utilization_percent"] = 100.0 * capacity["used_slots"] / capacity["total_slots"]
+        health["status"] = health_status(share)
+
+
+def fine(health):
+    """Say that all is well."""
+    health["status"] = "healthy"
+
+
+if __name__ == "__main__":
+    if PLANT == "first_gpu":
+        with_room = Pool.with_room
+        Pool.with_room = lambda pool: with_room(pool)[:1]
+        Pool.uneven = lambda _pool: None
+    create_app = start.create_app
+    start.create_app = lambda *arguments: Liar(create_app(*arguments))
+    sys.exit(start.main())
