@@ -50,6 +50,14 @@ class Gate:
         """Say whether the gate is inside an utterance."""
         return self._current is not None
 
+    @property
+    def due(self) -> int:
+        """Return the position up to which audio must be here for a call: some frames, or what may end the speech."""
+        due = self.heard + self._policy.listen_least_samples
+        if self._current is not None:
+            due = min(due, self._current.last_speech + self._policy.end_silence_samples)
+        return due
+
     def resume(self, start: int, last_speech: int) -> None:
         """Begin inside an utterance whose window starts at ``start`` and which lives at ``last_speech``."""
         self._begin(Utterance(onset=start, start=start, last_speech=last_speech))

@@ -6,6 +6,7 @@ Lengths and positions are samples at 16 kHz.
 
 from dataclasses import dataclass
 
+from gpu_worker.recognizer import VAD_FRAME
 from shared.messages import SAMPLE_RATE
 
 
@@ -29,6 +30,7 @@ class PolicySettings:
         cover_samples: ... and it has, if it went this far past the last living frame.
         context_samples: audio kept before a window's start.
         silence_keep_samples: audio kept behind the gate in silence: pre-roll, onset and context fit in it.
+        listen_least_samples: less unheard audio is worth no call of the gate, unless something waits for it.
         listen_samples: most audio the gate hears in one call, so that one stream cannot fill a step.
         idle_report_samples: in silence a hypothesis goes out after so much audio.
 
@@ -75,6 +77,7 @@ class PolicySettings:
     cover_samples: int = samples(0.1)
     context_samples: int = samples(0.5)
     silence_keep_samples: int = samples(1.0)
+    listen_least_samples: int = 8 * VAD_FRAME
     listen_samples: int = samples(10.0)
     idle_report_samples: int = samples(0.9)
 

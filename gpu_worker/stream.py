@@ -58,6 +58,7 @@ class Stream:
         self._gate = Gate(heard=books.until, deaf_until=self._floor, policy=policy)
         self._window: Window | None = None
         self._listening: int | None = None
+        self._period = 0
         self._asked: Plan | None = None
         self._marks: deque[int] = deque()
         self._finish_at: int | None = None
@@ -136,7 +137,10 @@ class Stream:
     # --- the gate -------------------------------------------------------------------------------------------
 
     def listen_request(self) -> ListenRequest | None:
-        """Return unheard audio in whole frames, the session's last one padded with zeros; None if there is none."""
+        """Return unheard audio in whole frames, the session's last one padded with zeros.
+
+        None if there is none, or too little to be worth a call while nothing waits for it.
+        """
         if self._listening is not None or self._finished:
             return None
         start = self._gate.heard
@@ -144,11 +148,19 @@ class Stream:
         until = start + max(0, available - start) // VAD_FRAME * VAD_FRAME
         if until == start and available == self._finish_at:
             until = available
-        if until == start:
+        if until == start or (until < self._gate.due and not self._is_awaited()):
             return None
         self._listening = until
         padding = _frames(until - start) * VAD_FRAME - (until - start)
         return ListenRequest(self.key, np.pad(self._audio.copy(start, until), (0, padding)))
+
+    def _is_awaited(self) -> bool:
+        """Say whether a control, the end of the audio or a decode waits for what the gate has to say."""
+        if self._marks or self._finish_at is not None:
+            return True
+        if self._asked or not self._window or self.received - self._window.asked_until < self._period:
+            return False
+        return not is_covered(self._gate.utterances[0], self._window, self._policy)
 
     def heard(self, result: ListenResult) -> None:
         """Take the answer to the last `listen_request`.
@@ -179,6 +191,7 @@ class Stream:
 
     def window_request(self, period: int) -> WindowRequest | None:
         """Return the decode that is due at a step period of so many samples; None if none, or if one is out."""
+        self._period = period
         if self._asked or not self._window:
             return None
         progress = Progress(self.received, self._gate.heard)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from gpu_worker.policy import PolicySettings
 from gpu_worker.recognizer import FRAME, VAD_FRAME, ListenResult, TimedWord, WindowResult
 from shared.messages import Books, CommittedToken, Finished, ResumeState
-from tests.gpu_worker.driver import Driver, open_stream
+from tests.gpu_worker.driver import POLICY, Driver, open_stream
 from tests.scripted_recognizer import ScriptedRecognizer, say
 
 S = 16_000
@@ -367,9 +367,9 @@ def test_a_pause_that_was_heard_is_no_lag():
     driver = Driver()
     speech = say(["one", "two", 0.25]).pcm
     driver.feed(speech, chunk=len(speech))
-    driver.feed(silence(0.1), chunk=400)
+    driver.feed(silence(0.2), chunk=400)
     assert driver.hypotheses[-1].resume.speaking
-    assert driver.stream.lag() < VAD_FRAME
+    assert driver.stream.lag() < POLICY.listen_least_samples
 
 
 def test_windows_of_two_utterances_do_not_overlap():
@@ -404,6 +404,60 @@ def test_a_backlog_is_decoded_in_order_once_an_utterance():
     assert fast.text == driver.text == STORY.text
     assert model.decodes <= 6
     assert max(model.windows) <= 16 * S
+
+
+def test_the_gate_is_asked_about_some_frames_at_once():
+    """In silence small pieces of audio wait for company; a call costs the same for one frame as for eight."""
+    stream = open_stream()
+    asked = []
+    for _ in range(40):
+        stream.receive(stream.received, bytes(2 * VAD_FRAME))
+        if request := stream.listen_request():
+            asked.append(len(request.pcm))
+            stream.heard(ListenResult((0.0,) * (len(request.pcm) // VAD_FRAME)))
+        stream.check()
+    assert asked == [POLICY.listen_least_samples] * 5
+
+
+@pytest.mark.parametrize("control", ["finalize", "finish"])
+def test_controls_do_not_wait_for_frames(control):
+    """What a client asks for is not put off until there is enough audio for a call."""
+    stream = open_stream()
+    stream.receive(0, bytes(2 * VAD_FRAME))
+    assert stream.listen_request() is None
+    getattr(stream, control)(VAD_FRAME)
+    assert len(stream.listen_request().pcm) == VAD_FRAME
+
+
+def test_a_decode_that_is_due_does_not_wait_for_frames():
+    """Words are shown as soon with small pieces as with whole periods: each decode hears all there is."""
+    speech = say(["one", "two", "three", "four", "five", "six"])
+    driver = Driver(period=8_000)
+    ends = []
+    original = driver.model.recognize
+    driver.model.recognize = lambda requests: (
+        ends.extend((r.start + len(r.pcm) - r.context, driver.stream.received) for r in requests),
+        original(requests),
+    )[1]
+    driver.feed(speech.pcm, chunk=800)
+    assert len(ends) >= 4
+    assert all(received - end < VAD_FRAME for end, received in ends)
+    assert all(two - one <= 8_800 for (one, _), (two, _) in itertools.pairwise(ends))
+
+
+@pytest.mark.parametrize("chunk", [160, 512, 1600])
+def test_an_utterance_ends_as_soon_in_small_pieces(chunk):
+    """Its last words are committed when the silence is long enough, not when the next frames are worth a call."""
+    speech = say(["one", "two", 2.0])
+    driver = Driver(period=16_000)
+    for first in range(0, len(speech.pcm), chunk):
+        driver.stream.receive(first, speech.pcm[first : first + chunk].tobytes())
+        driver.settle()
+        if driver.text:
+            break
+    assert driver.text == " one two"
+    waited = driver.stream.received - speech.words[-1].end
+    assert waited <= POLICY.end_silence_samples + 2 * VAD_FRAME + chunk
 
 
 def test_one_stream_hears_only_so_much_in_a_call():
