@@ -37,6 +37,7 @@ class Conversation:
         self, name: str, parameters: Parameters, *, owner: str | None, arrived: float, bounds: SessionBounds
     ) -> None:
         self.parameters = parameters
+        self.bounds = bounds
         self.owner = owner
         self.arrived = arrived
         self.accept_ms = 0.0

@@ -32,6 +32,9 @@ class Worker:
     leases: dict[int, str] = field(default_factory=dict)
     full_until: float = 0.0
     failures: int = 0  # streams that have failed since one went well
+    silent: bool = False  # was lost for its silence alone
+    endless: bool = False  # was lost in the midst of loading its weights
+    returned: float = float("-inf")  # when it last turned out to live all the same
 
     @property
     def slots(self) -> int:
@@ -63,7 +66,8 @@ class Grant:
 class Lost:
     """A worker has left; these leases are gone, each with its session's name.
 
-    ``heard`` is its last sign of life; ``died`` is False if it said goodbye.
+    ``heard`` is its last sign of life; ``died`` is False if no session can have been the cause; ``silent`` if nothing
+    but its silence speaks for its death.
     """
 
     worker: str
@@ -72,6 +76,8 @@ class Lost:
     leases: tuple[tuple[int, str], ...]
     heard: float
     died: bool
+    silent: bool
+    identity: bytes
 
 
 AILING = 2
@@ -79,6 +85,9 @@ AILING = 2
 LOADING_PATIENCE = 3.0
 """A worker that loads its weights is given this many times as long: on a crowded CPU that leaves it little time, and
 to move its sessions would only have another one load."""
+RETURN_PATIENCE, RETURN_S = 2.0, 30.0
+"""So does one that was lost for its silence and then came back alive, for this long: on a machine that is overloaded,
+to move its sessions again and again would only add to the load."""
 STUCK_S = 5.0
 STUCK_MEDIANS = 20.0
 
@@ -135,6 +144,9 @@ class Pool:
             raise ValueError(f"worker {facts.worker} speaks protocol {facts.protocol}, this gateway {PROTOCOL}")
         worker = self._workers.setdefault(facts.worker, Worker(facts.worker, facts.gpu_id))
         before = self._lose(worker, "restarted") if worker.leases else None
+        if worker.boot == facts.boot and worker.silent:
+            worker.returned = now
+        worker.silent = worker.endless = False
         worker.boots += worker.boot != facts.boot
         worker.state, worker.identity, worker.boot = WorkerState.SERVING, identity, facts.boot
         worker.gpu_id, worker.facts, worker.beat, worker.heard = facts.gpu_id, facts, None, now
@@ -162,6 +174,16 @@ class Pool:
         worker = self.by_identity(identity)
         return self._lose(worker, reason, died=died) if worker else None
 
+    def endless_load(self, worker: Worker, limit_s: float) -> Lost:
+        """Take a worker out that does not come to an end with loading its weights."""
+        worker.endless = True
+        return self._lose(worker, f"still loads its weights after {limit_s:g} s", died=False)
+
+    def goes_on(self, identity: bytes, beat: Heartbeat) -> bool:
+        """Tell whether what a worker was lost for lasts: it is not taken back before that has ended."""
+        endless = any(worker.endless and worker.identity == identity for worker in self._workers.values())
+        return is_stuck(beat) or (endless and beat.weights == "loading")
+
     def expire(self, now: float) -> list[Lost]:
         """Take out the workers that are silent or stuck."""
         lost = []
@@ -169,20 +191,24 @@ class Pool:
             if worker.state not in (WorkerState.SERVING, WorkerState.DRAINING):
                 continue
             beat = worker.beat
-            patience = LOADING_PATIENCE if beat and beat.weights == "loading" else 1.0
-            if now - worker.heard >= patience * self._lost_after_s:
-                lost.append(self._lose(worker, f"silent for {now - worker.heard:.1f} s"))
+            if now - worker.heard >= self._patience(worker, now) * self._lost_after_s:
+                lost.append(self._lose(worker, f"silent for {now - worker.heard:.1f} s", silent=True))
             elif beat and is_stuck(beat):
                 lost.append(self._lose(worker, f"stuck in a step for {beat.step_running_s:.1f} s"))
         return lost
 
-    def _lose(self, worker: Worker, reason: str, *, died: bool = True) -> Lost:
+    def _patience(self, worker: Worker, now: float) -> float:
+        if worker.beat and worker.beat.weights == "loading":
+            return LOADING_PATIENCE
+        return RETURN_PATIENCE if now - worker.returned < RETURN_S else 1.0
+
+    def _lose(self, worker: Worker, reason: str, *, died: bool = True, silent: bool = False) -> Lost:
         leases = tuple(worker.leases.items())
         for lease in worker.leases:
             del self._where[lease]
         worker.leases.clear()
-        worker.state, worker.beat = WorkerState.LOST, None
-        return Lost(worker.name, worker.gpu_id, reason, leases, worker.heard, died)
+        worker.state, worker.beat, worker.silent = WorkerState.LOST, None, silent
+        return Lost(worker.name, worker.gpu_id, reason, leases, worker.heard, died, silent, worker.identity)
 
     # --- leases ---------------------------------------------------------------------------------------------
 

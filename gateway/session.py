@@ -79,6 +79,7 @@ class Session:
         self.gpu_id: int | None = None
         self.standby: int | None = None
         self._standby_cause = ""
+        self._standby_since = now
         self.journal = Journal()
         self.transcript = transcript
         self.chunks = 0
@@ -201,6 +202,12 @@ class Session:
         self._deaths = 0
         self._failed_on.clear()
 
+    def pardon(self, worker: str) -> None:
+        """The worker was taken for dead and lives: the session has not killed it."""
+        if self._deaths and worker in self._failed_on:
+            self._deaths -= 1
+            self._failed_on.discard(worker)
+
     def _depart(self, cause: str, at: float) -> None:
         """Note since when the session has no worker; a second loss on the way prolongs the first."""
         first = self._departure
@@ -225,9 +232,9 @@ class Session:
 
     # --- moving without a loss ------------------------------------------------------------------------------
 
-    def prepare(self, lease: int, cause: str) -> list[Action]:
+    def prepare(self, lease: int, cause: str, now: float) -> list[Action]:
         """A slot elsewhere is held for the session: have it made ready, and go on here until it is."""
-        self.standby, self._standby_cause = lease, cause
+        self.standby, self._standby_cause, self._standby_since = lease, cause, now
         return [Tell(m.Prepare(lease, self.id))]
 
     def prepared(self, gpu_id: int, now: float) -> list[Action]:
@@ -384,6 +391,12 @@ class Session:
         error = self._overdue(now)
         return self._park_if_done(now) if error is None else self._fail(error)
 
+    def overdue(self, now: float) -> int | None:
+        """Return the lease for which a worker has been getting ready for too long, if there is one."""
+        if self.state is State.OPENING and now - self._since >= self._bounds.open_wait_s:
+            return self.lease
+        return self.standby if now - self._standby_since >= self._bounds.open_wait_s else None
+
     def forgotten(self, now: float) -> bool:
         """Tell whether the client has been away for longer than the grace."""
         return not self.attached and now - self._detached >= self._bounds.resume_grace_s
@@ -417,11 +430,6 @@ class Session:
                 self.state is State.WAITING and self.was_ready and waited >= bounds.line_wait_s,
                 NoCapacityError,
                 f"No GPU resources available: no slot became free within {bounds.line_wait_s:g} s{said}",
-            ),
-            (
-                self.state is State.OPENING and waited >= bounds.open_wait_s,
-                RecognitionError,
-                f"The worker did not become ready within {bounds.open_wait_s:g} s",
             ),
             (
                 self.state is State.FINISHING and waited >= bounds.finish_wait_s,

@@ -14,7 +14,7 @@ from gateway.actions import Action, Hangup, Lease, Moved, Ready, Release, Tell, 
 from gateway.admission import check_language
 from gateway.conversation import Conversation
 from gateway.link import Link
-from gateway.pool import Grant, Lost, Pool, Worker, is_stuck
+from gateway.pool import Grant, Lost, Pool, Worker
 from gateway.records import Records
 from gateway.session import RETRY_AFTER_S, Session, State
 from gateway.statistics import Queues, Statistics
@@ -63,6 +63,7 @@ class Switchboard:
         self._conversations: dict[str, Conversation] = {}
         self._by_lease: dict[int, Conversation] = {}
         self._line: list[Conversation] = []
+        self._missed: dict[str, tuple[bytes, list[Session]]] = {}  # by worker: who is blamed for its silence
         self._uneven_since: float | None = None
         self._balanced_at = clock()
         self._empty = asyncio.Event()
@@ -257,8 +258,8 @@ class Switchboard:
 
     def _heartbeat(self, identity: bytes, beat: m.Heartbeat) -> None:
         known = self.pool.heartbeat(identity, beat, self.clock())
-        # A worker that was lost for its endless step comes back when that has ended.
-        welcome = known or is_stuck(beat)
+        # A worker that was lost for its endless step, or load, comes back when that has ended.
+        welcome = known or self.pool.goes_on(identity, beat)
         self._link.send(identity, m.Welcome(self._name) if welcome else m.Identify(self._name))
         worker = self.pool.by_identity(identity)
         if worker is None:
@@ -321,6 +322,9 @@ class Switchboard:
             return
         self._link.send(identity, m.Welcome(self._name))
         self.records.worker_registered(facts)
+        missed, blamed = self._missed.pop(facts.worker, (b"", []))
+        for session in blamed if missed == identity else []:
+            session.pardon(facts.worker)
         self._worker_lost(before)
         self._serve_line()
 
@@ -328,6 +332,7 @@ class Switchboard:
         if lost is None:
             return
         self.records.worker_lost(lost)
+        blamed: list[Session] = []
         for lease, _ in lost.leases:
             conversation = self._by_lease.pop(lease, None)
             if conversation is None:
@@ -338,7 +343,10 @@ class Switchboard:
                 self.perform(conversation, session.standby_lost())
             else:
                 actions = session.lost(lost.reason, self.clock(), worker=lost.worker, heard=lost.heard, blame=lost.died)
+                if lost.silent and lost.worker in session.failed_on:
+                    blamed.append(session)
                 self.perform(conversation, actions)
+        self._missed[lost.worker] = (lost.identity, blamed)
 
     # --- moving on purpose ----------------------------------------------------------------------------------
 
@@ -353,7 +361,7 @@ class Switchboard:
         self._by_lease[grant.lease] = conversation
         self.records.handing_over(session.id, reason, source.gpu_id, grant.gpu_id)
         self.records.allocated(conversation, grant, self.clock())
-        self.perform(conversation, session.prepare(grant.lease, reason))
+        self.perform(conversation, session.prepare(grant.lease, reason, self.clock()))
         return True
 
     def _movable(self, worker: Worker) -> list[Conversation]:
@@ -415,7 +423,7 @@ class Switchboard:
             for lost in self.pool.expire(now):
                 self._worker_lost(lost)
         for conversation in list(self._conversations.values()):
-            self.perform(conversation, conversation.session.expire(now))
+            self._expire(conversation, now)
             if (
                 conversation.over
                 and conversation.socket is None
@@ -425,6 +433,30 @@ class Switchboard:
         self._serve_line()
         self._empty_draining()
         self._balance(now)
+
+    def _expire(self, conversation: Conversation, now: float) -> None:
+        session, was_over = conversation.session, conversation.over
+        lease = session.overdue(now)
+        if lease is not None:
+            self._give_up(conversation, lease)
+        self.perform(conversation, session.expire(now))
+        if not was_over and isinstance(session.error, NoCapacityError):
+            self.records.no_slot(session.id)
+
+    def _give_up(self, conversation: Conversation, lease: int) -> None:
+        """A worker does not get ready for a session: if it is its load that does not end, all its sessions leave it."""
+        worker, limit_s = self.pool.holder(lease), conversation.bounds.open_wait_s
+        if worker is None:
+            return
+        if worker.beat and worker.beat.weights == "loading":
+            self._worker_lost(self.pool.endless_load(worker, limit_s))
+            return
+        self._link.send(worker.identity, m.Close(lease))
+        self._revoke(lease)
+        if lease == conversation.session.standby:
+            self.perform(conversation, conversation.session.standby_lost())
+        else:
+            self._session_lost(conversation, worker, f"not ready within {limit_s:g} s", "not_ready")
 
     async def drain(self, deadline_s: float) -> None:
         """Flush every session, tell it that the service restarts, and return when all are gone."""

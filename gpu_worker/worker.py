@@ -33,6 +33,8 @@ MEMORY_EVERY_S = 1.0
 GIVE_UP_S = 15.0
 GIVE_UP_MEDIANS = 60.0
 """A worker ends itself when a step takes three times as long as makes a gateway take it for stuck."""
+LOAD_GIVE_UP_S = 600.0
+"""So it does when its weights have not been loaded after this long."""
 EXIT_STUCK = 1
 AILING = 5
 """After so many failures in a row without a success a worker ends itself: some errors of a device never pass."""
@@ -83,6 +85,7 @@ class Worker:
         self._weights = "host"
         self._idle_since: float | None = clock()
         self._step_began: float | None = None
+        self._load_began: float | None = None
         self._memory = gauge.read()
         self._memory_at = clock()
         self._batch = BATCH_CUDA if recognizer.info.device == "cuda" else BATCH_CPU
@@ -224,7 +227,21 @@ class Worker:
                 await asyncio.wait_for(self._wake.wait(), self._patience_s())
 
     async def _model(self, work: Callable[[], Result]) -> Result:
-        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+        """Have the model's thread do something that ought to be short; the heartbeats tell how long it has taken."""
+        self._step_began = self._clock()
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+        finally:
+            self._step_began = None
+
+    async def _load(self) -> None:
+        """Bring the weights to the device, which may take long."""
+        self._weights, self._load_began = "loading", self._clock()
+        self._beat()  # the load may leave the loop little time: it is told beforehand
+        await asyncio.get_running_loop().run_in_executor(self._thread, self._recognizer.load)
+        load_ms = (self._clock() - self._load_began) * 1000
+        self._weights, self._load_began, self._memory_at = "device", None, 0.0
+        log.info("Weights loaded", event_id="weights_loaded", load_ms=round(load_ms, 1))
 
     def _patience_s(self) -> float | None:
         unload_s = self._settings.model_idle_unload_s
@@ -250,12 +267,7 @@ class Worker:
 
     async def _open(self) -> None:
         if self._weights != "device":
-            self._weights, began = "loading", self._clock()
-            self._beat()  # the load may leave the loop little time: it is told beforehand
-            await self._model(self._recognizer.load)
-            self._weights = "device"
-            self._memory_at = 0.0
-            log.info("Weights loaded", event_id="weights_loaded", load_ms=round((self._clock() - began) * 1000, 1))
+            await self._load()
         for index, lease, kept in self._table.untold():
             kept.told = True
             self._gateways[index].link.send(m.Opened(lease, (self._clock() - kept.asked) * 1000))
@@ -286,14 +298,11 @@ class Worker:
 
     async def _asked(self, work: Callable[[], list[Result | Exception]], count: int) -> list[Result | Exception]:
         """Run a part of a step; if it raises as a whole, that is the answer of all ``count`` streams in it."""
-        self._step_began = self._clock()
         try:
             return await self._model(work)
         except Exception as error:  # the top of a shell's loop: these sessions end, the worker goes on
             log.exception("a step failed", event_id="step_failed", streams=count)
             return [error] * count
-        finally:
-            self._step_began = None
 
     def _answer(self, key: int, answer: ListenResult | WindowResult | Exception) -> None:
         """Give a stream its answer; what raises ends that stream alone."""
@@ -345,6 +354,9 @@ class Worker:
             if beats * HEARTBEAT_S > max(GIVE_UP_S, GIVE_UP_MEDIANS * self._cadence.median_step_s):
                 # The gateway has long moved the sessions. A thread cannot be ended, a process can: a new one serves.
                 log.critical("A step does not end", event_id="step_endless", running_s=round(running_s, 1))
+                os._exit(EXIT_STUCK)
+            if self._load_began is not None and now - self._load_began > LOAD_GIVE_UP_S:
+                log.critical("A load does not end", event_id="load_endless")
                 os._exit(EXIT_STUCK)
             self._beat()
             for index, gateway in enumerate(self._gateways):

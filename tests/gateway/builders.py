@@ -44,12 +44,12 @@ def tally(bounds, *values) -> m.Tally:
 
 
 def heartbeat(
-    *slots, state="serving", running_s=0.0, median_s=0.1, memory=None, step_s=(0.1,), batches=(1,)
+    *slots, state="serving", weights="device", running_s=0.0, median_s=0.1, memory=None, step_s=(0.1,), batches=(1,)
 ) -> m.Heartbeat:
     """Return a heartbeat that reports ``slots``, and steps of these lengths over so many streams."""
     return m.Heartbeat(
         state=state,
-        weights="device",
+        weights=weights,
         slots=slots,
         memory=memory or m.MemoryReport(None, None, None, None, None),
         steps=len(step_s),

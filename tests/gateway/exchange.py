@@ -82,6 +82,8 @@ class ScriptedWorker:
         self.frozen = False
         self.draining = False
         self.refusing = False
+        self.opening = True  # whether it comes to an end with opening what waits
+        self.weights = "device"
         self._clock = clock
         self._model = ScriptedRecognizer()
         self.send(self.facts)
@@ -100,10 +102,10 @@ class ScriptedWorker:
                 self._take(message)
             except ValueError as error:
                 self._fail(message.lease, str(error))
-        for _, lease, kept in self.table.untold():
+        for _, lease, kept in self.table.untold() if self.opening else ():
             kept.told = True
             self.send(m.Opened(lease, 0.0))
-        for key in self.table.waiting():
+        for key in self.table.waiting() if self.opening else ():
             self.table.get(key).opened = True
             self.send(m.Opened(self.table.get(key).stream.lease, OPEN_S * 1000))
         for _ in range(steps):
@@ -115,7 +117,7 @@ class ScriptedWorker:
         """Send a heartbeat."""
         if self.alive and not self.frozen:
             state = "draining" if self.draining else "serving"
-            self.send(heartbeat(*self.table.reports(0), state=state))
+            self.send(heartbeat(*self.table.reports(0), state=state, weights=self.weights))
 
     def _take(self, message) -> None:
         match message:

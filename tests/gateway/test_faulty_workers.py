@@ -49,6 +49,21 @@ def test_a_load_is_given_longer(pool, weights, lost_after_s):
     assert (lost.worker, lost.heard, lost.died) == ("gpu0", 0.0, True)
 
 
+def test_who_comes_back_alive_is_given_longer(pool):
+    """A worker that was silent and yet lives may be silent twice as long for half a minute; one that died may not."""
+    pool.by_identity(b"1").heard = 1000.0
+    (lost,) = pool.expire(2.0)
+    assert (lost.worker, lost.silent) == ("gpu0", True)
+    pool.register(b"0", register(0, slots=2), 2.1)
+    assert pool.expire(6.0) == []
+    assert [each.worker for each in pool.expire(6.2)] == ["gpu0"]
+    pool.register(b"0", register(0, slots=2), 10.0)
+    pool.by_identity(b"0").heard = 40.0
+    assert [each.worker for each in pool.expire(42.0)] == ["gpu0"]
+    pool.register(b"0'", register(0, boot="b", slots=2), 50.0)
+    assert [each.worker for each in pool.expire(52.0)] == ["gpu0"]
+
+
 def test_a_hurry_goes_where_the_weights_are(pool):
     """A session that lost its worker goes to one that need not load, while it has room; a new one to the emptiest."""
     beat = heartbeat()

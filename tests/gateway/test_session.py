@@ -371,6 +371,20 @@ def test_who_waits_in_silence_is_not_to_blame(talk):
     assert not talk.suspect
 
 
+def test_who_is_pardoned_has_not_died(talk):
+    """A worker that was taken for dead and lives is not held against the session; another's death still is."""
+    talk.audio(pcm(100), 0.0)
+    for lease in range(1, 3 * MAX_DEATHS):
+        talk.open(lease)
+        talk.lost("silent", 0.0, worker="gpu2")
+        talk.pardon("gpu2")
+    assert (talk.suspect, talk.failed_on) == (False, frozenset())
+    talk.open(3 * MAX_DEATHS)
+    talk.lost("silent", 0.0, worker="gpu1")
+    talk.pardon("gpu2")
+    assert talk.failed_on == {"gpu1"}
+
+
 def test_a_full_worker_is_no_death(talk):
     """A worker that had no slot after all is not held against the session."""
     for lease in range(1, 3 * MAX_DEATHS):
@@ -383,7 +397,7 @@ def test_moving_on_purpose_has_no_gap_in_audio(talk):
     """The slot elsewhere is made ready first; then the old one is given back and the new one gets everything."""
     talk.open(1, 0)
     talk.audio(pcm(100), 0.0)
-    assert told(talk.prepare(2, "drain")) == [m.Prepare(2, "x")]
+    assert told(talk.prepare(2, "drain", 0.0)) == [m.Prepare(2, "x")]
     assert told(talk.audio(pcm(5, 2), 0.0)) == [m.Audio(1, 100, pcm(5, 2))]
     actions = talk.prepared(3, 1.0)
     assert actions[0] == Release(1, close=True)
@@ -395,10 +409,10 @@ def test_moving_on_purpose_has_no_gap_in_audio(talk):
 def test_a_standby_that_goes_changes_nothing(talk):
     """If the slot elsewhere is lost the session stays; if its own goes too it looks for another."""
     talk.open(1, 0)
-    talk.prepare(2, "balance")
+    talk.prepare(2, "balance", 0.0)
     assert talk.standby_lost() == []
     assert talk.state is State.READY
-    talk.prepare(3, "balance")
+    talk.prepare(3, "balance", 0.0)
     assert talk.lost("silent", 0.0, worker="gpu0") == []
     talk.check()
     assert talk.standby_lost() == [Lease()]
@@ -407,7 +421,7 @@ def test_a_standby_that_goes_changes_nothing(talk):
 def test_an_end_gives_both_slots_back(talk):
     """A session that ends while a slot elsewhere is held for it frees both."""
     talk.open(1, 0)
-    talk.prepare(2, "drain")
+    talk.prepare(2, "drain", 0.0)
     assert talk.disconnected() == [Release(1, close=True), Release(2, close=True)]
 
 
@@ -561,14 +575,17 @@ def test_no_worker_after_a_loss_ends_it():
     assert "1.5 s are transcribed" in talk.error.message
 
 
-def test_a_worker_that_does_not_get_ready_ends_it():
-    """Loading has a bound."""
+def test_a_worker_that_does_not_get_ready_is_overdue():
+    """Loading has a bound, for the session's own slot and for one that is held for it."""
     talk = Talk(open_wait_s=120.0)
     talk.begin()
     talk.granted(1, 0, 5.0)
-    assert talk.expire(124.9) == []
-    assert talk.expire(125.0)[0] == Release(1, close=True)
-    assert ended(talk) == ("recognition_failed", 1011)
+    assert (talk.overdue(124.9), talk.overdue(125.0)) == (None, 1)
+    assert talk.expire(125.0) == []
+    talk.opened(1.0, 130.0)
+    assert talk.overdue(1000.0) is None
+    talk.prepare(2, "drain", 1000.0)
+    assert (talk.overdue(1119.9), talk.overdue(1120.0)) == (None, 2)
 
 
 def test_last_words_that_do_not_come_end_it():

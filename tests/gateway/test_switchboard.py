@@ -256,6 +256,73 @@ def test_a_full_worker_is_passed_over(exchange):
     assert exchange.client().join().session.gpu_id == 0
 
 
+def test_an_endless_load_is_left(exchange):
+    """A worker that lives but never ends its load loses its sessions to another, and is back when it has loaded."""
+    stalled = exchange.workers[0]
+    stalled.opening, stalled.weights = False, "loading"
+    client = exchange.client(open_wait_s=3.0).join()
+    client.say(say(["one", "two", 1.0]).pcm.tobytes())
+    exchange.run(5)
+    assert texts(client)[-1] == "Loading models on GPU 0..."
+    exchange.run(15)
+    assert texts(client) == ["Loading models on GPU 1...", "Ready to transcribe"]
+    assert client.session.transcript.words == 2
+    assert [worker.gpu_id for worker in exchange.pool.serving()] == [1]
+    assert exchange.client().join().session.gpu_id == 1
+    stalled.opening, stalled.weights = True, "device"
+    exchange.run(2)
+    assert [worker.gpu_id for worker in exchange.pool.serving()] == [0, 1]
+    assert not client.session.suspect
+
+
+def test_a_slot_that_does_not_get_ready_is_left(exchange):
+    """A worker that has its weights and yet does not open a session, or a slot held for one, is not waited for long."""
+    deaf = exchange.workers[0]
+    deaf.opening = False
+    client = exchange.client(open_wait_s=3.0).join()
+    exchange.run(12)
+    assert (client.session.state, client.session.gpu_id) == (State.READY, 1)
+    assert exchange.log.of("stream_lost")[0]["cause"] == "not_ready"
+    exchange.workers[1].draining = True
+    exchange.run(3)
+    held = client.session.standby
+    assert held is not None
+    exchange.run(12)
+    assert client.session.standby != held
+    assert (client.session.state, client.session.gpu_id) == (State.READY, 1)
+
+
+def test_a_silence_is_forgiven_when_it_ends(exchange):
+    """Sessions are suspected of a silent worker's death only until it speaks again."""
+    client = exchange.client().join()
+    exchange.run(2)
+    exchange.workers[0].frozen = True
+    client.say(say(["one", "two", 1.0]).pcm.tobytes())
+    exchange.run(7)
+    assert (client.session.gpu_id, client.session.transcript.words) == (1, 2)
+    exchange.workers[1].frozen = True
+    client.say(say(["river", 1.0]).pcm.tobytes())
+    exchange.run(7)
+    assert client.session.failed_on == {"gpu0", "gpu1"}
+    exchange.workers[0].frozen = exchange.workers[1].frozen = False
+    for worker in exchange.workers.values():
+        worker.beat()
+        exchange.hear(worker)
+        worker.work(steps=0)
+        exchange.hear(worker)
+    assert not client.session.suspect
+    assert client.session.decoded < client.session.received
+
+
+def test_a_wait_that_runs_out_is_logged_in_the_guides_words():
+    """A new session that no worker came for is told so, and the log has the sentence to look for."""
+    exchange = Exchange()
+    client = exchange.client(start_wait_s=2.0).join()
+    exchange.run(8)
+    assert client.hangup.code == 1013
+    assert sentences(exchange).count("No GPU resources available") == 1
+
+
 def test_a_worker_that_forgot_a_session_loses_it(exchange):
     """What a worker no longer reports is placed anew."""
     client = exchange.client().join()
