@@ -2,7 +2,7 @@
 
 import { add, duration, gigabytes, lagText, plainWords, setText } from "./monitor-format.js";
 
-const ALL_ROWS_UP_TO = 8; // above that, free slots are only counted
+const ALL_ROWS_UP_TO = 16; // above that, free slots are only counted
 const NONE = "–";
 
 /** Rows of sessions, each of which keeps its place until it goes. */

@@ -30,6 +30,7 @@ class Figures {
     setText(part("total"), `/${now.total_slots}`);
     const waiting = now.elsewhere.length;
     const free = Math.max(0, now.total_slots - now.used_slots);
+    part("used-note").dataset.waiting = String(waiting > 0);
     setText(part("used-note"), waiting > 0 ? `${free} free, ${waiting} without a slot` : `${free} free`);
     this.#measure("lag", now.lag_s === null ? ["–", ""] : lagText(now.lag_s));
     setText(part("lag-note"), now.lag_s === null ? "no session" : "worst session now");
@@ -73,6 +74,9 @@ class Wall {
   constructor() {
     this.#listen();
     setInterval(() => this.#look(), LOOK_MS);
+    // A page that the browser keeps for the way back would keep its connection, and there are six at most to a server.
+    addEventListener("pagehide", () => this.#source.close());
+    addEventListener("pageshow", ({ persisted }) => persisted && this.#listen());
   }
 
   #listen() {
@@ -155,7 +159,7 @@ class Wall {
       this.#listen();
     }
     if (silent_ms <= STALE_MS && this.#everHeard) {
-      this.#say("live", `Live · up ${this.#uptime}`);
+      this.#say("live", "Live", ` · up ${this.#uptime}`);
     } else if (this.#refusal !== null) {
       this.#say("stale", this.#refusal);
     } else if (this.#everHeard) {
@@ -165,11 +169,12 @@ class Wall {
     }
   }
 
-  #say(link, text) {
+  #say(link, text, uptime = "") {
     if (document.body.dataset.link !== link) {
       document.body.dataset.link = link;
     }
     setText(part("link"), text);
+    setText(part("uptime"), uptime);
   }
 }
 

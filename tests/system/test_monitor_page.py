@@ -166,6 +166,26 @@ PALE = """(() => {
 })()"""
 
 
+def test_the_way_back_holds_no_connection(browser, start_server):
+    """Whoever goes to and fro between the pages is served each time: a browser has six connections to a server."""
+    server = start_server(workers=1)
+    for _ in range(8):
+        browser.navigate(f"{server.http_url}/monitor")
+        browser.wait_for(LIVE)
+    browser.evaluate("window.isNewest = true")
+    history = browser.call("Page.getNavigationHistory")
+    browser.call("Page.navigateToHistoryEntry", entryId=history["entries"][history["currentIndex"] - 2]["id"])
+
+    def is_back():
+        with contextlib.suppress(chromium.PageError):  # a question asked while the page changes has no answer
+            return browser.evaluate("location.pathname === '/monitor' && window.isNewest === undefined")
+
+    eventually(is_back)
+    browser.wait_for(LIVE)
+    browser.wait_for(same(LOADS, [0]))
+    assert browser.console == []
+
+
 def test_stale_news_look_stale(browser, start_server):
     """When the gateway is frozen the page says that it hears nothing; when it is gone and back, the page finds it by itself."""
     server = start_server(workers=1)
