@@ -4,14 +4,15 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+import torch.nn.functional as F  # noqa: N812 - its usual name
 from numpy.typing import NDArray
 from torch import Tensor
-from whisper.timing import median_filter
 
 from gpu_worker.model.tokens import Tokens
 from gpu_worker.recognizer import FRAME, TimedWord
 
-_MEDIAN = 7
+_REACH = 3
+"""A value is smoothed with so many to each side of it."""
 
 
 def timed_words(
@@ -60,10 +61,38 @@ def token_boundaries(trace: Tensor, count: int) -> list[int]:
     rows = trace[:, : count + 1].cpu()
     if rows.shape[1] <= count:
         rows = torch.cat([rows, rows[:, -1:].expand(-1, count + 1 - rows.shape[1], -1)], 1)
-    rows = rows / rows.sum(-1, keepdim=True).clamp(min=1e-9)
-    std, mean = torch.std_mean(rows, dim=-2, keepdim=True, unbiased=False)
-    matrix = median_filter((rows - mean) / std.clamp(min=1e-9), _MEDIAN).mean(0)
-    return monotone_path(-matrix.double().cpu().numpy())
+    # Head by head, since the values of one stay in the processor's cache.
+    matrix = torch.stack([median(_standard(head)) for head in rows]).mean(0)
+    return monotone_path(-matrix.double().numpy())
+
+
+def _standard(head: Tensor) -> Tensor:
+    """Return a head's attention as shares of real frames, standardised over tokens."""
+    shares = head / head.sum(-1, keepdim=True).clamp(min=1e-9)
+    centred = shares - shares.mean(0)
+    return centred / centred.square().mean(0).sqrt().clamp(min=1e-9)  # torch.std_mean takes ten times as long
+
+
+def median(x: Tensor) -> Tensor:
+    """Return the median of each seven neighbours of the last dimension, reflected at its ends.
+
+    Seven are two sorted triples with one value between them. What is third and fourth of the six bounds that value.
+    Triples serve two windows each, and nothing is sorted (whisper's own sorts every seven: six times as slow).
+    """
+    count = x.shape[-1]
+    if count <= _REACH:
+        return x
+    x = F.pad(x, (_REACH, _REACH), mode="reflect")
+    a, b, c = x[..., :-2], x[..., 1:-1], x[..., 2:]
+    low, high = torch.minimum(a, b), torch.maximum(a, b)
+    least, most = torch.minimum(low, c), torch.maximum(high, c)
+    middle = torch.maximum(low, torch.minimum(high, c))
+    (a1, b1), (a2, b2), (a3, b3) = ((t[..., :count], t[..., _REACH + 1 :]) for t in (least, middle, most))
+    third = torch.minimum(torch.maximum(a2, b1), torch.maximum(a1, b2))
+    third = torch.minimum(third, torch.minimum(a3, b3))
+    fourth = torch.minimum(torch.maximum(a3, b1), torch.maximum(a1, b3))
+    fourth = torch.minimum(fourth, torch.maximum(a2, b2))
+    return torch.maximum(third, torch.minimum(fourth, x[..., _REACH : _REACH + count]))
 
 
 def monotone_path(cost: NDArray[np.float64]) -> list[int]:

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 import torch
-from whisper.timing import dtw_cpu
+from whisper.timing import dtw_cpu, median_filter
 
-from gpu_worker.model.alignment import monotone_path, timed_words, token_boundaries
+from gpu_worker.model.alignment import median, monotone_path, timed_words, token_boundaries
 from gpu_worker.model.tokens import Tokens
 from gpu_worker.recognizer import FRAME
 
@@ -20,6 +20,14 @@ def test_the_path_is_whispers(shape):
     rows, columns = dtw_cpu.py_func(cost)
     starts = columns[np.diff(rows, prepend=-1) > 0]
     assert monotone_path(cost) == starts.tolist()
+
+
+@pytest.mark.parametrize("frames", [1, 3, 4, 7, 8, 100])
+def test_the_median_is_whispers(frames):
+    """Seven neighbours give the value that whisper's sort finds in their middle, ends and short rows included."""
+    generator = torch.Generator().manual_seed(4)
+    x = torch.randint(0, 9, (3, 20, frames), generator=generator).float()  # many equal values among them
+    assert torch.equal(median(x), median_filter(x, 7))
 
 
 def test_attention_that_walks_gives_its_steps():
