@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
-_WIDTH, _HEIGHT = 400, 300
-_LEFT, _RIGHT, _TOP, _BOTTOM = 44, 14, 30, 40
-_KEY_TOP, _KEY_LINE = 12, 16
+_WIDTH, _HEIGHT = 400, 330
+_LEFT, _RIGHT, _TOP, _BOTTOM = 44, 14, 68, 40
+_KEY_TOP, _KEY_LINE, _KEY_WIDTH = 34, 17, 160
 
 _STYLE = """
 text { font: 12px system-ui, sans-serif; fill: #24292f }
@@ -103,7 +103,7 @@ def _panel(panel: Panel) -> list[str]:
         look = f"line {line.colour}{' dashed' if line.dashed else ''}"
         parts.append(f'<path class="{look}" d="M{"L".join(f"{x} {y}" for x, y in places)}"/>')
         parts += [f'<circle class="{line.colour}" cx="{x}" cy="{y}" r="2.5"/>' for x, y in places]
-        y = _TOP + _KEY_TOP + number * _KEY_LINE
-        parts.append(f'<path class="{look}" d="M{_LEFT + 10} {y}h24"/>')
-        parts.append(f'<text x="{_LEFT + 40}" y="{y + 4}">{escape(line.name)}</text>')
+        x, y = _LEFT + number // 2 * _KEY_WIDTH, _KEY_TOP + number % 2 * _KEY_LINE
+        parts.append(f'<path class="{look}" d="M{x} {y}h24"/>')
+        parts.append(f'<text x="{x + 30}" y="{y + 4}">{escape(line.name)}</text>')
     return parts

@@ -9,7 +9,8 @@ import numpy as np
 from gpu_worker.cadence import Cadence
 from gpu_worker.recognizer import VAD_FRAME
 
-_LOOK_S = 0.05
+_LOOK_S = 0.1
+_MESSAGE_S = 0.1
 _WARM_S = 15.0
 
 
@@ -65,7 +66,7 @@ class Rules:
     longest_s: float
 
 
-def simulate(streams: int, times: StepTimes, rules: Rules, seconds: float = 90.0) -> Load:
+def simulate(streams: int, times: StepTimes, rules: Rules, seconds: float = 60.0) -> Load:
     """Run a worker's loop over streams that speak all the time, begun at different moments.
 
     A window reaches to the moment its step begins, and is decoded when the step has ended.
@@ -91,7 +92,8 @@ def simulate(streams: int, times: StepTimes, rules: Rules, seconds: float = 90.0
             sizes.append(len(due))
         busy += now - began
         if not len(due):
-            now = max(began + _LOOK_S / 5, now)
+            # Audio wakes the worker: each stream brings some ten times a second.
+            now = max(now, min(began + _MESSAGE_S, float(decoded.min()) + cadence.period_s + 1e-6))
         first = -(-began // _LOOK_S) * _LOOK_S
         looks += [at - decoded for at in np.arange(first, now, _LOOK_S) if at >= _WARM_S]
         if len(due):

@@ -1,0 +1,222 @@
+"""scripts/bench_engine: real weights on shipped clips, made-up ones for a capacity, and what it says where it cannot."""
+
+import json
+import sys
+from collections import Counter
+
+import pytest
+import torch
+from click.testing import CliRunner
+from torch.utils.flop_counter import FlopCounterMode
+
+from gpu_worker.model.columns import EncoderSettings
+from gpu_worker.model.linear import EXACT
+from gpu_worker.model.whisper_recognizer import WhisperRecognizer
+from scripts.bench.cli import command
+from scripts.bench.made_up import MadeUp, dimensions, length_for, noise
+from scripts.bench.windows import WindowShape, render, shape
+from scripts.bench.work import columns, work
+
+SHAPES = [
+    WindowShape(32_000, 0, 0, 0, 5),
+    WindowShape(64_000, 4, 5, 3, 7),
+    WindowShape(112_000, 12, 6, 6, 6),
+    WindowShape(112_000, 9, 6, 0, 8),
+]
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread():
+    """The machine is shared."""
+    torch.set_num_threads(1)
+
+
+def bench(*arguments):
+    """Run the command in this process."""
+    return CliRunner().invoke(command, [str(each) for each in arguments], standalone_mode=False)
+
+
+def test_the_baselines_are_measured_beside_ours(tmp_path):
+    """On a shipped clip all of them hear nearly every word, ours for a fraction of the plain one's compute."""
+    out = tmp_path / "out.json"
+    done = bench("--seconds", "4", "--cadences", "1,2", "--json", out)
+    assert done.exception is None, done.output
+    found = json.loads(out.read_text())["comparison"]
+    assert [each["name"] for each in found if not each["name"].startswith("faster")] == [
+        "ours, 1 s", "ours, 2 s", "plain, 1 s", "offline",
+    ]  # fmt: skip
+    ours, slow, plain, offline = (each for each in found if not each["name"].startswith("faster"))
+    assert all(each["wer_percent"] < 20 for each in found)
+    assert ours["ratio"] > 3
+    assert slow["decodes"] < ours["decodes"]
+    assert plain["ratio"] == 1.0
+    assert ours["shown_p50_s"] <= ours["committed_p50_s"] < 3
+    assert ours["stages_percent"]["encoder"] + ours["stages_percent"]["decoder"] > 20
+    assert sum(ours["stages_percent"].values()) == pytest.approx(100.0)
+    assert plain["stages_percent"] is None
+    assert offline["cpu_per_audio_s"] > 0
+    assert "times cheaper than plain" in done.output
+
+
+def test_the_encoder_alone_is_four_times_cheaper_compacted(tmp_path):
+    """Against the whole 30 s in the same precision a compacted window takes a fraction, for the same words."""
+    out = tmp_path / "out.json"
+    done = bench("--encode", "--seconds", "8", "--json", out)
+    assert done.exception is None, done.output
+    exact, full, compacted = json.loads(out.read_text())["encoders"]
+    assert compacted["encode_ms"] < full["encode_ms"] / 3  # four on a machine at rest
+    assert compacted["encode_ms"] < exact["encode_ms"] / 3
+    assert abs(compacted["wer_percent"] - exact["wer_percent"]) < 3.0
+    assert compacted["fallbacks"] == 0
+
+
+def test_company_is_printed(tmp_path):
+    """Two streams together are compared with each alone."""
+    out = tmp_path / "out.json"
+    done = bench("--company", "2", "--seconds", "3", "--json", out)
+    assert done.exception is None, done.output
+    _, together = json.loads(out.read_text())["company"]["1"]
+    assert together["streams"] == 2
+    assert together["ratio"] < 1.3
+    assert "2 together" in done.output
+
+
+def test_a_capacity_is_found_with_made_up_weights(tmp_path):
+    """The path that a GPU takes runs on a CPU: steps by stage, share of the measured peak, and a number of streams."""
+    out, windows = tmp_path / "out.json", tmp_path / "windows.json"
+    windows.write_text(render({}, {0.5: SHAPES}))
+    done = bench(
+        "--random-weights",
+        "--model",
+        "tiny",
+        "--device",
+        "cpu",
+        "--batches",
+        "1,2",
+        "--windows",
+        windows,
+        "--json",
+        out,
+    )
+    assert done.exception is None, done.output
+    found = json.loads(out.read_text())
+    assert [each["windows"] for each in found["steps"]] == [1, 2]
+    assert all(0 < each["peak_share"] < 1.1 for each in found["steps"])
+    assert all(each["stages_ms"]["encoder"] > each["stages_ms"]["mel"] > 0 for each in found["steps"])
+    assert found["steps"][1]["step_ms"] > found["steps"][0]["step_ms"] * 0.8
+    assert found["carried"] is None or found["carried"]["lag_p95_s"] < 1.5 <= found["beyond"]["lag_p95_s"]
+    assert "share of the peak" in done.output
+
+
+def test_windows_are_written(tmp_path):
+    """What decodes of real speech had to do is written in the form that the capacity reads."""
+    out = tmp_path / "windows.json"
+    done = bench("--write-windows", out, "--seconds", "3", "--cadence", "1")
+    assert done.exception is None, done.output
+    written = json.loads(out.read_text())
+    assert written["about"] == {"model": "tiny.en", "material": "the shipped clips"}
+    assert len(written["cadences"]["1"]) > 3
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
+def test_without_a_gpu_it_says_so():
+    """Asked for CUDA where there is none it says that nothing was measured, and ends with 3 before making any weights."""
+    done = bench("--random-weights", "--device", "cuda", "--model", "large-v3-turbo")
+    assert done.return_value == 3
+    assert "No CUDA device is at hand" in done.stderr
+    assert done.stdout == ""
+
+
+def test_faster_whisper_that_is_not_installed_is_said(tmp_path, monkeypatch):
+    """Where it cannot be imported the comparison goes on without it and says why."""
+    monkeypatch.setitem(sys.modules, "faster_whisper", None)
+    done = bench("--seconds", "1", "--no-plain", "--no-offline", "--json", tmp_path / "out.json")
+    assert done.exception is None, done.output
+    assert "without faster-whisper: faster-whisper is not installed" in done.stderr
+    [ours] = json.loads((tmp_path / "out.json").read_text())["comparison"]
+    assert ours["ratio"] is None
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "text"),
+    [
+        (["--set", "x"], None, "--manifest and --set go together"),
+        (["--cadences", "1,fast"], None, "give numbers above 0"),
+        (["--model", "nonesuch"], 3, "nonesuch"),
+        (["--random-weights", "--model", "vast"], 2, "no official model"),
+        (["--random-weights", "--model", "tiny", "--batches", "0"], 2, "numbers from 1 on"),
+        (["--device", "cuda"], 2, "--random-weights"),
+    ],
+)
+def test_wrong_usage_is_named(arguments, code, text):
+    """What cannot be is said in a sentence."""
+    done = bench(*arguments)
+    if code is None:
+        assert text in str(done.exception.format_message())
+    else:
+        assert done.return_value == code
+        assert text in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "width", "layers", "vocabulary", "mels"),
+    [
+        ("tiny.en", 384, (4, 4), 51864, 80),
+        ("base", 512, (6, 6), 51865, 80),
+        ("small.en", 768, (12, 12), 51864, 80),
+        ("medium", 1024, (24, 24), 51865, 80),
+        ("large-v1", 1280, (32, 32), 51865, 80),
+        ("large-v3", 1280, (32, 32), 51866, 128),
+        ("large-v3-turbo", 1280, (32, 4), 51866, 128),
+        ("turbo", 1280, (32, 4), 51866, 128),
+    ],
+)
+def test_official_sizes_are_known(name, width, layers, vocabulary, mels):
+    """Dimensions are those of the published checkpoints."""
+    dims = dimensions(name)
+    assert (dims.n_audio_state, dims.n_text_state) == (width, width)
+    assert (dims.n_audio_layer, dims.n_text_layer) == layers
+    assert (dims.n_vocab, dims.n_mels) == (vocabulary, mels)
+    assert dims.n_audio_state // dims.n_audio_head == 64
+
+
+@pytest.fixture(scope="module")
+def made_up():
+    """Made-up weights of tiny's size, loaded in fp32."""
+    model = MadeUp("tiny", length_for(SHAPES))
+    recognizer = WhisperRecognizer(
+        model.weights, precision=EXACT, device=torch.device("cpu"), device_name="cpu", decode=model.settings
+    )
+    recognizer.load()
+    return model, recognizer
+
+
+def test_made_up_weights_take_the_tokens_they_are_meant_to(made_up):
+    """Each window accepts as many drafted tokens and finds as many new ones as its shape says, in company as well."""
+    model, recognizer = made_up
+    audio = noise(10.0)
+    for batch in ([each] for each in SHAPES), [SHAPES * 2]:
+        for chosen in batch:
+            requests = [model.request(key, each, audio) for key, each in enumerate(chosen)]
+            results = recognizer.recognize(requests)
+            for wanted, asked, result in zip(chosen, requests, results, strict=True):
+                got = shape(asked, result)
+                assert (got.samples, got.drafted) == (wanted.samples, wanted.drafted)
+                assert (got.accepted, got.found) == (wanted.accepted, wanted.found)
+    assert recognizer.fallbacks == 0
+
+
+def test_operations_are_counted_as_torch_counts_them(made_up):
+    """The formula is within a tenth of what torch's own counter sees: padding, which it leaves out, is the difference."""
+    model, recognizer = made_up
+    settings = EncoderSettings()
+    counted = Counter()
+    for what in SHAPES:
+        request = model.request(0, what, noise(10.0))
+        with FlopCounterMode(display=False) as counter:
+            recognizer.recognize([request])
+        heard = columns(what.samples, model.dims.n_audio_ctx, settings.group, settings.tail)
+        counted["torch"] += counter.get_total_flops()
+        counted["formula"] += work(what, model.dims, 4, heard, len(model.text)).total
+    assert counted["formula"] == pytest.approx(counted["torch"], rel=0.15)
+    assert counted["formula"] < counted["torch"]

@@ -1,0 +1,264 @@
+"""scripts/bench: agreement, races, shapes of windows, simulated loads and their charts, with scripted models."""
+
+import json
+import xml.etree.ElementTree as ET
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from scripts.bench import plot
+from scripts.bench.agreement import HeardWord, LocalAgreement
+from scripts.bench.chart import Line, Panel, svg, ticks
+from scripts.bench.company import compare_company
+from scripts.bench.contestant import Course, Result
+from scripts.bench.figures import judge, offline, scores
+from scripts.bench.race import race
+from scripts.bench.room import Ours
+from scripts.bench.simulation import Rules, StepTimes, most_streams, simulate
+from scripts.bench.stages import Stages
+from scripts.bench.usual import Usual
+from scripts.bench.windows import Noting, WindowShape, parse, render, thinned
+from scripts.load.normal import normaliser
+from scripts.replaying.recordings import Recording
+from tests.scripted_recognizer import ScriptedRecognizer, say
+
+STORY = say([0.5, "one", "two", "three", "four", 1.0, "five", "six", 1.0])
+TEXTS = ("one two three four", "five six")
+COURSE = Course(
+    Recording("story", STORY.pcm, " ".join(TEXTS), tuple((word.text, word.end / 16_000) for word in STORY.words)),
+    STORY.pcm.astype(np.float32) / 32768.0,
+    TEXTS,
+)
+
+
+def words(*texts, start_s=0.0):
+    """Return words of half a second each."""
+    return [HeardWord(f" {text}", start_s + i / 2, start_s + (i + 1) / 2) for i, text in enumerate(texts)]
+
+
+class Reader:
+    """A model that knows the story: the words that have ended in the audio it is given."""
+
+    def __init__(self):
+        self.prompts = []
+        self.at = 0
+
+    def hear(self, audio, prompt):
+        self.prompts.append(prompt)
+        heard = len(audio)
+        return [
+            HeardWord(f" {word.text}", word.start / 16_000, word.end / 16_000)
+            for word in STORY.words
+            if word.end <= heard
+        ]
+
+
+def test_what_two_hypotheses_agree_on_is_committed():
+    """The longest common beginning is committed; the rest is the tail, until the end commits it."""
+    policy = LocalAgreement()
+    policy.take(words("a", "b", "c"), 1.5)
+    assert policy.committed == []
+    policy.take(words("a", "b", "d", "e"), 2.0)
+    assert [word.text for word in policy.committed] == [" a", " b"]
+    assert [word.text for word in policy.tail] == [" d", " e"]
+    policy.finish()
+    assert [word.text for word in policy.committed] == [" a", " b", " d", " e"]
+
+
+def test_committed_words_that_are_heard_later_come_once():
+    """A window whose times have moved a little does not say its last committed words again."""
+    policy = LocalAgreement()
+    for now_s in (2.0, 2.5):
+        policy.take(words("a", "b", "c"), now_s)
+    for now_s in (3.0, 3.5):
+        policy.take(words("b", "c", "d", start_s=1.45), now_s)
+    assert "".join(word.text for word in policy.committed) == " a b c d"
+
+
+def test_a_long_window_is_cut_after_its_last_sentence():
+    """Past 15 s the window begins after the last committed sentence, whose text is the prompt; past 28 s all is taken."""
+    policy = LocalAgreement()
+    said = words(*[f"w{i}" for i in range(20)], "end.", "new", "start")
+    policy.take(said, 14.0)
+    policy.take(said, 15.5)
+    assert policy.start_s == said[20].end_s
+    assert policy.prompt.endswith(" w19 end.")
+    policy.take(words("new", "start", "again", start_s=policy.start_s), 40.0)
+    assert policy.start_s == 40.0
+    assert policy.tail == []
+
+
+def test_contestants_race_side_by_side():
+    """All hear all of the audio; figures say what was wrong, how late words came, and what it cost against the plain one."""
+    ours = Ours(ScriptedRecognizer(), 0.5, "en")
+    reader = Reader()
+    told = []
+    results = race([COURSE, COURSE], [ours, Usual("plain, 0.5 s", reader, 0.5)], told.append)
+    assert [result.name for result in results] == ["ours, 0.5 s", "plain, 0.5 s"]
+    assert told == sorted(told)
+    assert told[-1] == pytest.approx(2 * len(STORY.pcm) / 16_000, abs=1.0)
+    normalise = normaliser("de")
+    reference = scores([COURSE, COURSE], ["one two tree four five six", " ".join(TEXTS)], normalise)
+    found = [
+        judge(result, [COURSE, COURSE], normalise, reference=reference, baseline=results[1], english=False)
+        for result in results
+    ]
+    for each in found:
+        assert (each.words, each.wer_percent) == (12, 0.0)
+        assert each.above_offline.value == pytest.approx(-100 / 12)
+        assert 0 <= each.shown_p50_s + 0.12 <= each.committed_p50_s <= each.committed_p95_s <= 2.0
+        assert each.changed_percent == 0.0
+    assert found[1].ratio == 1.0
+    assert found[0].ratio == pytest.approx(results[1].cpu_s / results[0].cpu_s)
+    assert found[0].accepted_percent > 50
+    assert offline([COURSE, COURSE], reference, 3.0).wer_percent == pytest.approx(100 / 12)
+    assert reader.prompts
+
+
+def test_a_silent_course_has_no_figures_of_words():
+    """Where nothing is said and nothing heard, figures are unknown and not zero."""
+    silence = Course(Recording("s", np.zeros(16_000, np.int16), "", ()), np.zeros(16_000, np.float32), ("",))
+    results = race([silence], [Ours(ScriptedRecognizer(), 0.5, "en")], lambda _: None)
+    found = judge(results[0], [silence], normaliser("en"), reference=None, baseline=None, english=True)
+    assert (found.wer_percent, found.shown_p50_s, found.ratio, found.above_offline) == (None, None, None, None)
+
+
+def test_company_is_measured_with_the_same_audio_alone():
+    """Streams together meet in steps; alone each step has one window."""
+    alone, together = compare_company(ScriptedRecognizer(), 0.5, [COURSE] * 3, "en", lambda _: None)
+    assert (alone.streams, together.streams) == (1, 3)
+    assert alone.windows_per_step == 1.0
+    assert 1.0 < together.windows_per_step <= 3.0
+    assert alone.ratio == 1.0
+    assert together.ratio == pytest.approx(together.cpu_per_audio_s / alone.cpu_per_audio_s)
+
+
+def test_a_stage_is_timed_without_the_stages_it_calls():
+    """Of three seconds in an outer part, two in an inner one count there alone."""
+    now = 0.0
+
+    def inner():
+        nonlocal now
+        now += 2.0
+
+    def outer():
+        nonlocal now
+        now += 1.0
+        timed_inner()
+
+    stages = Stages(lambda: now)
+    timed_inner, timed_outer = stages._timed(inner, "inner"), stages._timed(outer, "outer")
+    timed_outer()
+    timed_outer()
+    assert stages.spent == {"outer": 2.0, "inner": 4.0}
+
+
+def test_windows_are_noted_written_and_read():
+    """What each decode had to do comes back from its file; something else is refused."""
+    noting = Noting(ScriptedRecognizer())
+    race([COURSE], [Ours(noting, 0.5, "en")], lambda _: None)
+    assert len(noting.shapes) > 5
+    assert all(0 <= each.accepted <= min(each.drafted, each.found) for each in noting.shapes)
+    few = thinned(noting.shapes, 3)
+    assert len(few) == 3
+    assert thinned(few, 9) == few
+    assert parse(render({"model": "scripted"}, {0.5: few, 1.0: few[:1]})) == {0.5: few, 1.0: few[:1]}
+    for wrong in ("{}", "[]", '{"cadences": {}}', '{"cadences": {"1": [[1, 2]]}}', "nothing"):
+        with pytest.raises(ValueError, match=r"windows|Expecting"):
+            parse(wrong)
+
+
+def test_a_decode_goes_on_one_by_one_after_its_draft():
+    """After the pass over the draft there is one more for each token found beyond it, and one for the end."""
+    assert WindowShape(16_000, 3, 5, 2, 6).one_by_one == 4
+    assert WindowShape(16_000, 3, 6, 6, 6).one_by_one == 0
+
+
+TIMES = StepTimes({0.5: {1: 0.01, 10: 0.1}, 2.0: {1: 0.02, 10: 0.2}}, listen_s=0.0, frame_s=0.0)
+RULES = Rules(most=10, shortest_s=0.5, longest_s=2.0)
+
+
+def test_step_times_between_measured_ones():
+    """Times lie on the line between two measured sizes and cadences, and stay level beyond them."""
+    assert TIMES.step_s(1, 0.5) == pytest.approx(0.01)
+    assert TIMES.step_s(10, 2.0) == pytest.approx(0.2)
+    assert TIMES.step_s(5, 1.25) == pytest.approx((0.05 + 0.1) / 2)
+    assert TIMES.step_s(50, 9.0) == pytest.approx(0.2)
+
+
+def test_few_streams_lag_by_a_period_and_too_many_without_bound():
+    """With time to spare the lag is that of the shortest period; at twice what a worker can do it only grows."""
+    few = simulate(4, TIMES, RULES)
+    assert 0.2 < few.lag_p50_s < few.lag_p95_s < 0.65
+    assert few.period_s == 0.5
+    assert few.busy < 0.2
+    many = simulate(300, TIMES, RULES)
+    assert many.lag_p95_s > 2.5
+    assert many.busy > 0.95
+    assert many.period_s == 2.0
+
+
+def test_the_most_streams_are_found():
+    """The largest load meets the bound, the next does not, and half the time a step carries more of them."""
+    good, bad = most_streams(TIMES, RULES, 1.5)
+    assert good.lag_p95_s < 1.5 <= bad.lag_p95_s
+    assert bad.streams - good.streams <= max(1, good.streams // 100)
+    quick = StepTimes({c: {n: s / 2 for n, s in steps.items()} for c, steps in TIMES.steps.items()}, 0.0, 0.0)
+    assert most_streams(quick, RULES, 1.5)[0].streams > 1.5 * good.streams
+    deaf = StepTimes(TIMES.steps, listen_s=0.0, frame_s=0.004)
+    assert most_streams(deaf, RULES, 1.5)[0].streams < 0.5 * good.streams
+    assert most_streams(StepTimes({1.0: {1: 9.0}}, 0.0, 0.0), RULES, 1.5)[0] is None
+
+
+def test_ticks_are_round_and_reach_the_top():
+    """Few round numbers from 0 to the largest value or just above."""
+    for most in (0.03, 0.9, 1.0, 3.3, 48.0, 1234.0):
+        found = ticks(most)
+        assert found[0] == 0
+        assert most <= found[-1] * 1.000001 <= 2 * most
+        assert 3 <= len(found) <= 9
+
+
+def test_a_result_without_stages_shows_none():
+    """Shares of stages are unknown where none was watched, and add up to the whole where they were."""
+    bare = Result("x", [], 2.0)
+    course = Course(Recording("c", np.zeros(0, np.int16), "", ()), np.zeros(0, np.float32), ())
+    bare.replays = [race([COURSE], [Usual("x", Reader(), 1.0)], lambda _: None)[0].replays[0]]
+    normalise = normaliser(None)
+    assert judge(bare, [COURSE], normalise, reference=None, baseline=None, english=True).stages_percent is None
+    bare.stages = {"mel": 0.5, "encoder": 1.0}
+    shares = judge(bare, [COURSE], normalise, reference=None, baseline=None, english=True).stages_percent
+    assert shares == {"mel": 25.0, "encoder": 50.0, "the rest": 25.0}
+    assert course.texts == ()
+
+
+def load(streams, **figures):
+    return {"streams": streams, "figures": figures}
+
+
+def test_a_load_table_is_drawn(tmp_path):
+    """Files of the load test become one SVG with a chart of latencies and one of cores, ready for light and dark."""
+    one, two = tmp_path / "1.json", tmp_path / "2.json"
+    one.write_text(json.dumps({"runs": [load(1, shown_p50_s=0.3, shown_p95_s=0.8, cpu_per_audio_s=0.1)]}))
+    two.write_text(json.dumps({"runs": [load(16, shown_p50_s=0.6, shown_p95_s=None, cpu_per_audio_s=0.08)]}))
+    out = tmp_path / "load.svg"
+    done = CliRunner().invoke(plot.command, [str(one), str(two), "-o", str(out)])
+    assert done.exit_code == 0, done.output
+    root = ET.fromstring(out.read_text())
+    texts = [element.text for element in root.iter("{http://www.w3.org/2000/svg}text")]
+    assert {"shown, p50", "shown, p95", "gateway and workers", "16"} <= set(texts)
+    assert "committed, p50" not in texts
+    assert len(list(root.iter("{http://www.w3.org/2000/svg}circle"))) == 5
+    assert "prefers-color-scheme: dark" in out.read_text()
+
+
+def test_what_cannot_be_drawn_is_refused(tmp_path):
+    """A file of something else, and loads without figures, end in a sentence and exit code 2."""
+    for content in ("[]", '{"runs": [{}]}', "no json", '{"runs": []}'):
+        (tmp_path / "x.json").write_text(content)
+        done = CliRunner().invoke(plot.command, [str(tmp_path / "x.json"), "-o", str(tmp_path / "x.svg")])
+        assert done.exit_code == 2, content
+        assert not (tmp_path / "x.svg").exists()
+    with pytest.raises(ValueError, match="nothing is known"):
+        svg([Panel("x", "y", (Line("l", (), "a"),))])
