@@ -2,6 +2,7 @@
 
 import { Connection, socketUrl, subprotocols } from "./connection.js";
 import { Exports } from "./exports.js";
+import { keep, takeKept } from "./keepsake.js";
 import { Microphone, MicrophoneError } from "./microphone.js";
 import { Panel } from "./panel.js";
 import { Recording } from "./recording.js";
@@ -34,12 +35,30 @@ class App {
         event.preventDefault();
       }
     });
+    addEventListener("pagehide", () => keep(this.#transcript, (this.#recording ?? this.#unsent)?.connection?.session));
     document.addEventListener("visibilitychange", () => this.#becameVisible());
     addEventListener("online", () => this.#retry());
+    this.#revive(takeKept());
+  }
+
+  /** Show what the page had before it was loaded anew. */
+  #revive({ runs, pendingS }) {
+    for (const run of runs) {
+      const segments = this.#transcript.revive(run);
+      this.#view.beginRun();
+      segments.forEach((segment) => this.#view.update(segment));
+    }
+    this.#exports.refresh();
+    if (pendingS > 0) {
+      this.#notify(words.reloadedNotice(pendingS));
+    }
   }
 
   #toggle() {
-    if (this.#phase === "idle") {
+    if (this.#phase === "idle" && this.#unsent !== null) {
+      const act = () => this.#start();
+      this.#panel.showNotice(words.discardNotice(this.#unsent.session), { label: "Record anew", act });
+    } else if (this.#phase === "idle") {
       this.#start();
     } else if (this.#phase === "starting") {
       this.#abandon();

@@ -100,6 +100,27 @@ export class Transcript {
     }
   }
 
+  /** What a later page can show again, as plain values: every run with what is visible of it. */
+  saved() {
+    const savedRun = ({ startedAt, offsetS, durationS, segments }) => ({
+      startedAt: startedAt.getTime(),
+      offsetS,
+      durationS,
+      segments: [...segments.values()].filter(isShown),
+    });
+    return this.runs.map(savedRun).filter(({ segments }) => segments.length > 0);
+  }
+
+  /**
+   * Add a run that an earlier page had saved. It is over: its last tail is the best that is known of the last words.
+   * @returns {Segment[]} its segments
+   */
+  revive({ startedAt, offsetS, durationS, segments }) {
+    const byKey = new Map(segments.map((segment) => [segment.key, segment]));
+    this.runs.push({ startedAt: new Date(startedAt), offsetS, durationS, isOver: true, segments: byKey });
+    return segments;
+  }
+
   /** The text as paragraphs, a blank line between them. */
   text() {
     return this.#visible()

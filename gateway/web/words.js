@@ -97,6 +97,22 @@ export function unsentStatus({ pendingS }) {
   return `Stopped · the last ${lasting(pendingS)} are not transcribed yet`;
 }
 
+/** @returns {Notice} a new recording is asked for while that one still waits */
+export function discardNotice({ pendingS }) {
+  return {
+    title: "Your former recording is not transcribed to its end.",
+    detail: `Its last ${lasting(pendingS)} still wait to be sent, and are lost if you record anew now.`,
+  };
+}
+
+/** @returns {Notice} the page was left or loaded anew while audio waited for its text */
+export function reloadedNotice(pendingS) {
+  return {
+    title: "The page was loaded anew during a recording.",
+    detail: `What was transcribed by then is kept below; the last ${lasting(pendingS)} were not final, and words may be missing there.`,
+  };
+}
+
 /** What waits to be sent, as the status line says it. */
 export function backlog(unsentS, isSlow) {
   return `${isSlow ? "The connection is slow: " : ""}${Math.round(unsentS)} s wait to be sent`;

@@ -119,10 +119,15 @@ def test_token_is_asked_for(browser, server):
     assert all(seen.query == {"mode": "events"} for seen in server.sessions)
     assert browser.evaluate("location.href") == server.url
 
+    said = browser.text("#transcript")
     browser.evaluate("location.reload()")
-    browser.wait_for("document.readyState === 'complete' && document.querySelector('#transcript').innerText === ''")
+    browser.wait_for("document.readyState === 'complete' && document.querySelector('.committed')")
+    assert browser.text("#transcript") == said  # kept over the reload, like the token
+    assert browser.evaluate("document.querySelector('#notice').hidden")
     browser.click("#record")
-    browser.wait_for("document.querySelector('.committed')")
+    browser.wait_for(
+        "document.querySelector('.run:last-child .committed')?.innerText && document.querySelectorAll('.run').length === 2"
+    )
     stop(browser)
 
 

@@ -4,10 +4,12 @@ import { test } from "node:test";
 
 import { Transcript, clock } from "../../../gateway/web/transcript.js";
 import {
+  discardNotice,
   endNotice,
   endStatus,
   languageName,
   microphoneNotice,
+  reloadedNotice,
   strandedNotice,
   unsentNotice,
   unsentStatus,
@@ -172,4 +174,35 @@ test("without a connection the page says what it waits for, and how much it keep
   assert.match(unsentNotice({ lostBy: "lost", pendingS: 12.2 }).detail, /The last 12 s of your recording are kept/);
   assert.match(unsentStatus({ pendingS: 0.2 }), /the last 1 s/);
   assert.match(unsentStatus({ pendingS: 95 }), /the last 1:35 min/);
+});
+
+test("a transcript is the same after it was saved and revived, and a new recording follows it", () => {
+  const transcript = begun();
+  transcript.apply(final(0, "One.", 0, 2));
+  transcript.apply(partial(1, "Two", " and", 2, 3));
+  transcript.lengthen(5);
+  transcript.begin(new Date(9));
+  const later = new Transcript();
+  for (const run of JSON.parse(JSON.stringify(transcript.saved()))) {
+    later.revive(run);
+  }
+  assert.equal(later.text(), transcript.text());
+  assert.equal(later.srt(), transcript.srt());
+  assert.equal(later.runs.length, 1); // the empty one is none
+  later.begin(new Date(10));
+  later.apply(final(0, "New.", 1, 2));
+  assert.equal(later.text(), "One.\n\nTwo and\n\nNew.");
+  assert.match(later.srt(), /00:00:06,000 --> 00:00:07,000\nNew\./);
+});
+
+test("what was cleared is not saved", () => {
+  const transcript = begun();
+  transcript.apply(final(0, "Secret."));
+  transcript.clear();
+  assert.deepEqual(transcript.saved(), []);
+});
+
+test("what would be lost, or may have been, is told with its length", () => {
+  assert.match(discardNotice({ pendingS: 12.2 }).detail, /Its last 12 s still wait/);
+  assert.match(reloadedNotice(95).detail, /the last 1:35 min were not final/);
 });
