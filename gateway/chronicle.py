@@ -99,7 +99,8 @@ class Event:
     Attributes:
         number: increases from event to event.
         at: Unix time; of the last one if ``count`` is over 1.
-        kind: ``allocated``, ``moving``, ``moved``, ``ended``, ``failed``, ``refused``, ``lost`` or ``serving``.
+        kind: ``allocated``, ``moved``, ``ended``, ``failed``, ``refused``, ``draining``, ``stopped``, ``lost`` or
+            ``serving``.
         session: whose it is, shortened.
         gpu_id: where.
         from_gpu: where it was before.

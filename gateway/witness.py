@@ -82,6 +82,9 @@ class Witness(Records):
         self.events.note(time.time(), "serving", gpu_id=facts.gpu_id, detail=facts.worker)
 
     def worker_lost(self, lost: Lost) -> None:
-        """A worker is gone, with its leases."""
+        """A worker is gone, with its leases; one that has said goodbye is no cause for alarm."""
         super().worker_lost(lost)
-        self.events.note(time.time(), "lost", gpu_id=lost.gpu_id, detail=lost.reason)
+        if lost.died:
+            self.events.note(time.time(), "lost", gpu_id=lost.gpu_id, detail=lost.reason)
+        else:
+            self.events.note(time.time(), "stopped", gpu_id=lost.gpu_id)

@@ -23,6 +23,8 @@ export function describe({ kind, session, gpu_id: gpu, from_gpu: from, detail, c
       return [count > 1 ? `${count} sessions were refused` : "A session was refused", REFUSALS[detail] ?? reason];
     case "lost":
       return [`GPU ${gpu} is lost`, reason];
+    case "stopped":
+      return [`GPU ${gpu} has stopped`, ""];
     case "serving":
       return [`GPU ${gpu} serves`, ""];
     case "draining":

@@ -34,10 +34,10 @@ export function gigabytes(value) {
   return value < 1 ? value.toFixed(2) : value < 10 ? value.toFixed(1) : String(Math.round(value));
 }
 
-/** The least of 1, 2, 5, 10, 20 ... that is at least the value. */
+/** The least round figure that is at least the value. */
 export function niceCeiling(value) {
   const power = 10 ** Math.floor(Math.log10(value));
-  return [1, 2, 5, 10].map((step) => step * power).find((step) => step >= value * 0.999_999);
+  return [1, 1.5, 2, 3, 4, 5, 6, 8, 10].map((step) => step * power).find((step) => step >= value * 0.999_999);
 }
 
 /** A word of the server's, as one reads it. */

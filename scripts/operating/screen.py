@@ -25,6 +25,7 @@ STYLES = {
     "EXITED": "bold red",
     "allocated": "green",
     "moved": "yellow",
+    "stopped": "yellow",
     "failed": "yellow",
     "refused": "red",
 }
@@ -168,6 +169,7 @@ def sentence(event: Event) -> str:
         "refused": f"{refused} refused",
         "lost": f"{gpu} is lost",
         "draining": f"{gpu} is draining",
+        "stopped": f"{gpu} has stopped",
         "serving": f"{gpu} serves",
     }.get(event.kind, event.kind)
     return f"{words} ({event.detail.replace('_', ' ')})" if event.detail and event.kind != "serving" else words

@@ -9,6 +9,7 @@ from starlette.applications import Starlette
 from gateway import broadcast
 from gateway.broadcast import HEARTBEAT_S, MAX_VIEWERS, Broadcast, Viewer
 from gateway.guard import Guard
+from shared.messages import Goodbye
 from shared.settings import GatewaySettings
 from tests.gateway.exchange import Exchange
 from tests.scripted_recognizer import say
@@ -272,6 +273,16 @@ async def test_the_token_is_asked_for(path):
     allowed.leave()
     await task
     assert allowed.status == 200
+
+
+def test_a_goodbye_is_no_alarm():
+    """A worker that stops as it was told has stopped; it is not lost."""
+    house = House()
+    worker = house.exchange.workers[1]
+    worker.send(Goodbye("stopped"))
+    house.exchange.hear(worker)
+    (last, *_) = house.wall._witness.events.body()
+    assert (last["kind"], last["gpu_id"]) == ("stopped", 1)
 
 
 def test_a_drain_is_an_event_once():

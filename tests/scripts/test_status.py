@@ -167,6 +167,7 @@ def test_no_control_character_reaches_the_terminal():
         (Event(0, "refused", None, None, None, "no_capacity", 3), "3 sessions were refused (no capacity)"),
         (Event(0, "refused", "a", None, None, "bad_token", 1), "a session was refused (bad token)"),
         (Event(0, "lost", None, 1, None, "silent for 2.1 s", 1), "GPU 1 is lost (silent for 2.1 s)"),
+        (Event(0, "stopped", None, 1, None, None, 1), "GPU 1 has stopped"),
         (Event(0, "serving", None, 1, None, "gpu1", 1), "GPU 1 serves"),
     ],
 )
