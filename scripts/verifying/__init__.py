@@ -14,6 +14,7 @@ Speaks `/asr` through `scripts.client`, and reads `/gpu-status`, `/health` and `
     results    core   JSON with everything
     survey     shell  asks the endpoints, and notices other people's sessions
     guest      shell  one real session: comes, speaks, goes
+    stage      shell  the guests who are there, and an eye on the server
     story      shell  the visits in their order, and an end that leaves nothing behind
     view       door   rich: live while it runs, the table at the end
     run        shell  signals, exit code

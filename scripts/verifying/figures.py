@@ -7,6 +7,7 @@ from .look import Look
 from .rows import Check, Row, listed, plural
 
 SETUP_AVERAGE_MS = 3000.0
+SETUP_SLOW_MS = 5000.0
 SETUP_RATIO = 2.0
 SETUP_SHORT_MS = 300.0
 CONNECTED_MS = 100.0
@@ -127,7 +128,7 @@ def setup(seen: Evidence) -> Row:
 
 def connecting(seen: Evidence) -> Row:
     """Judge how long clients wait for the server's first word, the way to it aside."""
-    check = Check("Also", "Connected within 100 ms", "for 9 in 10, the way there aside")
+    check = Check("Connecting", "Connected within 100 ms", "for 9 in 10, the way there aside")
     visits = seen.of(Act.SINGLE, Act.SPREAD, Act.FILL, Act.SURPLUS, Act.NEWCOMER)
     if seen.speaking is None:
         return check.still_open()
@@ -140,19 +141,19 @@ def connecting(seen: Evidence) -> Row:
 
 def newcomer(seen: Evidence) -> Row:
     """Judge the setup of one who comes while all others speak: it must not wait for them long."""
-    check = Check("Also", "Ready while all others speak", "< 3 s")
+    check = Check("Newcomer", "Ready while all others speak", "< 5 s")
     visits = seen.of(Act.NEWCOMER)
     if not visits or (not visits[0].ready and visits[0].ended is None):
         return check.still_open()
     ready_ms = visits[0].ready_ms
     if ready_ms is None:
         return check.judged(good=False, measured=visits[0].problem or "not served")
-    return check.judged(ready_ms < SETUP_AVERAGE_MS, f"{ready_ms / 1000:.2f} s")
+    return check.judged(ready_ms < SETUP_SLOW_MS, f"{ready_ms / 1000:.2f} s")
 
 
 def wholeness(seen: Evidence) -> Row:
     """Judge whether every session had all its words: it came to its end, and its books account for all audio."""
-    check = Check("Also", "Sessions end well", "all complete, no audio dropped")
+    check = Check("Sessions", "Sessions end well", "all complete, no audio dropped")
     visits = [visit for visit in seen.of(Act.SINGLE, Act.SPREAD, Act.FILL, Act.NEWCOMER) if visit.ready]
     if not seen.over or any(visit.ended is None for visit in visits):
         return check.still_open()

@@ -80,7 +80,7 @@ def read_look(gpu_status: Json, health: Json, at_s: float) -> Look:
         raise ValueError(f"/gpu-status: {told}")
     status = health.get("status")
     if not isinstance(status, str):
-        raise ValueError("/health says no status")
+        raise ValueError("/health says no status")  # noqa: TRY004 - it is the value that is wrong
     capacity = health.get("capacity")
     model = health.get("model")
     return Look(

@@ -43,9 +43,13 @@ def limit(seen: Evidence) -> Row:
     next_one = ordinal(plan.room + 1)
     expected = f"{plan.room} ready, {next_one} refused, critical"
     check = Check("Test 3", "Capacity limit", expected)
-    if seen.full is None or seen.crowded is None:
+    if seen.full is None:
         return check.still_open()
     ready = sum(visit.ready for visit in seen.of(Act.SPREAD, Act.FILL))
+    if ready < plan.room:
+        return check.judged(good=False, measured=f"{ready} ready, {seen.full.health}")
+    if seen.crowded is None:
+        return check.still_open()
     refused = _refused(seen)
     critical = seen.full.health == "critical"
     accepted = "refused" if refused else "not refused"
@@ -100,7 +104,7 @@ def evenness(seen: Evidence) -> Row:
     """Judge criterion 1: after each arrival no GPU has two sessions more than one with room."""
     plan = seen.plan
     allowed = max(1, plan.uneven(plan.base))
-    check = Check("Criterion 1", "Connections evenly distributed", f"±{allowed} per GPU, after each one")
+    check = Check("Criterion 1", "Evenly distributed connections", f"±{allowed} per GPU, after each one")
     if seen.spread is None or seen.full is None:
         return check.still_open()
     looks = [look for look in seen.opening if len(look.loads) == len(plan.gpus)]

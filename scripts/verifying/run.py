@@ -42,7 +42,7 @@ def run(options: Options) -> int:
     """Make all checks, print them, and return the exit code."""
     console = make_console(stderr=options.json_path == "-")
     began = datetime.now(UTC)
-    view = open_view(console, options.wishes.url)
+    view = open_view(console)
     survey = Survey(session_url(options.wishes.url, {}), options.monitor_token)
 
     def show(doing: str, look: Look) -> None:
@@ -118,7 +118,9 @@ def _conclude(console: Console, options: Options, story: Story, trouble: str | N
         sentence += f", {counts[Verdict.OPEN]} were not made" if counts[Verdict.OPEN] else ""
         console.print(f"{sentence}.", style="bold green" if code == GOOD else "bold red", markup=False)
     if trouble is not None:
-        console.print(f"Stopped: {trouble}" if seen else f"Cannot run: {trouble}", style="red", markup=False)
+        console.print(
+            f"Stopped: {trouble}" if seen else f"Cannot run: {trouble}", style="red", markup=False, soft_wrap=True
+        )
     if code == INTERRUPTED:
         console.print("Interrupted; no session was left behind.", markup=False) if story.left == 0 else None
     if story.left:

@@ -9,6 +9,7 @@ from .look import Look, read_look
 
 _TRIES, _PAUSE_S = 3, 0.5
 _FLOOR_REQUESTS = 5
+_HINT = "is this the server, and does it want another MONITOR_TOKEN?"
 
 
 class CannotRunError(Exception):
@@ -25,6 +26,7 @@ class Survey:
 
     def __init__(self, address: str, token: str | None) -> None:
         self._monitor = Monitor(address, token)
+        self._address = address.partition("?")[0].removesuffix("/asr")
         self._known: set[str] = set()
         self._strange: frozenset[str] = frozenset()
 
@@ -39,10 +41,12 @@ class Survey:
                 gpu_status = await self._get("/gpu-status")
                 return read_look(gpu_status, await self._get("/health"), time.monotonic())
             except UnreachableError as error:
+                if isinstance(error.__cause__, ValueError):
+                    raise CannotRunError(f"{self._address}/gpu-status is no JSON: {_HINT}") from error
                 if last:
                     raise CannotRunError(f"the server does not answer: {error}") from error
             except ValueError as error:
-                raise CannotRunError(f"{error} (is it this server, and does it want a MONITOR_TOKEN?)") from error
+                raise CannotRunError(f"{error}: {_HINT}") from error
             await asyncio.sleep(_PAUSE_S)
         raise AssertionError
 

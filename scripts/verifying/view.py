@@ -22,6 +22,8 @@ _MARKS = {
 }
 _REFRESH_HZ = 4
 _PIPE_WIDTH = 120
+_NARROWEST = 78
+"""From this width on what is expected stands in one line each."""
 
 
 class View(Protocol):
@@ -48,8 +50,8 @@ class Lines:
             self._doing = doing
             self._console.print(f"{doing} {list(look.loads)}", markup=False)
         for row in judge(seen) if seen else ():
-            if row.verdict is not Verdict.OPEN and row.name + row.title not in self._told:
-                self._told.add(row.name + row.title)
+            if row.verdict is not Verdict.OPEN and row.name not in self._told:
+                self._told.add(row.name)
                 self._console.print(f"  {_MARKS[row.verdict][0]}  {row.name}: {row.measured}", markup=False)
 
     def close(self) -> None:
@@ -59,9 +61,8 @@ class Lines:
 class Screen:
     """Draws GPUs and checks in place."""
 
-    def __init__(self, console: Console, url: str) -> None:
+    def __init__(self, console: Console) -> None:
         self._console = console
-        self._url = url
         self._began_s = time.monotonic()
         self._live = Live(console=console, auto_refresh=False, transient=True)
         self._live.start()
@@ -80,15 +81,14 @@ class Screen:
         self._live.stop()
 
     def _draw(self, doing: str, look: Look, seen: Evidence | None) -> RenderableType:
-        head = Text(no_wrap=True, overflow="ellipsis")
-        head.append(f"{time.monotonic() - self._began_s:4.0f} s  ", "bold")
-        head.append(doing or "looking")
         health = {"healthy": "green", "degraded": "yellow"}.get(look.health, "red")
-        state = Text.assemble("       ", (look.health, health), f", {self._url}", no_wrap=True, overflow="ellipsis")
-        gpus = _gpus(look, seen)
+        head = Text(no_wrap=True, overflow="ellipsis")
+        head.append(f"{time.monotonic() - self._began_s:4.0f} s ", "bold")
+        head.append(f" {look.health}", health)
+        head.append(f"  {doing or 'looking'}")
         rows = judge(seen) if seen else ()
-        room = self._console.height - 3 - len(look.gpus) - 2
-        return Group(head, state, gpus, _short(rows, max(1, room)))
+        room = self._console.height - len(look.gpus) - 3  # the line above, the GPUs' titles, and the cursor's line
+        return Group(head, _gpus(look, seen), _short(rows, max(1, room)))
 
 
 def _gpus(look: Look, seen: Evidence | None) -> Table:
@@ -136,11 +136,11 @@ def print_table(console: Console, rows: Sequence[Row]) -> None:
     table = Table(highlight=False, pad_edge=False, padding=(0, 2, 0, 0), box=None)
     table.add_column("")
     table.add_column("", no_wrap=True)
-    table.add_column("expected", header_style="dim")
+    table.add_column("expected", header_style="dim", no_wrap=console.width >= _NARROWEST)
     table.add_column("measured", header_style="dim")
     before = ""
     for row in rows:
-        kind = row.name.split()[0]
+        kind = row.name.split()[0] if row.name[-1].isdigit() else "beside the guide"
         if before not in {"", kind}:
             table.add_row()
         before = kind
@@ -150,9 +150,9 @@ def print_table(console: Console, rows: Sequence[Row]) -> None:
     console.print(table)
 
 
-def open_view(console: Console, url: str) -> View:
+def open_view(console: Console) -> View:
     """Return the view that fits where it is shown."""
-    return Screen(console, url) if console.is_terminal else Lines(console)
+    return Screen(console) if console.is_terminal else Lines(console)
 
 
 def make_console(*, stderr: bool) -> Console:

@@ -19,6 +19,7 @@ pytestmark = [pytest.mark.system, pytest.mark.timeout(240)]
 PLANTED_GATEWAY = (sys.executable, "-m", "tests.system.planted_gateway")
 PLANTED_WORKER = (sys.executable, "-m", "tests.system.planted_worker")
 UNLOAD_S = 1
+SMALL = {"workers": 2, "SLOTS_PER_GPU": "2"}
 GUIDE = [f"Test {n}" for n in (1, 2, 3)] + [f"Check {n}" for n in range(1, 6)] + [f"Criterion {n}" for n in range(1, 7)]
 
 
@@ -109,7 +110,7 @@ def test_real(tmp_path):
         done, result = verify(server, seconds="10")
         assert done.returncode == 0, done.stdout + done.stderr + server.log.text()
         assert result["passed"]
-        assert [check["name"] for check in result["checks"] if check["name"] != "Also"] == GUIDE
+        assert [check["name"] for check in result["checks"]] == [*GUIDE, "Connecting", "Newcomer", "Sessions"]
         assert measured(result, "Check 1") == "[2, 2, 2, 2]"
         assert {check["verdict"] for check in result["checks"]} == {"pass"}
         for line in ("PASS  Test 3", "16 ready, 17th refused, critical", "17 of 17 pass."):
@@ -137,8 +138,8 @@ def test_planted_worker_is_good_otherwise(start):
             {"Test 3", "Check 5", "Criterion 5"},
             {"Test 3": "16 ready, 17th not refused, critical", "Criterion 5": "not rejected, [5, 4, 4, 4]"},
         ),
-        ("slow_accept", {}, {"Also"}, {}),
-        ("always_healthy", {}, {"Test 3"}, {"Test 3": "16 ready, 17th refused, healthy"}),
+        ("slow_accept", SMALL, {"Connecting"}, {}),
+        ("always_healthy", SMALL, {"Test 3"}, {"Test 3": "4 ready, 5th refused, healthy"}),
     ],
 )
 def test_planted_gateway(start, plant, settings, wanted, says):
@@ -149,23 +150,20 @@ def test_planted_gateway(start, plant, settings, wanted, says):
     assert failed(result) == wanted, done.stdout
     for name, text in says.items():
         assert measured(result, name) == text
-    if plant == "slow_accept":
-        late = [check for check in result["checks"] if check["verdict"] == "fail"]
-        assert [check["title"] for check in late] == ["Connected within 100 ms"]
     eventually(lambda: not any(server.loads()), what="no session left")
 
 
 def test_memory_that_stays(start):
     """Workers that never give their memory back fail the criterion about that, and no other."""
-    done, result = verify(start(worker_plant={"keeps": True}), "--release-within", "3")
+    done, result = verify(start(worker_plant={"keeps": True}, **SMALL), "--release-within", "3")
     assert done.returncode == 1, done.stdout + done.stderr
     assert failed(result) == {"Criterion 6"}, done.stdout
-    assert measured(result, "Criterion 6").startswith("[0%, 0%, 0%, 0%]")
+    assert measured(result, "Criterion 6").startswith("[0%, 0%]")
 
 
 def test_one_slow_gpu(start):
     """One GPU whose setup takes ten times as long as the others' fails the check on consistency, measured twice."""
-    slow = {"0": 0.4, "1": 0.4, "2": 4.0, "3": 0.4}
+    slow = {"0": 0.2, "1": 0.2, "2": 2.0, "3": 0.2}
     done, result = verify(start(worker_plant={"load_s": slow}))
     assert done.returncode == 1, done.stdout + done.stderr
     assert failed(result) == {"Check 3"}, done.stdout
@@ -249,6 +247,19 @@ def test_no_server(small):
         assert done.returncode == 3
         assert done.stdout.startswith("Cannot run: ")
         assert "Traceback" not in done.stderr
+
+
+def test_monitor_token(start):
+    """A server whose monitoring endpoints ask for a token is checked with it; without it the hint names the setting."""
+    server = start(workers=1, SLOTS_PER_GPU="2", MONITOR_TOKEN="sesame")
+    server._env.pop("MONITOR_TOKEN")
+    done, result = verify(server)
+    assert (done.returncode, result["checks"]) == (3, [])
+    assert "does it want another MONITOR_TOKEN?" in done.stdout
+    server._env["MONITOR_TOKEN"] = "sesame"
+    done, result = verify(server)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "sesame" not in done.stdout + json.dumps(result)
 
 
 def test_client_token(start):
