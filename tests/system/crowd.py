@@ -38,12 +38,12 @@ class Poem:
 
 
 @contextlib.asynccontextmanager
-async def speakers(server, count):
-    """Give so many sessions that are ready, opened one after the other, in both modes."""
+async def speakers(server, count, modes=("events", "full")):
+    """Give so many sessions that are ready, opened one after the other, in these modes by turns."""
     async with contextlib.AsyncExitStack() as guests:
         talks = []
         for number in range(count):
-            talk = await guests.enter_async_context(Talk(server, mode="events" if number % 2 == 0 else "full"))
+            talk = await guests.enter_async_context(Talk(server, mode=modes[number % len(modes)]))
             talks.append(await talk.ready())
         yield talks
 
@@ -52,3 +52,23 @@ def moves_of(server, talks):
     """Return the recent moves of these sessions as the gateway tells them."""
     names = {talk.messages[0]["session"] for talk in talks}
     return [move for move in server.get("/performance")["recent_moves"] if move["connection"] in names]
+
+
+@contextlib.asynccontextmanager
+async def revived(server):
+    """Start every worker that dies again, as supervisord would; give the list of how they ended."""
+    ends = []
+
+    async def watch():
+        while True:
+            for number, worker in list(server.workers.items()):
+                if worker.poll() is not None:
+                    ends.append(worker.returncode)
+                    server.start_worker(number)
+            await asyncio.sleep(0.1)
+
+    watching = asyncio.create_task(watch())
+    try:
+        yield ends
+    finally:
+        watching.cancel()

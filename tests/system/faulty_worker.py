@@ -1,7 +1,7 @@
 """A GPU worker's process whose scripted recognizer has faults; everything else is the real one.
 
 ``FAULTS`` is a JSON object with any of: ``raises`` and ``hangs``, lists of GPU numbers on which every step raises or
-never ends; ``load_s``, how long the weights take; ``step_s``, how long a step takes; ``deadly``, whether the word
+never ends; ``stalls``, those on which no load ends; ``load_s``, how long the weights take; ``step_s``, how long a step takes; ``deadly``, whether the word
 `POISON` kills the process.
 """
 
@@ -22,15 +22,18 @@ from tests.scripted_recognizer import ScriptedRecognizer
 class FaultyRecognizer(ScriptedRecognizer):
     """Reads scripted words, with the faults of one GPU."""
 
-    def __init__(self, gpu_id, *, raises=(), hangs=(), load_s=0.0, step_s=0.0, deadly=False):
+    def __init__(self, gpu_id, *, raises=(), hangs=(), stalls=(), load_s=0.0, step_s=0.0, deadly=False):
         super().__init__(step_s=step_s)
         self._raises = gpu_id in raises
         self._hangs = gpu_id in hangs
+        self._stalls = gpu_id in stalls
         self._load_s = load_s
         self._deadly = deadly
 
     def load(self):
-        """Take the time that it is told to."""
+        """Take the time that it is told to, or for ever."""
+        if self._stalls:
+            threading.Event().wait()
         time.sleep(self._load_s)
         super().load()
 

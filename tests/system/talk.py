@@ -15,14 +15,20 @@ FRAME_BYTES = 3200
 SAMPLE_RATE = 16_000
 
 
-def story(test):
-    """Run an async test in a loop of its own, for at most a minute."""
+def within(limit_s):
+    """Return what makes an async test run in a loop of its own, for so long at most."""
 
-    @functools.wraps(test)
-    def run(*args, **kwargs):
-        asyncio.run(asyncio.wait_for(test(*args, **kwargs), 60))
+    def decorate(test):
+        @functools.wraps(test)
+        def run(*args, **kwargs):
+            asyncio.run(asyncio.wait_for(test(*args, **kwargs), limit_s))
 
-    return run
+        return run
+
+    return decorate
+
+
+story = within(60)
 
 
 class Talk:
@@ -72,13 +78,14 @@ class Talk:
         self.socket.transport.abort()
         await self.socket.wait_closed()
 
-    def read(self) -> None:
-        """Take messages from now on."""
-        self._reader = asyncio.create_task(self._read())
+    def read(self, pause_s: float = 0.0) -> None:
+        """Take messages from now on, one in ``pause_s``."""
+        self._reader = asyncio.create_task(self._read(pause_s))
 
-    async def _read(self) -> None:
+    async def _read(self, pause_s: float) -> None:
         try:
             async for text in self.socket:
+                await asyncio.sleep(pause_s)
                 async with self._news:
                     self.messages.append(json.loads(text))
                     self._news.notify_all()

@@ -1,7 +1,6 @@
 """Sessions that outlive their workers and their networks, as real processes; the recognizer is scripted, with faults."""
 
 import asyncio
-import contextlib
 import json
 import signal
 import sys
@@ -9,7 +8,7 @@ import sys
 import pytest
 
 from tests.scripted_recognizer import POISON, say
-from tests.system.crowd import Poem, moves_of, speakers
+from tests.system.crowd import Poem, moves_of, revived, speakers
 from tests.system.server import eventually
 from tests.system.talk import Talk, story
 
@@ -56,26 +55,6 @@ def _whole_again(request):
         server.wait_loads(0, 0, 0, 0)
 
 
-@contextlib.asynccontextmanager
-async def revived(server):
-    """Start every worker that dies again, as supervisord would; give the list of how they ended."""
-    ends = []
-
-    async def watch():
-        while True:
-            for number, worker in list(server.workers.items()):
-                if worker.poll() is not None:
-                    ends.append(worker.returncode)
-                    server.start_worker(number)
-            await asyncio.sleep(0.1)
-
-    watching = asyncio.create_task(watch())
-    try:
-        yield ends
-    finally:
-        watching.cancel()
-
-
 # --- workers that die ---------------------------------------------------------------------------------------
 
 
@@ -94,6 +73,25 @@ async def test_killed_during_load(start_faulty):
         POEM.check(talk, last["audio"])
         assert talk.of("moved") == []
     assert moves_of(server, [talk]) == []
+
+
+@story
+async def test_a_load_that_never_ends(start_faulty):
+    """A worker that lives but never ends its load is left by its session, and takes no other until it has loaded."""
+    server = start_faulty(stalls=[0], settings={"OPEN_WAIT_S": "1"})
+    async with Talk(server) as talk, Talk(server) as another:
+        await talk.until(lambda talk: "Loading models on GPU 0..." in talk.statuses)
+        await talk.send(PCM)
+        await talk.until(lambda talk: talk.statuses[-2:] == ["Loading models on GPU 1...", "Ready to transcribe"])
+        await talk.finish()
+        (last,) = await talk.until(lambda talk: talk.of("ready_to_stop"))
+        POEM.check(talk, last["audio"])
+        await another.ready()
+        assert another.gpu_id == 1
+        assert [gpu["state"] for gpu in server.get("/gpu-status")["gpus"]] == ["lost", "serving"]
+    (lost,) = server.log.find("worker_lost")
+    assert (lost["worker"], "loads its weights" in lost["reason"]) == ("gpu0", True)
+    assert len(server.log.find("worker_registered", worker="gpu0")) == 1
 
 
 @story
