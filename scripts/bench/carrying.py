@@ -12,7 +12,7 @@ from .capacity import Bench, Measured, step_times
 from .made_up import length_for
 from .simulation import Load, Rules, most_streams
 from .stages import STAGES
-from .tables import number, print_rows
+from .tables import number, output, print_rows
 from .windows import WindowShape
 
 _LAG_S = 1.5
@@ -47,7 +47,7 @@ def carry(burden: Burden, notes: Console) -> dict[str, object]:
     settings = WorkerSettings.defaults()
     rules = Rules(max(batches), settings.step_min_s, settings.step_max_s)
     good, bad = most_streams(step_times(measured, listen), rules, _LAG_S)
-    tables = Console(highlight=False)
+    tables = output()
     kinds = f"{bench.precision.encoder}/{bench.precision.decoder}/{bench.precision.vocabulary}"
     tables.print(f"{bench.device_name}, {burden.model} (made-up weights, {kinds})", markup=False)
     tables.print(f"a large product of matrices: {peak / 1e12:.2f} TFLOP/s", markup=False)

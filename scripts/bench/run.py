@@ -26,7 +26,7 @@ from .courses import courses
 from .encoding import compare_encoders
 from .engine import load, read_weights
 from .room import Room
-from .tables import number, print_figures, print_rows, value_of
+from .tables import number, output, print_figures, print_rows, value_of
 from .windows import Noting, WindowShape, parse, render, thinned
 
 _USAGE, _CANNOT = 2, 3
@@ -91,7 +91,7 @@ def _measure(options: Options, notes: Console) -> JsonObject:
         raise ValueError("--device is for --random-weights; with real weights everything is measured on the CPU")
     streams = _streams(options)
     weights = read_weights(options.model)
-    tables = Console(highlight=False)
+    tables = output()
     if options.write_windows is not None:
         _write_windows(weights, streams, options, options.write_windows)
         return {}

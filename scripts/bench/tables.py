@@ -1,7 +1,9 @@
 """Print what was measured (door: rich)."""
 
+import sys
 from collections.abc import Callable, Sequence
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
@@ -9,6 +11,10 @@ from scripts.load.scoring import Interval
 
 from .figures import Figures
 from .stages import STAGES
+
+_COLUMN = 15
+_PIPE = 200
+"""Width of a line where there is no terminal."""
 
 _ROWS: tuple[tuple[str, Callable[[Figures], str]], ...] = (
     ("WER, %", lambda f: number(f.wer_percent, ".2f")),
@@ -25,6 +31,11 @@ _ROWS: tuple[tuple[str, Callable[[Figures], str]], ...] = (
 )
 
 
+def output() -> Console:
+    """Return where tables go."""
+    return Console(highlight=False, width=None if sys.stdout.isatty() else _PIPE)
+
+
 def print_figures(console: Console, title: str, figures: Sequence[Figures]) -> None:
     """Print contestants side by side; rows of which nothing is known are left out."""
     rows = [(label, [read(each) for each in figures]) for label, read in _ROWS]
@@ -35,15 +46,22 @@ def print_figures(console: Console, title: str, figures: Sequence[Figures]) -> N
 
 
 def print_rows(console: Console, title: str, columns: Sequence[str], rows: Sequence[tuple[str, Sequence[str]]]) -> None:
-    """Print a table with a first column of labels; rows without a value are left out."""
-    table = Table(title=title, title_justify="left", highlight=False)
-    table.add_column("")
-    for column in columns:
-        table.add_column(column, justify="right")
-    for label, cells in rows:
-        if any(cell.strip("- ") for cell in cells):
-            table.add_row(label, *cells)
-    console.print(table)
+    """Print a table with a first column of labels; rows without a value are left out.
+
+    On a terminal that is too narrow the columns come in several tables, one below the other.
+    """
+    labels = max(len(label) for label, _ in rows)
+    at_once = max(1, (console.width - labels - 4) // _COLUMN) if console.is_terminal else len(columns)
+    for first in range(0, len(columns), at_once):
+        shown = slice(first, first + at_once)
+        table = Table(title=None if first else title, title_justify="left", box=SIMPLE_HEAD, highlight=False)
+        table.add_column("", no_wrap=True)
+        for column in columns[shown]:
+            table.add_column(column, justify="right", no_wrap=True)
+        for label, cells in rows:
+            if any(cell.strip("- ") for cell in cells[shown]):
+                table.add_row(label, *cells[shown])
+        console.print(table)
 
 
 def number(value: float | None, form: str) -> str:
