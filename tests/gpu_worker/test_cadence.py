@@ -1,7 +1,12 @@
+from dataclasses import dataclass, field
+
 import pytest
 
 from gpu_worker.cadence import Cadence
-from shared.messages import BATCH_BOUNDS, STEP_BOUNDS_S
+from gpu_worker.slots import SlotTable
+from shared.messages import BATCH_BOUNDS, STEP_BOUNDS_S, Open
+from tests.gpu_worker.driver import POLICY
+from tests.scripted_recognizer import ScriptedRecognizer, say
 
 
 def fed(cadence: Cadence, took_s: float, steps: int, *, windows: int = 1, speaking: int = 1) -> float:
@@ -55,3 +60,80 @@ def test_every_step_is_counted_by_its_length_and_its_streams():
     assert (times.counts[-1], sum(times.counts), times.sum) == (2, 152, pytest.approx(220.5))
     assert batches.counts[BATCH_BOUNDS.index(3)] == 150
     assert (batches.counts[BATCH_BOUNDS.index(1)], batches.sum) == (2, 452)
+
+
+MESSAGE = 1_600
+STREAMS = 6
+BATCH = 3
+
+
+@dataclass
+class Room:
+    """Streams that all speak, stepped as a worker does it, in a time that is counted and not waited for."""
+
+    cadence: Cadence = field(default_factory=lambda: Cadence(0.5, 2.0))
+    model: ScriptedRecognizer = field(default_factory=ScriptedRecognizer)
+    table: SlotTable = field(default_factory=lambda: SlotTable(STREAMS, POLICY))
+    now: int = 0
+    periods: list[float] = field(default_factory=list)
+    spreads: list[int] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.speech = say(["river", "stone", "well,", "cloud", "sentence."] * 25).pcm
+        for lease in range(STREAMS):
+            self.table.get(self.table.open(0, Open(lease, f"s{lease}", "en", "transcribe", 0, None), 0.0)).opened = True
+
+    def run(self, seconds: float, window_s: float) -> None:
+        """Go on for so long; each window in a step takes ``window_s``."""
+        until = self.now + round(seconds * 16_000)
+        while self.now < until:
+            self.hear()
+            requests = self.table.windows(self.cadence.period_s, BATCH)
+            if not requests:
+                self.now += MESSAGE // 2
+                continue
+            took_s = window_s * len(requests)
+            results = self.model.recognize(requests)
+            self.now += round(took_s * 16_000)
+            self.hear()
+            for request, result in zip(requests, results, strict=True):
+                self.table.get(request.key).stream.decoded(result)
+            self.cadence.stepped(took_s, len(requests), STREAMS)
+            self.periods.append(self.cadence.period_s)
+            lags = [stream.lag() for stream in self.table.streams()]
+            self.spreads.append(max(lags) - min(lags))
+            self.table.check()
+
+    def hear(self) -> None:
+        """Bring what was said until now, in messages; each stream's come at a time of its own."""
+        for stream in self.table.streams():
+            delay = (stream.lease * 7 % STREAMS) * MESSAGE // STREAMS
+            arrived = max(0, self.now - delay) // MESSAGE * MESSAGE
+            stream.receive(stream.received, self.speech[stream.received : max(arrived, stream.received)].tobytes())
+        requests = self.table.listens()
+        for request, heard in zip(requests, self.model.listen(requests), strict=True):
+            self.table.get(request.key).stream.heard(heard)
+
+
+def test_the_period_follows_the_load_and_nobody_falls_behind():
+    """With steps of scripted length it goes from 0.5 to 2 s and back; lags stay within a period of each other."""
+    room = Room()
+    ends = []
+    for window_s in (0.04, 0.3, 0.04):
+        room.periods.clear()
+        room.spreads.clear()
+        room.run(15.0, window_s)
+        ends.append(room.periods[-1])
+        assert len(room.spreads) > 12
+        for spread, period in zip(room.spreads[-8:], room.periods[-8:], strict=True):
+            assert spread <= period * 16_000
+    assert ends == [0.5, 2.0, 0.5]
+
+
+def test_too_much_load_is_shared():
+    """When rounds take longer than the longest period, the one who lags most is next: all lag a round, none for ever."""
+    room = Room()
+    room.run(30.0, 0.7)
+    assert room.periods[-1] == 2.0
+    round_samples = 16_000 * 0.7 * STREAMS
+    assert 2.0 * 16_000 < max(room.spreads[-4:]) <= round_samples
