@@ -67,6 +67,11 @@ def people():
         yield come
 
 
+def see(browser, expression):
+    """Wait until the expression is true on the page; the machine may be busy."""
+    browser.wait_for(expression, timeout_s=30)
+
+
 def same(expression, value):
     """Return the expression that tells whether another one has this value."""
     return f"JSON.stringify({expression}) === JSON.stringify({value!r})"
@@ -76,37 +81,37 @@ def test_the_wall_follows_the_server(browser, start_server, people):
     """Tiles, rows, figures and events follow sessions that come and go and a worker that dies and returns, in place."""
     server = start_server(workers=WORKERS, WORKER_LOST_S="1")
     browser.navigate(f"{server.http_url}/monitor")
-    browser.wait_for(LIVE)
-    browser.wait_for(same(LOADS, [0, 0]))
+    see(browser, LIVE)
+    see(browser, same(LOADS, [0, 0]))
     assert browser.text("#health") == "healthy"
     assert browser.evaluate(ROWS) == ["free"] * 8
     browser.evaluate(LOUD)
     boxes = browser.evaluate(BOXES)
 
     people(server, 8)
-    browser.wait_for(same(LOADS, [4, 4]))
+    see(browser, same(LOADS, [4, 4]))
     names = [name[:8] for gpu in server.get("/gpu-status")["gpus"] for name in gpu["connection_ids"]]
-    browser.wait_for(same(f"{ROWS}.sort()", sorted(names)))
-    browser.wait_for("document.querySelector('#health').textContent === 'critical'")
+    see(browser, same(f"{ROWS}.sort()", sorted(names)))
+    see(browser, "document.querySelector('#health').textContent === 'critical'")
     assert browser.evaluate(BOXES) == boxes, "something has jumped"
 
     refusal = asyncio.run(refused(server))
     assert refusal == "no_capacity"
-    browser.wait_for(f"{EVENTS}.includes('A session was refused')")
+    see(browser, f"{EVENTS}.includes('A session was refused')")
 
     people(server, 2)
-    browser.wait_for(same(LOADS, [1, 1]))
-    browser.wait_for("document.querySelector('#setup-note').textContent === 'median of 10 in 10 min'")
-    browser.wait_for("/Slots in use: .* at most 8 /.test(document.querySelector('#used-chart').ariaLabel)")
+    see(browser, same(LOADS, [1, 1]))
+    see(browser, "document.querySelector('#setup-note').textContent === 'median of 10 in 10 min'")
+    see(browser, "/Slots in use: .* at most 8 /.test(document.querySelector('#used-chart').ariaLabel)")
 
     server.signal_worker(0, signal.SIGKILL)
-    browser.wait_for(same(STATES, ["lost", "serving"]))
-    browser.wait_for(same(LOADS, [0, 2]))
-    browser.wait_for("document.querySelector('#health-note').textContent === '1 of 2 GPUs serving'")
-    browser.wait_for(f"{EVENTS}.includes('GPU 0 is lost') && {EVENTS}.some(text => text.endsWith('moved, GPU 0 → 1'))")
+    see(browser, same(STATES, ["lost", "serving"]))
+    see(browser, same(LOADS, [0, 2]))
+    see(browser, "document.querySelector('#health-note').textContent === '1 of 2 GPUs serving'")
+    see(browser, f"{EVENTS}.includes('GPU 0 is lost') && {EVENTS}.some(text => text.endsWith('moved, GPU 0 → 1'))")
     assert browser.evaluate(BOXES) == boxes, "something has jumped"
     server.start_worker(0)
-    browser.wait_for(same(STATES, ["serving", "serving"]), timeout_s=30)
+    see(browser, same(STATES, ["serving", "serving"]))
     boots = "document.querySelectorAll('.gpu')[0].querySelectorAll('dd')[3].textContent"
     assert browser.evaluate(boots) == "2"
 
@@ -129,9 +134,9 @@ def test_a_phone_shows_it_all(browser, start_server):
         for dark in (False, True):
             browser.look(390, 844, phone=True, dark=dark)
             browser.navigate(f"{server.http_url}/monitor")
-            browser.wait_for(LIVE)
-            browser.wait_for(same(LOADS, [0, 0]))
-            browser.wait_for("getComputedStyle(document.querySelector('.board')).opacity === '1'")
+            see(browser, LIVE)
+            see(browser, same(LOADS, [0, 0]))
+            see(browser, "getComputedStyle(document.querySelector('.board')).opacity === '1'")
             assert browser.evaluate("document.documentElement.scrollWidth") == 390
             assert browser.evaluate(OUTSIDE) == []
             assert browser.evaluate(PALE) == []
@@ -171,7 +176,7 @@ def test_the_way_back_holds_no_connection(browser, start_server):
     server = start_server(workers=1)
     for _ in range(8):
         browser.navigate(f"{server.http_url}/monitor")
-        browser.wait_for(LIVE)
+        see(browser, LIVE)
     browser.evaluate("window.isNewest = true")
     history = browser.call("Page.getNavigationHistory")
     browser.call("Page.navigateToHistoryEntry", entryId=history["entries"][history["currentIndex"] - 2]["id"])
@@ -181,8 +186,8 @@ def test_the_way_back_holds_no_connection(browser, start_server):
             return browser.evaluate("location.pathname === '/monitor' && window.isNewest === undefined")
 
     eventually(is_back)
-    browser.wait_for(LIVE)
-    browser.wait_for(same(LOADS, [0]))
+    see(browser, LIVE)
+    see(browser, same(LOADS, [0]))
     assert browser.console == []
 
 
@@ -190,22 +195,22 @@ def test_stale_news_look_stale(browser, start_server):
     """When the gateway is frozen the page says that it hears nothing; when it is gone and back, the page finds it by itself."""
     server = start_server(workers=1)
     browser.navigate(f"{server.http_url}/monitor")
-    browser.wait_for(LIVE)
+    see(browser, LIVE)
     server.gateway.send_signal(signal.SIGSTOP)
     try:
-        browser.wait_for("document.body.dataset.link === 'stale'")
+        see(browser, "document.body.dataset.link === 'stale'")
         assert browser.text("#link") == "No news from the server. Trying again…"
     finally:
         server.gateway.send_signal(signal.SIGCONT)
-    browser.wait_for(LIVE)
+    see(browser, LIVE)
 
     server.terminate_gateway()
     assert server.gateway.wait(STOP_LIMIT_S) == 0, "an open stream must not hold up the end"
-    browser.wait_for("document.body.dataset.link === 'stale'")
+    see(browser, "document.body.dataset.link === 'stale'")
     server.start_gateway()
-    browser.wait_for(LIVE, timeout_s=30)
+    see(browser, LIVE)
     eventually(lambda: server.get("/health")["gpus"]["total"] == 1, 30)
-    browser.wait_for(same(STATES, ["serving"]))
+    see(browser, same(STATES, ["serving"]))
     assert [line for line in browser.console if "net::ERR" not in line] == []
 
 
@@ -214,8 +219,8 @@ def test_a_token_opens_the_wall(browser, start_server):
     server = start_server(workers=1, MONITOR_TOKEN="open sesame")
     assert server.fetch("/monitor").status_code == 401
     browser.navigate(f"{server.http_url}/monitor?token=open%20sesame")
-    browser.wait_for(LIVE)
+    see(browser, LIVE)
     assert browser.evaluate("location.href") == f"{server.http_url}/monitor"
     browser.navigate(f"{server.http_url}/monitor")
-    browser.wait_for(LIVE)
+    see(browser, LIVE)
     assert browser.console == []
