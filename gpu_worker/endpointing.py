@@ -1,7 +1,7 @@
 """Core: which part of the audio is speech, from voice-activity probabilities.
 
 The rule is a hysteresis: some frames in a row above one threshold begin an utterance, a frame above a lower one keeps
-it alive, and half a second without such a frame ends it.
+it alive, and some time without such a frame ends it.
 """
 
 from collections import deque

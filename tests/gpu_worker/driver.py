@@ -8,7 +8,14 @@ from gpu_worker.stream import Stream
 from shared.messages import Finished, Hypothesis, ResumeState, Word
 from tests.scripted_recognizer import ScriptedRecognizer
 
-POLICY = PolicySettings()
+POLICY = PolicySettings(
+    end_silence_samples=8_000,
+    young_samples=25_600,
+    confident_logprob=-0.5,
+    window_samples=192_000,
+    flush_window_samples=256_000,
+)
+"""The constants that tests count with, so that what is shipped can be tuned; tests fix behaviour, not values."""
 
 
 def open_stream(

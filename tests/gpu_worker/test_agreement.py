@@ -3,9 +3,8 @@ from hypothesis import strategies as st
 
 from gpu_worker.agreement import agreed
 from gpu_worker.hypothesis import TailWord
-from gpu_worker.policy import PolicySettings
+from tests.gpu_worker.driver import POLICY
 
-POLICY = PolicySettings()
 BRISK, SLOW = 8_000, 16_000
 END = 160_000
 

@@ -2,12 +2,11 @@ from dataclasses import replace
 
 from gpu_worker.decision import decide
 from gpu_worker.planning import Plan
-from gpu_worker.policy import PolicySettings
 from gpu_worker.recognizer import TimedWord, WindowResult
 from gpu_worker.window import Window
 from shared.messages import CommittedToken
+from tests.gpu_worker.driver import POLICY
 
-POLICY = PolicySettings()
 S = 16_000
 
 

@@ -2,10 +2,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gpu_worker.endpointing import Gate
-from gpu_worker.policy import PolicySettings
 from gpu_worker.recognizer import VAD_FRAME
+from tests.gpu_worker.driver import POLICY
 
-POLICY = PolicySettings()
 LONG = 1 << 40
 
 

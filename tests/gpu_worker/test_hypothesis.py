@@ -4,10 +4,8 @@ from dataclasses import replace
 import pytest
 
 from gpu_worker.hypothesis import read
-from gpu_worker.policy import PolicySettings
 from gpu_worker.recognizer import TimedWord, WindowResult
-
-POLICY = PolicySettings()
+from tests.gpu_worker.driver import POLICY
 
 
 def result(pieces, *, committed=0, logprob=-0.1, no_speech=0.0, looped=False) -> WindowResult:

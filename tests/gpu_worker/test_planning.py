@@ -1,9 +1,8 @@
 from gpu_worker.endpointing import Utterance
 from gpu_worker.planning import Progress, ends_for_free, next_decode
-from gpu_worker.policy import PolicySettings
 from gpu_worker.window import Window
+from tests.gpu_worker.driver import POLICY
 
-POLICY = PolicySettings()
 S = 16_000
 
 

@@ -5,7 +5,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gpu_worker.policy import PolicySettings
 from gpu_worker.recognizer import FRAME, VAD_FRAME, ListenResult, TimedWord, WindowResult
 from shared.messages import Books, CommittedToken, Finished, ResumeState
 from tests.gpu_worker.driver import POLICY, Driver, open_stream
@@ -464,7 +463,7 @@ def test_one_stream_hears_only_so_much_in_a_call():
     """A backlog of a minute does not make one listen request of a minute."""
     stream = open_stream()
     stream.receive(0, bytes(2 * 60 * S))
-    assert len(stream.listen_request().pcm) <= PolicySettings().listen_samples
+    assert len(stream.listen_request().pcm) <= POLICY.listen_samples
 
 
 def test_noise_without_words_is_bounded():

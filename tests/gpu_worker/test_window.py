@@ -2,12 +2,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gpu_worker.hypothesis import Reading, TailWord
-from gpu_worker.policy import PolicySettings
 from gpu_worker.recognizer import FRAME, TimedWord, WindowResult
 from gpu_worker.window import Window, cut, nearest_frame, next_frame
 from shared.messages import CommittedToken
+from tests.gpu_worker.driver import POLICY
 
-POLICY = PolicySettings()
 S = 16_000
 
 
