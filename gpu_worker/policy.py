@@ -23,7 +23,8 @@ class PolicySettings:
         speech_probability: a frame this likely to be speech counts towards an onset.
         alive_probability: a frame this likely to be speech keeps an utterance alive.
         onset_frames: so many frames in a row begin an utterance.
-        end_silence_samples: so much without a living frame ends it.
+        end_silence_samples: so much without a living frame ends it. Readers pause for half a second in the middle of a
+            sentence; what follows such a pause corrects what came before it (long: 5.95 -> 5.29 % WER at 0.5 s).
         pre_roll_samples: a window begins this long before the onset, so that no first phoneme is cut.
         post_roll_samples: the last decode of an utterance hears this much after its last living frame.
         pause_samples: after so much silence no decode is due if the last one heard the end of the speech ...
@@ -70,7 +71,7 @@ class PolicySettings:
     speech_probability: float = 0.5
     alive_probability: float = 0.35
     onset_frames: int = 2
-    end_silence_samples: int = samples(0.5)
+    end_silence_samples: int = samples(0.7)
     pre_roll_samples: int = samples(0.3)
     post_roll_samples: int = samples(0.3)
     pause_samples: int = samples(0.2)
