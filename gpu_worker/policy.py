@@ -49,7 +49,8 @@ class PolicySettings:
         hide_no_speech: nor is one with a higher probability of no speech ...
         hide_no_speech_logprob: ... together with a mean log probability lower than this.
 
-        window_samples: from this length on a window is trimmed; catching up, windows are this long.
+        window_samples: from this length on a window is trimmed; catching up, windows are this long. Long, at 0.5 and
+            1 s: 5.3/5.2 % WER with 12 s, 5.3/5.6 with 13, 5.2/5.4 with 14, 4.8/5.0 with 15 and with 18 s.
         flush_window_samples: an utterance that has ended is decoded in one window up to this length.
         hard_window_samples: at this length everything is committed and the window starts anew.
         min_window_samples: shorter windows hold no word and are not decoded.
@@ -96,8 +97,8 @@ class PolicySettings:
     hide_no_speech: float = 0.6
     hide_no_speech_logprob: float = -0.7
 
-    window_samples: int = samples(12.0)
-    flush_window_samples: int = samples(16.0)
+    window_samples: int = samples(15.0)
+    flush_window_samples: int = samples(17.0)
     hard_window_samples: int = samples(27.0)
     min_window_samples: int = samples(0.1)
     catch_up_samples: int = samples(3.0)
