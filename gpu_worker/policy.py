@@ -87,7 +87,7 @@ class PolicySettings:
     brisk_hold_samples: int = samples(0.3)
     agreed_hold_samples: int = samples(0.2)
     confident_hold_samples: int = samples(0.4)
-    confident_logprob: float = -0.5
+    confident_logprob: float = -0.7
     backlog_cadence_samples: int = samples(3.0)
     backlog_hold_samples: int = samples(1.5)
     young_samples: int = samples(1.6)
