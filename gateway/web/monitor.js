@@ -163,7 +163,7 @@ class Wall {
     } else if (this.#refusal !== null) {
       this.#say("stale", this.#refusal);
     } else if (this.#everHeard) {
-      this.#say("stale", "No news from the server. Trying again…");
+      this.#say("stale", "No news. Trying again…");
     } else {
       this.#say("connecting", "Connecting…");
     }

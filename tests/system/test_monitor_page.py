@@ -199,7 +199,7 @@ def test_stale_news_look_stale(browser, start_server):
     server.gateway.send_signal(signal.SIGSTOP)
     try:
         see(browser, "document.body.dataset.link === 'stale'")
-        assert browser.text("#link") == "No news from the server. Trying again…"
+        assert browser.text("#link") == "No news. Trying again…"
     finally:
         server.gateway.send_signal(signal.SIGCONT)
     see(browser, LIVE)
