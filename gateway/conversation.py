@@ -7,7 +7,8 @@ from gateway.actions import Hangup, SessionBounds
 from gateway.admission import Parameters
 from gateway.arrivals import Arrivals
 from gateway.outbox import JsonObject, Outbox
-from gateway.session import Session, State
+from gateway.session import Session
+from gateway.states import State
 from gateway.transcript import Transcript
 from gateway.views import EventsView, FullView, View
 

@@ -4,43 +4,15 @@ A session knows neither sockets nor workers: it has a lease or it has none. When
 with all it knows (journal and resume state), so the first lease and every later one take the same way.
 """
 
-import enum
-
 from gateway.actions import Accounts, Action, Departure, Hangup, Lease, Moved, Ready, Release, SessionBounds, Tell
 from gateway.journal import Journal
+from gateway.patience import Patience, Standing
+from gateway.states import LEASED, NEXT, State
+from gateway.suspicion import Suspicion
 from gateway.transcript import Transcript
 from gateway.views import View
 from shared import messages as m
-from shared.errors import NoCapacityError, OverloadedError, RecognitionError, SessionError, SessionLimitError
-
-
-class State(enum.Enum):
-    """Where a session stands."""
-
-    WAITING = "waiting"  # has no lease; audio is kept
-    OPENING = "opening"  # has a lease; the worker prepares
-    READY = "ready"  # words flow
-    FINISHING = "finishing"  # the audio has ended; the last words are awaited
-    PARKED = "parked"  # the client's network dropped, all its audio is decoded: waits without a lease
-    ENDED = "ended"
-
-
-_NEXT: dict[State, frozenset[State]] = {
-    State.WAITING: frozenset({State.OPENING, State.PARKED, State.ENDED}),
-    State.OPENING: frozenset({State.READY, State.FINISHING, State.WAITING, State.ENDED}),
-    State.READY: frozenset({State.FINISHING, State.OPENING, State.WAITING, State.PARKED, State.ENDED}),
-    State.FINISHING: frozenset({State.OPENING, State.WAITING, State.ENDED}),
-    State.PARKED: frozenset({State.WAITING, State.ENDED}),
-    State.ENDED: frozenset(),
-}
-
-_LEASED = frozenset({State.OPENING, State.READY, State.FINISHING})
-
-RETRY_AFTER_S = 5.0
-"""When a client that found no slot may try again."""
-
-MAX_DEATHS = 3
-"""Leases that die over the same audio before the session itself is held to be the cause."""
+from shared.errors import RecognitionError, SessionError
 
 FORGIVEN_AFTER_S = 30.0
 """A lease that has lived so long clears the session of earlier deaths."""
@@ -79,7 +51,6 @@ class Session:
         self.gpu_id: int | None = None
         self.standby: int | None = None
         self._standby_cause = ""
-        self._standby_since = now
         self.journal = Journal()
         self.transcript = transcript
         self.chunks = 0
@@ -91,23 +62,17 @@ class Session:
         self.error: SessionError | None = None
         self.outcome: str | None = None
         self.accounts: Accounts | None = None
+        self.suspicion = Suspicion()
         self._view = view
         self._language = language
         self._task = task
         self._bounds = bounds
-        self._started = now
-        self._heard = now
-        self._since = now  # entered the present state
-        self._detached = now
+        self._patience = Patience(bounds, now)
         self._departure: Departure | None = None
-        self._full_since: float | None = None
         self._dangling = b""
         self._ended_at: int | None = None
         self._finalize_at: int | None = None
         self._resume: m.ResumeState | None = None
-        self._deaths = 0
-        self._suspect_until = 0  # what the first of these deaths may be due to
-        self._failed_on: set[str] = set()
         self._retired_by: SessionError | None = None
 
     # --- the way to a slot ----------------------------------------------------------------------------------
@@ -181,32 +146,19 @@ class Session:
             heard: when that worker gave its last sign of life, if not just now.
             blame: whether the session may have been what ended it.
         """
-        if self.state not in _LEASED:
+        if self.state not in LEASED:
             return []
-        if self.state is State.READY and now - self._since >= FORGIVEN_AFTER_S:
-            self._acquit()
+        if self.state is State.READY and now - self._patience.since >= FORGIVEN_AFTER_S:
+            self.suspicion.acquit()
         self.lease = None
         self._depart(cause, now if heard is None else heard)
         # With nothing left to decode there was nothing of this session's to die of.
         if blame and self.received > self.decoded:
-            self._suspect_until = self._suspect_until if self._deaths else self.received
-            self._deaths += 1
-            self._failed_on.add(worker)
-        if self._deaths >= MAX_DEATHS:
-            return self._fail(RecognitionError(f"Recognition failed {self._deaths} times: {reason}"))
+            self.suspicion.died(worker, self.received)
+        if self.suspicion.proven:
+            return self._fail(RecognitionError(f"Recognition failed {self.suspicion.deaths} times: {reason}"))
         self._enter(State.WAITING, now)
         return [] if self.standby is not None else [Lease(avoid=worker)]
-
-    def _acquit(self) -> None:
-        """Forget earlier deaths: the audio that they may have been due to has done no harm."""
-        self._deaths = 0
-        self._failed_on.clear()
-
-    def pardon(self, worker: str) -> None:
-        """The worker was taken for dead and lives: the session has not killed it."""
-        if self._deaths and worker in self._failed_on:
-            self._deaths -= 1
-            self._failed_on.discard(worker)
 
     def _depart(self, cause: str, at: float) -> None:
         """Note since when the session has no worker; a second loss on the way prolongs the first."""
@@ -215,26 +167,11 @@ class Session:
             Departure(self.gpu_id, cause, at) if first is None else Departure(first.gpu_id, cause, first.at)
         )
 
-    @property
-    def suspect(self) -> bool:
-        """Tell whether a lease has died over audio that the session has not got past since."""
-        return self._deaths > 0
-
-    @property
-    def failed_on(self) -> frozenset[str]:
-        """Return the workers that have died over that audio."""
-        return frozenset(self._failed_on)
-
-    @property
-    def on_trial(self) -> bool:
-        """Tell whether one more death ends the session: it must not share that with another suspect."""
-        return self._deaths == MAX_DEATHS - 1
-
     # --- moving without a loss ------------------------------------------------------------------------------
 
     def prepare(self, lease: int, cause: str, now: float) -> list[Action]:
         """A slot elsewhere is held for the session: have it made ready, and go on here until it is."""
-        self.standby, self._standby_cause, self._standby_since = lease, cause, now
+        self.standby, self._standby_cause, self._patience.standby_since = lease, cause, now
         return [Tell(m.Prepare(lease, self.id))]
 
     def prepared(self, gpu_id: int, now: float) -> list[Action]:
@@ -260,7 +197,7 @@ class Session:
 
     def audio(self, data: bytes, now: float) -> list[Action]:
         """Take PCM of any length; a sample may be cut in two across messages."""
-        self._heard = now
+        self._patience.heard = now
         if self._ended_at is not None or self.state is State.ENDED:
             return []
         data = self._dangling + data
@@ -273,17 +210,17 @@ class Session:
 
     def alive(self, now: float) -> None:
         """Note a sign of life that is no audio."""
-        self._heard = now
+        self._patience.heard = now
 
     def finalize(self, now: float) -> list[Action]:
         """Have everything said so far committed, then go on."""
-        self._heard = now
+        self._patience.heard = now
         self._finalize_at = self.received
         return [] if self.lease is None else [Tell(m.Finalize(self.lease, self._finalize_at))]
 
     def end_of_audio(self, now: float) -> list[Action]:
         """The client has said everything: flush, then tell it when it is done."""
-        self._heard = now
+        self._patience.heard = now
         if self._ended_at is not None or self.state is State.ENDED:
             return []
         self._ended_at = self.received
@@ -297,13 +234,13 @@ class Session:
 
     def detached(self, now: float) -> list[Action]:
         """The client's network dropped: decode what is there, then wait for it without a slot."""
-        self.attached, self._detached = False, now
+        self.attached, self._patience.detached = False, now
         self._dangling = b""
         return self._park_if_done(now)
 
     def resumed(self, now: float) -> list[Action]:
         """The client is back; it sends on from ``received``."""
-        self.attached, self._heard = True, now
+        self.attached, self._patience.heard = True, now
         self._dangling = b""  # what a socket that was never seen to break had begun
         self._view.status("Connected", None)
         if self.state in (State.READY, State.FINISHING):
@@ -320,7 +257,8 @@ class Session:
         if self.attached or self.state not in (State.READY, State.WAITING) or self._ended_at is not None:
             return []
         # The last part of a step's period is not decoded without more audio: it stays in the journal.
-        if self.state is State.READY and (now - self._detached < PARK_AFTER_S or self.lag_s >= PARK_AFTER_S):
+        recent = now - self._patience.detached < PARK_AFTER_S
+        if self.state is State.READY and (recent or self.lag_s >= PARK_AFTER_S):
             return []
         lease, self.lease = self.lease, None
         self._enter(State.PARKED, now)
@@ -332,9 +270,7 @@ class Session:
         """Take a step's result."""
         if not self._believes(message):
             return self._fail(RecognitionError("The worker's positions contradict the session's"))
-        # Getting a little further is no proof: where steps end differs from one life to the next.
-        if message.decoded >= self._suspect_until:
-            self._acquit()
+        self.suspicion.passed(message.decoded)
         self.journal.trim(message.keep_from)
         self.decoded = min(self.received, max(self.decoded, message.decoded))
         self._resume = message.resume
@@ -378,66 +314,25 @@ class Session:
 
     def expire(self, now: float) -> list[Action]:
         """Enforce the bounds of time."""
-        if not self.full:
-            self._full_since = None
-        elif self._full_since is None:
-            self._full_since = now
-        else:
-            self._heard = now  # a client that is held back is not silent
+        self._patience.held_back(now, full=self.full)
         if self.state is State.ENDED:
             return []
         if self.forgotten(now):
             return self._end("client_left")
-        error = self._overdue(now)
+        listening = self.attached and self._ended_at is None and not self.full
+        standing = Standing(self.state, listening, self.was_ready, self.transcript.committed_until)
+        error = self._patience.overdue(standing, now)
         return self._park_if_done(now) if error is None else self._fail(error)
 
     def overdue(self, now: float) -> int | None:
         """Return the lease for which a worker has been getting ready for too long, if there is one."""
-        if self.state is State.OPENING and now - self._since >= self._bounds.open_wait_s:
+        if self.state is State.OPENING and self._patience.opening_overdue(now):
             return self.lease
-        return self.standby if now - self._standby_since >= self._bounds.open_wait_s else None
+        return self.standby if self._patience.standby_overdue(now) else None
 
     def forgotten(self, now: float) -> bool:
         """Tell whether the client has been away for longer than the grace."""
-        return not self.attached and now - self._detached >= self._bounds.resume_grace_s
-
-    def _overdue(self, now: float) -> SessionError | None:
-        bounds, waited = self._bounds, now - self._since
-        listening = self.attached and self._ended_at is None and not self.full
-        said = f"; {self.transcript.committed_until / m.SAMPLE_RATE:.1f} s are transcribed"
-        rules: list[tuple[bool, type[SessionError], str]] = [
-            (
-                now - self._started >= bounds.max_session_s,
-                SessionLimitError,
-                f"The session reached its limit of {bounds.max_session_s:g} s",
-            ),
-            (
-                listening and now - self._heard >= bounds.idle_timeout_s,
-                SessionLimitError,
-                f"Nothing was received for {bounds.idle_timeout_s:g} s",
-            ),
-            (
-                self._full_since is not None and now - self._full_since >= bounds.stall_limit_s,
-                OverloadedError,
-                f"Recognition has been behind for {bounds.stall_limit_s:g} s{said}",
-            ),
-            (
-                self.state is State.WAITING and not self.was_ready and waited >= bounds.start_wait_s,
-                NoCapacityError,
-                "No GPU resources available",
-            ),
-            (
-                self.state is State.WAITING and self.was_ready and waited >= bounds.line_wait_s,
-                NoCapacityError,
-                f"No GPU resources available: no slot became free within {bounds.line_wait_s:g} s{said}",
-            ),
-            (
-                self.state is State.FINISHING and waited >= bounds.finish_wait_s,
-                RecognitionError,
-                f"The last words did not come within {bounds.finish_wait_s:g} s{said}",
-            ),
-        ]
-        return next((kind(sentence, retry_after_s=_retry_after_s(kind)) for due, kind, sentence in rules if due), None)
+        return not self.attached and self._patience.gone(now)
 
     def retire(self, error: SessionError, now: float) -> list[Action]:
         """Flush, then end with ``error``: the server goes away."""
@@ -479,9 +374,9 @@ class Session:
     # --- endings --------------------------------------------------------------------------------------------
 
     def _enter(self, state: State, now: float) -> None:
-        assert state in _NEXT[self.state], (self.state, state)
+        assert state in NEXT[self.state], (self.state, state)
         self.state = state
-        self._since = now
+        self._patience.since = now
 
     def _fail(self, error: SessionError, *, books: m.Books | None = None) -> list[Action]:
         self.error = error
@@ -509,13 +404,9 @@ class Session:
         """Assert what must hold between two calls."""
         self.journal.check()
         self.transcript.check()
-        assert (self.lease is not None) == (self.state in _LEASED)
-        assert self.standby is None or self.state in _LEASED or self.state is State.WAITING
+        assert (self.lease is not None) == (self.state in LEASED)
+        assert self.standby is None or self.state in LEASED or self.state is State.WAITING
         assert self.decoded <= self.received
         assert (self.accounts is not None) == (self.state is State.ENDED)
         if self.accounts is not None:
             self.accounts.check()
-
-
-def _retry_after_s(kind: type[SessionError]) -> float | None:
-    return RETRY_AFTER_S if kind is NoCapacityError else None

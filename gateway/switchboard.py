@@ -14,9 +14,11 @@ from gateway.actions import Action, Hangup, Lease, Moved, Ready, Release, Tell, 
 from gateway.admission import check_language
 from gateway.conversation import Conversation
 from gateway.link import Link
+from gateway.patience import RETRY_AFTER_S
 from gateway.pool import Grant, Lost, Pool, Worker
 from gateway.records import Records
-from gateway.session import RETRY_AFTER_S, Session, State
+from gateway.session import Session
+from gateway.states import State
 from gateway.statistics import Queues, Statistics
 from shared import logs
 from shared import messages as m
@@ -188,15 +190,16 @@ class Switchboard:
         Not at any price, but never so that one which will be ended by the next death shares it with another suspect:
         it would pay for that one's.
         """
-        shunned, barred = session.failed_on | ({avoid} if avoid else set()), frozenset[str]()
-        if session.suspect:
+        shunned, barred = session.suspicion.workers | ({avoid} if avoid else set()), frozenset[str]()
+        if session.suspicion.present:
             held = [(self.pool.holder(lease), each.session) for lease, each in self._by_lease.items()]
-            suspects = {worker.name for worker, each in held if worker is not None and each.suspect}
-            trials = {worker.name for worker, each in held if worker is not None and each.on_trial}
-            shunned, barred = shunned | suspects, frozenset(suspects if session.on_trial else trials)
+            suspects = {worker.name for worker, each in held if worker is not None and each.suspicion.present}
+            trials = {worker.name for worker, each in held if worker is not None and each.suspicion.on_trial}
+            shunned, barred = shunned | suspects, frozenset(suspects if session.suspicion.on_trial else trials)
             # Its last chance is better spent, even if it has to wait, where it has not failed yet.
-            if session.on_trial and {worker.name for worker in self.pool.with_room()} - session.failed_on:
-                barred |= session.failed_on
+            untried = {worker.name for worker in self.pool.with_room()} - session.suspicion.workers
+            if session.suspicion.on_trial and untried:
+                barred |= session.suspicion.workers
         hurry = session.was_ready  # somebody is speaking
         return self.pool.place(session.id, self.clock(), avoid=shunned, barred=barred, hurry=hurry)
 
@@ -324,7 +327,7 @@ class Switchboard:
         self.records.worker_registered(facts)
         missed, blamed = self._missed.pop(facts.worker, (b"", []))
         for session in blamed if missed == identity else []:
-            session.pardon(facts.worker)
+            session.suspicion.pardon(facts.worker)
         self._worker_lost(before)
         self._serve_line()
 
@@ -343,7 +346,7 @@ class Switchboard:
                 self.perform(conversation, session.standby_lost())
             else:
                 actions = session.lost(lost.reason, self.clock(), worker=lost.worker, heard=lost.heard, blame=lost.died)
-                if lost.silent and lost.worker in session.failed_on:
+                if lost.silent and lost.worker in session.suspicion.workers:
                     blamed.append(session)
                 self.perform(conversation, actions)
         self._missed[lost.worker] = (lost.identity, blamed)

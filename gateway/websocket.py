@@ -11,8 +11,8 @@ from gateway import admission
 from gateway.actions import Hangup, SessionBounds
 from gateway.conversation import Conversation
 from gateway.outbox import JsonObject
+from gateway.patience import RETRY_AFTER_S
 from gateway.records import log
-from gateway.session import RETRY_AFTER_S
 from gateway.switchboard import Switchboard, restarting
 from shared.errors import MessageTooBigError, NoCapacityError, ReplacedError, SessionError, SessionLimitError
 from shared.messages import SAMPLE_RATE

@@ -8,7 +8,9 @@ from hypothesis import strategies as st
 
 from gateway.actions import Hangup, Lease, Moved, Ready, Release, Tell
 from gateway.outbox import Outbox
-from gateway.session import FORGIVEN_AFTER_S, MAX_DEATHS, Session, State
+from gateway.session import FORGIVEN_AFTER_S, Session
+from gateway.states import State
+from gateway.suspicion import MAX_DEATHS
 from gateway.transcript import Transcript
 from gateway.views import EventsView
 from shared import messages as m
@@ -324,7 +326,7 @@ def test_three_deaths_without_progress_end_it(talk):
         talk.open(lease)
         assert talk.lost("silent", 0.0, worker="gpu2") == [Lease(avoid="gpu2")]
     talk.open(MAX_DEATHS)
-    assert talk.on_trial
+    assert talk.suspicion.on_trial
     actions = talk.lost("silent", 0.0, worker="gpu2")
     assert actions == [Hangup(1011, talk.error.message)]
     assert "3 times" in talk.error.message
@@ -338,7 +340,7 @@ def test_progress_forgives(talk):
         talk.open(lease)
         talk.hear(hypothesis(lease=lease, decoded=100 * lease - 50))
         assert talk.lost("silent", 0.0, worker="gpu2") == [Lease(avoid="gpu2")]
-    assert talk.suspect
+    assert talk.suspicion.present
 
 
 def test_a_little_progress_does_not_forgive(talk):
@@ -368,7 +370,7 @@ def test_who_waits_in_silence_is_not_to_blame(talk):
         talk.open(lease)
         talk.hear(hypothesis(lease=lease, decoded=100))
         assert talk.lost("silent", 0.0, worker="gpu2") == [Lease(avoid="gpu2")]
-    assert not talk.suspect
+    assert not talk.suspicion.present
 
 
 def test_who_is_pardoned_has_not_died(talk):
@@ -377,12 +379,12 @@ def test_who_is_pardoned_has_not_died(talk):
     for lease in range(1, 3 * MAX_DEATHS):
         talk.open(lease)
         talk.lost("silent", 0.0, worker="gpu2")
-        talk.pardon("gpu2")
-    assert (talk.suspect, talk.failed_on) == (False, frozenset())
+        talk.suspicion.pardon("gpu2")
+    assert (talk.suspicion.present, talk.suspicion.workers) == (False, frozenset())
     talk.open(3 * MAX_DEATHS)
     talk.lost("silent", 0.0, worker="gpu1")
-    talk.pardon("gpu2")
-    assert talk.failed_on == {"gpu1"}
+    talk.suspicion.pardon("gpu2")
+    assert talk.suspicion.workers == {"gpu1"}
 
 
 def test_a_full_worker_is_no_death(talk):
@@ -390,7 +392,7 @@ def test_a_full_worker_is_no_death(talk):
     for lease in range(1, 3 * MAX_DEATHS):
         talk.granted(lease, 0, 0.0)
         assert talk.lost("full", 0.0, worker="gpu0", blame=False) == [Lease(avoid="gpu0")]
-    assert not talk.suspect
+    assert not talk.suspicion.present
 
 
 def test_moving_on_purpose_has_no_gap_in_audio(talk):

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from gateway.session import State
+from gateway.states import State
 from gateway.switchboard import restarting
 from shared import logs
 from shared import messages as m
@@ -272,7 +272,7 @@ def test_an_endless_load_is_left(exchange):
     stalled.opening, stalled.weights = True, "device"
     exchange.run(2)
     assert [worker.gpu_id for worker in exchange.pool.serving()] == [0, 1]
-    assert not client.session.suspect
+    assert not client.session.suspicion.present
 
 
 def test_a_slot_that_does_not_get_ready_is_left(exchange):
@@ -303,14 +303,14 @@ def test_a_silence_is_forgiven_when_it_ends(exchange):
     exchange.workers[1].frozen = True
     client.say(say(["river", 1.0]).pcm.tobytes())
     exchange.run(7)
-    assert client.session.failed_on == {"gpu0", "gpu1"}
+    assert client.session.suspicion.workers == {"gpu0", "gpu1"}
     exchange.workers[0].frozen = exchange.workers[1].frozen = False
     for worker in exchange.workers.values():
         worker.beat()
         exchange.hear(worker)
         worker.work(steps=0)
         exchange.hear(worker)
-    assert not client.session.suspect
+    assert not client.session.suspicion.present
     assert client.session.decoded < client.session.received
 
 
