@@ -39,21 +39,35 @@ class PlainWhisper:
     @torch.inference_mode()
     def hear(self, audio: NDArray[np.float32], prompt: str) -> list[HeardWord] | None:
         """Return the words of a window; None of a loop."""
-        mel = log_mel_spectrogram(pad_or_trim(audio, N_SAMPLES), self._model.dims.n_mels)
-        features = self._model.encoder(mel[None])
-        options = whisper.DecodingOptions(
-            temperature=0.0, language=self._language, without_timestamps=True, fp16=False, prompt=prompt or None
-        )
-        said = whisper.decode(self._model, features, options)[0]
+        features = self.encode(self.spectrum(audio))
+        said = self.decode(features, prompt)
         if said.compression_ratio > _LOOP_RATIO:
             return None
         if said.no_speech_prob > _NO_SPEECH and said.avg_logprob < _NO_SPEECH_LOGPROB:
             return []
         tokens = [token for token in said.tokens if token < self._tokenizer.eot]
         frames = max(1, min(len(audio), N_SAMPLES) // (2 * HOP_LENGTH))
-        return self._timed(tokens, features, frames)
+        return self.timed(tokens, features, frames)
 
-    def _timed(self, tokens: list[int], features: torch.Tensor, frames: int) -> list[HeardWord]:
+    def spectrum(self, audio: NDArray[np.float32]) -> torch.Tensor:
+        """Return the mel spectrum of a window padded to 30 s."""
+        mel: torch.Tensor = log_mel_spectrogram(pad_or_trim(audio, N_SAMPLES), self._model.dims.n_mels)
+        return mel
+
+    def encode(self, mel: torch.Tensor) -> torch.Tensor:
+        """Return the audio features, (1, frames, width)."""
+        features: torch.Tensor = self._model.encoder(mel[None])
+        return features
+
+    def decode(self, features: torch.Tensor, prompt: str) -> whisper.DecodingResult:
+        """Decode greedily, without timestamps."""
+        options = whisper.DecodingOptions(
+            temperature=0.0, language=self._language, without_timestamps=True, fp16=False, prompt=prompt or None
+        )
+        return whisper.decode(self._model, features, options)[0]
+
+    def timed(self, tokens: list[int], features: torch.Tensor, frames: int) -> list[HeardWord]:
+        """Return the words that tokens spell, with their times."""
         if not tokens:
             return []
         bounds = token_boundaries(self._attention(tokens, features)[..., :frames].softmax(-1), len(tokens))

@@ -15,6 +15,8 @@ from gpu_worker.model.mel import Spectrum
 from gpu_worker.model.vad import Vad
 from gpu_worker.model.vocabulary import Vocabulary
 
+from .plain import PlainWhisper
+
 _PARTS: tuple[tuple[type | ModuleType, str, str], ...] = (
     (Vad, "run", "VAD"),
     (Spectrum, "raw", "mel"),
@@ -26,7 +28,13 @@ _PARTS: tuple[tuple[type | ModuleType, str, str], ...] = (
     (Vocabulary, "no_speech", "vocabulary"),
     (step, "token_boundaries", "alignment"),
     (step, "timed_words", "alignment"),
+    (PlainWhisper, "spectrum", "mel"),
+    (PlainWhisper, "encode", "encoder"),
+    (PlainWhisper, "decode", "decoder"),
+    (PlainWhisper, "timed", "alignment"),
 )
+"""Ours, then the plain baseline's; the vocabulary is part of its decoder."""
+
 STAGES = tuple(dict.fromkeys(stage for _, _, stage in _PARTS))
 
 Clock = Callable[[], float]

@@ -53,7 +53,7 @@ def test_the_baselines_are_measured_beside_ours(tmp_path):
     assert ours["shown_p50_s"] <= ours["committed_p50_s"] < 3
     assert ours["stages_percent"]["encoder"] + ours["stages_percent"]["decoder"] > 20
     assert sum(ours["stages_percent"].values()) == pytest.approx(100.0)
-    assert plain["stages_percent"] is None
+    assert plain["stages_percent"]["encoder"] > 30
     assert offline["cpu_per_audio_s"] > 0
     assert "times cheaper than plain" in done.output
 
