@@ -93,6 +93,7 @@ def transform(x: Tensor, blocks: Sequence[Block], memory: Memory, reach: Reach) 
     x = F.pad(x, (0, 0, 0, rounded(len(x)) - len(x)))
     at = reach.new - memory.origin
     seen = slice(reach.begin - memory.origin, reach.begin - memory.origin + len(reach.bias))
+    bias = reach.bias.to(memory.keys.dtype)
     for block, keys, values in zip(blocks, memory.keys, memory.values, strict=True):
         heads, _, width = keys.shape
         queries = []
@@ -101,11 +102,12 @@ def transform(x: Tensor, blocks: Sequence[Block], memory: Memory, reach: Reach) 
             queries.append(qkv[0])
             keys[:, at + part.start : at + part.stop] = qkv[1]
             values[:, at + part.start : at + part.stop] = qkv[2]
-        columns = keys[:, seen].transpose(-1, -2)
+        columns = keys[:, seen].transpose(-1, -2).contiguous()  # copied once, not by every product
         for part, q in zip(_parts(len(x)), queries, strict=True):
             rows = x[part]
-            weights = torch.bmm(q, columns).float().add_(reach.bias).softmax(-1).to(q.dtype)
-            heard = torch.bmm(weights, values[:, seen]).transpose(0, 1).reshape(len(rows), heads * width)
+            # The bias goes in with the product, a pass fewer over the logits; the softmax sums in fp32 whatever the type.
+            logits = torch.baddbmm(bias.expand(heads, len(rows), -1), q, columns)
+            heard = torch.bmm(logits.softmax(-1), values[:, seen]).transpose(0, 1).reshape(len(rows), heads * width)
             rows += block.out(heard)
             rows += block.down(block.up(block.mlp_norm(rows)))
     return x[: reach.end - reach.new]
