@@ -135,6 +135,7 @@ class Session:
         cause: str = "worker_lost",
         heard: float | None = None,
         blame: bool = True,
+        died: bool = True,
     ) -> list[Action]:
         """The lease is gone: ask for another, unless this session seems to be what kills its workers.
 
@@ -145,6 +146,7 @@ class Session:
             cause: the word under which the move is counted.
             heard: when that worker gave its last sign of life, if not just now.
             blame: whether the session may have been what ended it.
+            died: it is sure that it has ended, or that the session's stream has.
         """
         if self.state not in LEASED:
             return []
@@ -154,9 +156,9 @@ class Session:
         self._depart(cause, now if heard is None else heard)
         # With nothing left to decode there was nothing of this session's to die of.
         if blame and self.received > self.decoded:
-            self.suspicion.died(worker, self.received)
+            self.suspicion.lost(worker, self.received, died=died)
         if self.suspicion.proven:
-            return self._fail(RecognitionError(f"Recognition failed {self.suspicion.deaths} times: {reason}"))
+            return self._fail(RecognitionError(f"Recognition failed {self.suspicion.losses} times: {reason}"))
         self._enter(State.WAITING, now)
         return [] if self.standby is not None else [Lease(avoid=worker)]
 

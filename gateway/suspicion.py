@@ -2,20 +2,28 @@
 
 MAX_DEATHS = 3
 """Leases that die over the same audio before the session itself is held to be the cause."""
+MAX_LOSSES = 6
+"""The same, with those counted whose worker is silent, but whose process is still there: most often it is slow."""
 
 
 class Suspicion:
     """The deaths over audio that a session has not got past since."""
 
     def __init__(self) -> None:
-        self.deaths = 0
+        self._deaths = 0
+        self._silences = 0
         self._until = 0  # the audio that the first of them may be due to
         self._workers: set[str] = set()
 
     @property
+    def losses(self) -> int:
+        """Return how many there are, of both kinds."""
+        return self._deaths + self._silences
+
+    @property
     def present(self) -> bool:
         """Tell whether a lease has died over audio that the session has not got past since."""
-        return self.deaths > 0
+        return self.losses > 0
 
     @property
     def workers(self) -> frozenset[str]:
@@ -25,17 +33,20 @@ class Suspicion:
     @property
     def on_trial(self) -> bool:
         """Tell whether one more death ends the session: it must not share that with another suspect."""
-        return self.deaths == MAX_DEATHS - 1
+        return self._deaths == MAX_DEATHS - 1 or self.losses == MAX_LOSSES - 1
 
     @property
     def proven(self) -> bool:
         """Tell whether the session is held to be the cause."""
-        return self.deaths >= MAX_DEATHS
+        return self._deaths >= MAX_DEATHS or self.losses >= MAX_LOSSES
 
-    def died(self, worker: str, received: int) -> None:
-        """Note that a worker died with this much of the session's audio received."""
-        self._until = self._until if self.deaths else received
-        self.deaths += 1
+    def lost(self, worker: str, received: int, *, died: bool) -> None:
+        """Note that a worker died, or only fell silent, with this much of the session's audio received."""
+        self._until = self._until if self.losses else received
+        if died:
+            self._deaths += 1
+        else:
+            self._silences += 1
         self._workers.add(worker)
 
     def passed(self, decoded: int) -> None:
@@ -45,11 +56,11 @@ class Suspicion:
 
     def acquit(self) -> None:
         """Forget earlier deaths: the audio that they may have been due to has done no harm."""
-        self.deaths = 0
+        self._deaths = self._silences = 0
         self._workers.clear()
 
     def pardon(self, worker: str) -> None:
         """The worker was taken for dead and lives: the session has not killed it."""
-        if self.deaths and worker in self._workers:
-            self.deaths -= 1
+        if self._silences and worker in self._workers:
+            self._silences -= 1
             self._workers.discard(worker)

@@ -336,6 +336,8 @@ class Switchboard:
             return
         self.records.worker_lost(lost)
         blamed: list[Session] = []
+        # A process that has ended cannot be reached. One that is only silent still has its socket.
+        hears = lost.silent and self._link.send(lost.identity, m.Welcome(self._name))
         for lease, _ in lost.leases:
             conversation = self._by_lease.pop(lease, None)
             if conversation is None:
@@ -345,8 +347,15 @@ class Switchboard:
             if lease == session.standby:
                 self.perform(conversation, session.standby_lost())
             else:
-                actions = session.lost(lost.reason, self.clock(), worker=lost.worker, heard=lost.heard, blame=lost.died)
-                if lost.silent and lost.worker in session.suspicion.workers:
+                actions = session.lost(
+                    lost.reason,
+                    self.clock(),
+                    worker=lost.worker,
+                    heard=lost.heard,
+                    blame=lost.died,
+                    died=not hears,
+                )
+                if hears and lost.worker in session.suspicion.workers:
                     blamed.append(session)
                 self.perform(conversation, actions)
         self._missed[lost.worker] = (lost.identity, blamed)

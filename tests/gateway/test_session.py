@@ -10,7 +10,7 @@ from gateway.actions import Hangup, Lease, Moved, Ready, Release, Tell
 from gateway.outbox import Outbox
 from gateway.session import FORGIVEN_AFTER_S, Session
 from gateway.states import State
-from gateway.suspicion import MAX_DEATHS
+from gateway.suspicion import MAX_DEATHS, MAX_LOSSES
 from gateway.transcript import Transcript
 from gateway.views import EventsView
 from shared import messages as m
@@ -373,12 +373,23 @@ def test_who_waits_in_silence_is_not_to_blame(talk):
     assert not talk.suspicion.present
 
 
+def test_silences_weigh_less_than_deaths(talk):
+    """Workers that are silent, but may only be slow, end the session later than workers that are dead; but they do."""
+    talk.audio(pcm(100), 0.0)
+    for lease in range(1, MAX_LOSSES):
+        talk.open(lease)
+        assert talk.lost("silent", 0.0, worker=f"gpu{lease}", died=False) == [Lease(avoid=f"gpu{lease}")]
+    assert talk.suspicion.on_trial
+    talk.open(MAX_LOSSES)
+    assert talk.lost("silent", 0.0, worker="gpu0", died=False) == [Hangup(1011, talk.error.message)]
+
+
 def test_who_is_pardoned_has_not_died(talk):
     """A worker that was taken for dead and lives is not held against the session; another's death still is."""
     talk.audio(pcm(100), 0.0)
     for lease in range(1, 3 * MAX_DEATHS):
         talk.open(lease)
-        talk.lost("silent", 0.0, worker="gpu2")
+        talk.lost("silent", 0.0, worker="gpu2", died=False)
         talk.suspicion.pardon("gpu2")
     assert (talk.suspicion.present, talk.suspicion.workers) == (False, frozenset())
     talk.open(3 * MAX_DEATHS)
