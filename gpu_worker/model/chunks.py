@@ -105,7 +105,7 @@ def transform(x: Tensor, blocks: Sequence[Block], memory: Memory, reach: Reach) 
         columns = keys[:, seen].transpose(-1, -2).contiguous()  # copied once, not by every product
         for part, q in zip(_parts(len(x)), queries, strict=True):
             rows = x[part]
-            # The bias goes in with the product, a pass fewer over the logits; the softmax sums in fp32 whatever the type.
+            # The bias goes in with the product, a pass fewer over the logits; the softmax sums in fp32 in any type.
             logits = torch.baddbmm(bias.expand(heads, len(rows), -1), q, columns)
             heard = torch.bmm(logits.softmax(-1), values[:, seen]).transpose(0, 1).reshape(len(rows), heads * width)
             rows += block.out(heard)
