@@ -29,6 +29,8 @@ PERIOD = 8000
 NEAR_TIE = 0.1
 ROUNDED = Precision(encoder="bf16", decoder="bf16", vocabulary="int8")
 
+pytestmark = pytest.mark.timeout(900)  # a minute on a machine at rest; the sessions are had in one fixture
+
 
 @pytest.fixture(autouse=True, scope="module")
 def one_thread():

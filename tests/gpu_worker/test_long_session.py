@@ -21,6 +21,8 @@ PERIOD = 32_000
 MESSAGE = 8_000
 PAUSE = 9_600
 
+pytestmark = pytest.mark.timeout(900)  # a minute on a machine at rest; the session is had in one fixture
+
 
 class Session:
     """A stream that is decoded each 2 s; each step's work, and all that came out, by where the audio was.
