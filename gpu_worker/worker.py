@@ -10,14 +10,15 @@ import os
 import time
 import uuid
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TypeVar
 
 from gpu_worker.cadence import Cadence
 from gpu_worker.gpu import Gauge
 from gpu_worker.link import Context, Link
+from gpu_worker.model_thread import ModelThread
 from gpu_worker.policy import PolicySettings
+from gpu_worker.pulse import HEARTBEAT_S, Gateway, Pulse
 from gpu_worker.recognizer import ListenResult, Recognizer, WindowResult
 from gpu_worker.slots import Slot, SlotTable
 from shared import logs
@@ -28,27 +29,10 @@ log = logs.get("gpu_worker.worker")
 
 Result = TypeVar("Result")
 
-HEARTBEAT_S = 0.25
-MEMORY_EVERY_S = 1.0
-GIVE_UP_S = 15.0
-GIVE_UP_MEDIANS = 60.0
-"""A worker ends itself when a step takes three times as long as makes a gateway take it for stuck."""
-LOAD_GIVE_UP_S = 600.0
-"""So it does when its weights have not been loaded after this long."""
-EXIT_STUCK = 1
 AILING = 5
 """After so many failures in a row without a success a worker ends itself: some errors of a device never pass."""
 BATCH_CPU = 8
 BATCH_CUDA = 64
-
-
-class Gateway:
-    """One gateway as the worker sees it."""
-
-    def __init__(self, link: Link, now: float) -> None:
-        self.link = link
-        self.heard = now
-        self.lost = False
 
 
 class Worker:
@@ -75,19 +59,23 @@ class Worker:
         self._boot = uuid.uuid4().hex[:12]
         self._table = SlotTable(settings.slots_per_gpu, PolicySettings())
         self._cadence = Cadence(settings.step_min_s, settings.step_max_s)
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="model")
+        self._model = ModelThread(recognizer, clock)
         self._wake = asyncio.Event()
         self._gateways: list[Gateway] = []
         self._closing: list[int] = []
-        self._draining = False
         self._failures = 0
         self._stop = asyncio.Event()
-        self._weights = "host"
         self._idle_since: float | None = clock()
-        self._step_began: float | None = None
-        self._load_began: float | None = None
-        self._memory = gauge.read()
-        self._memory_at = clock()
+        self._pulse = Pulse(
+            self._gateways,
+            self._table,
+            self._cadence,
+            self._model,
+            gauge,
+            lost_after_s=settings.gateway_lost_s,
+            forget=self._forget,
+            clock=clock,
+        )
         self._batch = BATCH_CUDA if recognizer.info.device == "cuda" else BATCH_CPU
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -98,9 +86,10 @@ class Worker:
         links = [
             Link(context, endpoint, identity, self._settings.queue_messages) for endpoint in self._settings.endpoints()
         ]
-        self._gateways = [Gateway(link, self._clock()) for link in links]
+        self._gateways += [Gateway(link, self._clock()) for link in links]
         tasks = [asyncio.create_task(self._receive(index)) for index in range(len(links))]
-        tasks += [asyncio.create_task(self._steps()), asyncio.create_task(self._beats())]
+        own = (self._steps(), self._pulse.beat_for_ever(), self._pulse.weigh())
+        tasks += [asyncio.create_task(each) for each in own]
         stopping = asyncio.create_task(stop.wait())
         try:
             done, _ = await asyncio.wait([*tasks, stopping], return_when=asyncio.FIRST_COMPLETED)
@@ -114,12 +103,12 @@ class Worker:
             for gateway in self._gateways:
                 gateway.link.send(m.Goodbye("stopped"))
                 gateway.link.close()
-            self._thread.shutdown(wait=False, cancel_futures=True)
+            self._model.close()
             context.term()
 
     async def _drain(self) -> None:
         """Give the gateways time to move the sessions away; what is left then goes on from the journals."""
-        self._draining = True
+        self._pulse.draining = True
         log.info("Worker drains", event_id="worker_draining", sessions=len(self._table))
         until = self._clock() + self._settings.drain_s
         told = self._clock() + 2 * HEARTBEAT_S  # at least one heartbeat has said so
@@ -226,26 +215,9 @@ class Worker:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._wake.wait(), self._patience_s())
 
-    async def _model(self, work: Callable[[], Result]) -> Result:
-        """Have the model's thread do something that ought to be short; the heartbeats tell how long it has taken."""
-        self._step_began = self._clock()
-        try:
-            return await asyncio.get_running_loop().run_in_executor(self._thread, work)
-        finally:
-            self._step_began = None
-
-    async def _load(self) -> None:
-        """Bring the weights to the device, which may take long."""
-        self._weights, self._load_began = "loading", self._clock()
-        self._beat()  # the load may leave the loop little time: it is told beforehand
-        await asyncio.get_running_loop().run_in_executor(self._thread, self._recognizer.load)
-        load_ms = (self._clock() - self._load_began) * 1000
-        self._weights, self._load_began, self._memory_at = "device", None, 0.0
-        log.info("Weights loaded", event_id="weights_loaded", load_ms=round(load_ms, 1))
-
     def _patience_s(self) -> float | None:
         unload_s = self._settings.model_idle_unload_s
-        if self._weights != "device" or len(self._table) or unload_s < 0 or self._idle_since is None:
+        if self._model.weights != "device" or len(self._table) or unload_s < 0 or self._idle_since is None:
             return None
         return max(0.0, self._idle_since + unload_s - self._clock()) + 0.01
 
@@ -253,26 +225,25 @@ class Worker:
         """Forget closed streams; release the weights when no session has needed them for long enough."""
         while self._closing:
             key = self._closing.pop()
-            await self._model(partial(self._recognizer.close, key))
+            await self._model.run(partial(self._recognizer.close, key))
         if len(self._table):
             self._idle_since = None
             return
         self._idle_since = self._idle_since or self._clock()
         unload_s = self._settings.model_idle_unload_s
-        if self._weights == "device" and 0 <= unload_s <= self._clock() - self._idle_since:
-            await self._model(self._recognizer.unload)
-            self._weights = "host"
-            self._memory_at = 0.0
-            log.info("Weights released", event_id="weights_released")
+        if self._model.weights == "device" and 0 <= unload_s <= self._clock() - self._idle_since:
+            await self._model.unload()
+            self._pulse.weigh_soon()
 
     async def _open(self) -> None:
-        if self._weights != "device":
-            await self._load()
+        if self._model.weights != "device":
+            await self._model.load(self._pulse.beat)
+            self._pulse.weigh_soon()
         for index, lease, kept in self._table.untold():
             kept.told = True
             self._gateways[index].link.send(m.Opened(lease, (self._clock() - kept.asked) * 1000))
         for key in self._table.waiting():
-            await self._model(partial(self._recognizer.open, key))
+            await self._model.run(partial(self._recognizer.open, key))
             slot = self._table.get(key)
             if slot is not None:
                 slot.opened = True
@@ -299,7 +270,7 @@ class Worker:
     async def _asked(self, work: Callable[[], list[Result | Exception]], count: int) -> list[Result | Exception]:
         """Run a part of a step; if it raises as a whole, that is the answer of all ``count`` streams in it."""
         try:
-            return await self._model(work)
+            return await self._model.run(work)
         except Exception as error:  # the top of a shell's loop: these sessions end, the worker goes on
             log.exception("a step failed", event_id="step_failed", streams=count)
             return [error] * count
@@ -338,55 +309,3 @@ class Worker:
                     # What is not sent is lost; the gateway misses the stream in our reports and goes on elsewhere.
                     self._drop(stream.key)
                     break
-
-    # --- heartbeats -----------------------------------------------------------------------------------------
-
-    async def _beats(self) -> None:
-        beats = 0  # so many in a row have seen the same step
-        while True:
-            now = self._clock()
-            if now - self._memory_at >= MEMORY_EVERY_S:
-                # The kernel walks the process's pages for it: about 10 ms with a model loaded.
-                self._memory, self._memory_at = await asyncio.to_thread(self._gauge.read), now
-            running_s = self._running_s()
-            # Counted in beats, so that time in which the whole process did not run is not the step's.
-            beats = beats + 1 if running_s > beats * HEARTBEAT_S else 0
-            if beats * HEARTBEAT_S > max(GIVE_UP_S, GIVE_UP_MEDIANS * self._cadence.median_step_s):
-                # The gateway has long moved the sessions. A thread cannot be ended, a process can: a new one serves.
-                log.critical("A step does not end", event_id="step_endless", running_s=round(running_s, 1))
-                os._exit(EXIT_STUCK)
-            if self._load_began is not None and now - self._load_began > LOAD_GIVE_UP_S:
-                log.critical("A load does not end", event_id="load_endless")
-                os._exit(EXIT_STUCK)
-            self._beat()
-            for index, gateway in enumerate(self._gateways):
-                self._watch(index, gateway, now)
-            await asyncio.sleep(HEARTBEAT_S)
-
-    def _beat(self) -> None:
-        for index, gateway in enumerate(self._gateways):
-            gateway.link.send(
-                m.Heartbeat(
-                    state="draining" if self._draining else "serving",
-                    weights=self._weights,
-                    slots=self._table.reports(index),
-                    memory=self._memory,
-                    steps=self._cadence.steps,
-                    step_running_s=self._running_s(),
-                    step_median_s=self._cadence.median_step_s,
-                    step_s=self._cadence.step_s.tally(),
-                    batches=self._cadence.batches.tally(),
-                )
-            )
-
-    def _running_s(self) -> float:
-        """Return how long the step in progress has taken, 0 if none is."""
-        return 0.0 if self._step_began is None else self._clock() - self._step_began
-
-    def _watch(self, index: int, gateway: Gateway, now: float) -> None:
-        """A gateway that has been silent for long has forgotten its sessions here: free their slots."""
-        if gateway.lost or now - gateway.heard < self._settings.gateway_lost_s:
-            return
-        gateway.lost = True
-        orphans = self._forget(index)
-        log.warning("The gateway is silent", event_id="gateway_lost", endpoint=gateway.link.endpoint, orphans=orphans)
