@@ -7,7 +7,7 @@ with all it knows (journal and resume state), so the first lease and every later
 from gateway.actions import Accounts, Action, Departure, Hangup, Lease, Moved, Ready, Release, SessionBounds, Tell
 from gateway.journal import Journal
 from gateway.patience import Patience, Standing
-from gateway.states import LEASED, NEXT, State
+from gateway.states import LEASED, NEXT, SETTLED, State
 from gateway.suspicion import Suspicion
 from gateway.transcript import Transcript
 from gateway.views import View
@@ -154,8 +154,8 @@ class Session:
             self.suspicion.acquit()
         self.lease = None
         self._depart(cause, now if heard is None else heard)
-        # With nothing left to decode there was nothing of this session's to die of.
-        if blame and self.received > self.decoded:
+        # A worker that had not opened the session, or had nothing left of it to decode, has not died of it.
+        if blame and self.state in SETTLED and self.received > self.decoded:
             self.suspicion.lost(worker, self.received, died=died)
         if self.suspicion.proven:
             return self._fail(RecognitionError(f"Recognition failed {self.suspicion.losses} times: {reason}"))

@@ -18,7 +18,7 @@ from gateway.patience import RETRY_AFTER_S
 from gateway.pool import Grant, Lost, Pool, Worker
 from gateway.records import Records
 from gateway.session import Session
-from gateway.states import State
+from gateway.states import SETTLED, State
 from gateway.statistics import Queues, Statistics
 from shared import logs
 from shared import messages as m
@@ -268,11 +268,10 @@ class Switchboard:
         if worker is None:
             return
         held = {slot.lease for slot in beat.slots if slot.ours}
-        settled = (State.READY, State.FINISHING)
         for lease in [each for each in worker.leases if each not in held]:
             conversation = self._by_lease.get(lease)
             # What a worker has opened it reports until it has said how that ended; else it lost it.
-            if conversation and conversation.session.lease == lease and conversation.session.state in settled:
+            if conversation and conversation.session.lease == lease and conversation.session.state in SETTLED:
                 self._revoke(lease)
                 self._session_lost(conversation, worker, "the worker has forgotten it", "forgotten", blame=False)
 
@@ -378,8 +377,7 @@ class Switchboard:
 
     def _movable(self, worker: Worker) -> list[Conversation]:
         held = [self._by_lease[lease] for lease in worker.leases if lease in self._by_lease]
-        settled = (State.READY, State.FINISHING)
-        return [each for each in held if each.session.standby is None and each.session.state in settled]
+        return [each for each in held if each.session.standby is None and each.session.state in SETTLED]
 
     def _empty_draining(self) -> None:
         for worker in self.pool.draining():

@@ -373,6 +373,16 @@ def test_who_waits_in_silence_is_not_to_blame(talk):
     assert not talk.suspicion.present
 
 
+def test_who_was_not_open_is_not_to_blame(talk):
+    """When all workers die at once, a session passes from one dead one to the next: only the first had opened it."""
+    talk.audio(pcm(100), 0.0)
+    talk.open(1)
+    for lease in range(2, 2 * MAX_DEATHS):
+        assert talk.lost("silent", 0.0, worker="gpu2") == [Lease(avoid="gpu2")]
+        talk.granted(lease, 0, 0.0)
+    assert not talk.suspicion.on_trial
+
+
 def test_silences_weigh_less_than_deaths(talk):
     """Workers that are silent, but may only be slow, end the session later than workers that are dead; but they do."""
     talk.audio(pcm(100), 0.0)

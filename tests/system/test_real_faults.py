@@ -93,10 +93,10 @@ async def saying(talks, spoken, number):
     await talks[0].words(before[0] + 3, PATIENCE_S)
     yield
     await speaking
-    half = len(spoken.pieces[number]) // 2 / 32_000
+    duration_s = len(spoken.pieces[number]) / 32_000
     for talk, words in zip(talks, before, strict=True):
         await talk.until(lambda talk: talk.statuses[-1] == READY, PATIENCE_S)
-        await talk.words(words + int(1.5 * half), PATIENCE_S)  # English is read at three words a second
+        await talk.words(words + int(1.5 * duration_s), PATIENCE_S)  # more than half: people read three words a second
 
 
 # --- workers ------------------------------------------------------------------------------------------------
