@@ -50,8 +50,8 @@ class PolicySettings:
         hide_no_speech_logprob: ... together with a mean log probability lower than this.
 
         window_samples: from this length on a window is trimmed; catching up, windows are this long. Long, at 0.5 and
-            1 s: 5.3/5.2 % WER with 12 s, 5.3/5.6 with 13, 5.2/5.4 with 14, 4.8/5.0 with 15 and with 18 s. With 15 s and the
-            longer silence decodes cost 10 to 20 % more than with 12 s and 0.5 s.
+            1 s: 5.3/5.2 % WER with 12 s, 5.3/5.6 with 13, 5.2/5.4 with 14, 4.8/5.0 with 15 and with 18 s. With 15 s
+            and the longer silence decodes cost 10 to 20 % more than with 12 s and 0.5 s.
         flush_window_samples: an utterance that has ended is decoded in one window up to this length.
         hard_window_samples: at this length everything is committed and the window starts anew.
         min_window_samples: shorter windows hold no word and are not decoded.
