@@ -23,6 +23,7 @@ class EncoderSettings:
         gain: ... by no more than this (log10 power; 4 are 40 dB).
         keep: whether what was encoded a step ago is kept, and only new frames are computed.
         margin: how many frames before the new ones are computed again, where frames are kept.
+        growth: at so many times the length at which all of a window was last computed, all of it is computed again.
         drift: how far a window's level may move before all of it is computed again (log10 power).
     """
 
@@ -32,6 +33,7 @@ class EncoderSettings:
     gain: float = 4.0
     keep: bool = False
     margin: int = 25
+    growth: float = 2.0
     drift: float = 0.2
 
 

@@ -27,10 +27,14 @@ _EDGE = 4
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """What is kept of a stream's last window: it serves the next one if that begins at the same ``start``."""
+    """What is kept of a stream's last window: it serves the next one if that begins at the same ``start``.
+
+    ``whole`` is how many frames there were when all of them were computed last.
+    """
 
     start: int
     frames: int
+    whole: int
     level: Level
     memory: Memory
 
@@ -81,7 +85,8 @@ class Encoder:
         """Encode a stream's window, computing only what is new since its last one.
 
         A frame that was computed a step ago saw silence where there is speech now. So the last ``margin`` frames are
-        computed again, and all of them when the window begins elsewhere, has become shorter, or has another level.
+        computed again, and all of them when the window begins elsewhere, has become shorter, has another level, or
+        has grown to a multiple of what was computed as a whole: its beginning was heard with little around it.
         """
         return self._encode_alone(window, start, kept, full=False)
 
@@ -120,13 +125,15 @@ class Encoder:
             layout.groups - layout.begin,
             frames,
         )
-        return encoding, Kept(start, frames, level, memory)
+        whole = kept.whole if kept is not None and old else frames
+        return encoding, Kept(start, frames, whole, level, memory)
 
     def _reusable(self, kept: Kept | None, start: int, layout: Layout, level: Level) -> int:
         """Return how many frames of a stream's last window serve this one."""
         if kept is None or kept.start != start or kept.frames > layout.frames or not layout.compact:
             return 0
-        if not level.near(kept.level, self._settings.drift):
+        grown = layout.frames >= self._settings.growth * kept.whole
+        if grown or not level.near(kept.level, self._settings.drift):
             return 0
         return max(0, kept.frames - self._settings.margin)
 

@@ -11,8 +11,13 @@ _MADV_DONTNEED = 4
 
 
 def give_back(device: torch.device) -> None:
-    """Collect garbage and return freed memory; allocators keep it otherwise."""
+    """Collect garbage and return freed memory; looking through all objects takes 0.1 s."""
     gc.collect()
+    trim(device)
+
+
+def trim(device: torch.device) -> None:
+    """Return freed memory; allocators keep it otherwise."""
     if device.type == "cuda":
         torch.cuda.empty_cache()
     # Only glibc has it and needs it.

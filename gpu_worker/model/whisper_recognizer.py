@@ -11,7 +11,7 @@ from whisper.model import ModelDimensions
 
 from gpu_worker.model.columns import EncoderSettings
 from gpu_worker.model.linear import Precision
-from gpu_worker.model.memory import drop_mapped_pages, give_back
+from gpu_worker.model.memory import drop_mapped_pages, give_back, trim
 from gpu_worker.model.network import Network
 from gpu_worker.model.step import DecodeSettings, Step
 from gpu_worker.model.tokens import Tokens
@@ -91,7 +91,7 @@ class WhisperRecognizer:
         for key in self._voices:
             step.open(key)
         self._step = step
-        give_back(self._device)
+        trim(self._device)
 
     def unload(self) -> None:
         """Drop the device copy and return its memory."""

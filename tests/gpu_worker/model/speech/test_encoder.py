@@ -81,7 +81,7 @@ def test_every_one_of_the_1500_positions_is_weighed_once(tiny, clips):
 def test_a_margin_that_covers_everything_is_exact(weights, clips):
     """A growing window on what was kept of it is the window computed anew, if all of it is in the margin."""
     raw = Spectrum(80, CPU).raw(clips[0].pcm, 0)
-    settings = EncoderSettings(keep=True, margin=1500, drift=100.0)
+    settings = EncoderSettings(keep=True, margin=1500, growth=100.0, drift=100.0)
     encoder = Encoder(weights.state, weights.dims, EXACT, CPU, settings=settings, batched=False)
     level = Level.of(raw, settings)
     kept = None
@@ -115,6 +115,20 @@ def test_kept_frames_change_little_and_cost_less(weights, clips):
     assert computed < 0.6 * sum(map(len, rows))
     heard = slice(anew.first, anew.first + anew.frames)
     assert (ours.values - anew.values)[:, :, heard].norm() / anew.values[:, :, heard].norm() < 0.15
+
+
+@torch.inference_mode()
+def test_a_window_that_has_doubled_is_computed_anew(weights, clips):
+    """What was heard with little around it is heard again at twice the length, and serves until the next doubling."""
+    raw = Spectrum(80, CPU).raw(clips[1].pcm, 0)
+    settings = EncoderSettings(keep=True, growth=2.0, drift=100.0)
+    encoder = Encoder(weights.state, weights.dims, EXACT, CPU, settings=settings, batched=False)
+    kept, exact = None, []
+    for end in (60, 110, 120, 170, 230, 240):
+        ours, kept = encoder.encode_on(raw[:, : 2 * end], 0, kept)
+        [anew] = encoder.encode([raw[:, : 2 * end]])
+        exact.append(bool((ours.values - anew.values).abs().max() < 1e-4))
+    assert exact == [True, False, True, False, False, True]
 
 
 @torch.inference_mode()
