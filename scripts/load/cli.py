@@ -83,6 +83,12 @@ def _bounds(_context: click.Context, _option: click.Parameter, values: tuple[str
 @click.option("--mode", type=click.Choice(["events", "full"]), default="events", show_default=True)
 @click.option("--language", metavar="CODE", help="Language that is spoken, like en or fr.")
 @click.option("--token", envvar="API_TOKEN", metavar="TOKEN", help="The server's token; safer in API_TOKEN.")
+@click.option(
+    "--monitor-token",
+    envvar="MONITOR_TOKEN",
+    metavar="TOKEN",
+    help="The token of its monitoring endpoints; safer in MONITOR_TOKEN.",
+)
 @click.option("--message-ms", type=click.IntRange(1, 10_000), default=100, show_default=True, help="Audio a message.")
 @click.option(
     "--patience",
@@ -127,6 +133,7 @@ def command(
     mode: str,
     language: str | None,
     token: str | None,
+    monitor_token: str | None,
     message_ms: int,
     patience_s: float,
     reference: str | None,
@@ -161,6 +168,7 @@ def command(
     )
     options = Options(
         wishes=wishes,
+        monitor_token=monitor_token,
         counts=counts,
         seconds=seconds if seconds is not None or manifest is not None else _SHIPPED_SECONDS,
         manifest=manifest,

@@ -24,6 +24,7 @@ class Options:
     """What the command line asks for."""
 
     wishes: Wishes
+    monitor_token: str | None = field(repr=False)
     counts: tuple[int, ...]
     seconds: float | None
     manifest: Path | None

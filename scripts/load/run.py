@@ -36,7 +36,7 @@ _BOUND_MISSED = 3
 def run(options: Options) -> int:
     """Measure, print, and return the exit code."""
     console = Console(stderr=True, highlight=False, soft_wrap=True)
-    monitor = Monitor(session_url(options.wishes.url, {}), options.wishes.token)
+    monitor = Monitor(session_url(options.wishes.url, {}), options.monitor_token)
     try:
         material = _read(options)
         # Made once to see now, not after minutes, whether there is audio in it.

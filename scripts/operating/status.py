@@ -65,6 +65,8 @@ def read(gpu_status: Json, performance: Json) -> Status:
     Raises:
         ValueError: they are not what our gateway answers.
     """
+    if gpu_status.get("waiting_connection_ids", ()) is None:
+        raise ValueError("the server names its sessions only to who is on its machine, or has its MONITOR_TOKEN")
     try:
         return Status(
             workers=tuple(_worker(each) for each in _objects(gpu_status["gpus"])),

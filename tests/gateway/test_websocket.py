@@ -292,7 +292,7 @@ async def test_chunks_are_the_clients_messages(hall):
 async def test_text_in_the_stock_mode_is_an_error_and_no_end(hall):
     """A text frame kills no session: the client is told, and its audio goes on."""
     peer = hall.peer("")
-    peer.bring("hello", say(["one", 0.6]).pcm.tobytes())
+    peer.bring("hello", say(["one", 1.0]).pcm.tobytes())
     await hall.rest(6)
     peer.bring('{"type": "finish"}', b"")
     await hall.rest(6)

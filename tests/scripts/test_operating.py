@@ -30,6 +30,8 @@ def test_reading_the_endpoints():
     for broken in ({}, gpus | {"gpus": 3}, gpus | {"waiting_connection_ids": [1]}):
         with pytest.raises(ValueError, match="does not answer like our gateway"):
             read(broken, recent)
+    with pytest.raises(ValueError, match="MONITOR_TOKEN"):
+        read(gpus | {"waiting_connection_ids": None}, recent)
 
 
 @pytest.mark.parametrize(

@@ -260,7 +260,7 @@ async def test_the_seventeenth(server):
             assert refused.messages[-1]["error"] == "No GPU resources available"
             assert refused.messages[-1]["type"] == "error"
             assert refused.messages[-1]["retry_after_s"] > 0
-            assert server.log.find("no_gpu_resources", connection=refused.messages[0]["session"])
+            await asyncio.to_thread(server.log.wait, "no_gpu_resources", connection=refused.messages[0]["session"])
 
         # Room for one more is there again; at pauses sessions move until loads differ by at most one.
         for talk in talks[1::4]:
