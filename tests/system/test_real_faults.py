@@ -179,7 +179,7 @@ async def test_steps_that_raise_and_audio_that_kills(server, undisturbed):
     assert sick.text.startswith(kept)
     closed = await asyncio.to_thread(server.log.wait, "session_closed", connection=sick.messages[0]["session"])
     assert (closed["outcome"], closed["dropped_reason"]) == ("recognition_failed", "recognition_failed")
-    assert 0 < closed["dropped"] < closed["received"]
+    assert closed["dropped"] > 0  # what was committed counts as transcribed only where no later step can need it
 
 
 @within(240)
