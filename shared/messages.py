@@ -255,7 +255,7 @@ class Hypothesis:
         words: newly committed words; they never change.
         tail: the text after them; it may change.
         tail_end: where the tail ends.
-        closes: the segment ends after ``words`` (an endpoint or a trim).
+        closes: the segment ends after ``words`` (the end of an utterance or of a sentence).
         committed_until: end of the last committed word.
         keep_from: first sample that a later step may still need.
         decoded: every sample before this one has been used.

@@ -84,7 +84,10 @@ async def transcribe(url, speech, *, on_message, paced=True, reconnect_s=20.0):
     assert transcript.violations == []
     starts = [word.start_s for word in transcript.words]
     assert starts == sorted(starts)
-    assert [round(word.end_s, 2) for word in transcript.words] == [round(w.end / 16_000, 2) for w in speech.words]
+    late_s = [abs(word.end_s - said.end / 16_000) for word, said in zip(transcript.words, speech.words, strict=True)]
+    # A new gateway may begin within a word: of that one it has heard the end alone.
+    assert sorted(late_s)[-2] < 0.01
+    assert max(late_s) < 0.15
     assert transcript.first_sample + transcript.accounting.received == transcript.sent_samples == len(speech.pcm)
     assert (transcript.accounting.dropped, transcript.lost_samples) == (0, 0)
     return transcript
