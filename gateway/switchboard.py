@@ -335,8 +335,8 @@ class Switchboard:
             return
         self.records.worker_lost(lost)
         blamed: list[Session] = []
-        # A process that has ended cannot be reached. One that is only silent still has its socket.
-        hears = lost.silent and self._link.send(lost.identity, m.Welcome(self._name))
+        # A process that has ended cannot be reached. One that is only silent, or in a long step, still has its socket.
+        hears = lost.died and self._link.send(lost.identity, m.Welcome(self._name))
         for lease, _ in lost.leases:
             conversation = self._by_lease.pop(lease, None)
             if conversation is None:
@@ -354,7 +354,7 @@ class Switchboard:
                     blame=lost.died,
                     died=not hears,
                 )
-                if hears and lost.worker in session.suspicion.workers:
+                if hears and lost.silent and lost.worker in session.suspicion.workers:
                     blamed.append(session)
                 self.perform(conversation, actions)
         self._missed[lost.worker] = (lost.identity, blamed)

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from gateway.states import State
+from gateway.suspicion import MAX_DEATHS
 from gateway.switchboard import restarting
 from shared import logs
 from shared import messages as m
@@ -312,6 +313,25 @@ def test_a_silence_is_forgiven_when_it_ends(exchange):
         exchange.hear(worker)
     assert not client.session.suspicion.present
     assert client.session.decoded < client.session.received
+
+
+def test_long_steps_are_hardly_held_against_a_session(exchange):
+    """A worker that is lost for a long step still hears: it weighs less than a death, but is not forgiven either."""
+    client = exchange.client().join()
+    exchange.run(2)
+    client.say(say(["one", "two", 1.0]).pcm.tobytes())
+    for _ in range(MAX_DEATHS):
+        worker = exchange.workers[client.session.gpu_id]
+        exchange.switchboard.handle(worker.identity, heartbeat(*worker.table.reports(0), running_s=9.0))
+        exchange.switchboard.ticked(exchange.clock.now)
+        for each in exchange.workers.values():
+            each.work(steps=0)
+            each.beat()
+            exchange.hear(each)
+            each.work(steps=0)
+            exchange.hear(each)
+    assert client.session.suspicion.losses == MAX_DEATHS
+    assert client.session.state is not State.ENDED
 
 
 def test_a_wait_that_runs_out_is_logged_in_the_guides_words():
