@@ -10,12 +10,17 @@ from shared.messages import Open, SlotReport
 
 @dataclass(slots=True)
 class Slot:
-    """One session's place. ``gateway`` is the index of the link its lease came over."""
+    """One session's place.
+
+    ``gateway`` is the index of the link its lease came over; ``told`` says that its gateway knows that all is ready,
+    ``opened`` that the model does.
+    """
 
     gateway: int
     session: str
     stream: Stream
     asked: float
+    told: bool = False
     opened: bool = False
 
 

@@ -142,11 +142,10 @@ class Worker:
                 self._forget(index)
                 link.send(self._introduction())
             case m.Open(lease):
-                if self._table.find(index, lease) is None and self._table.open(index, message, self._clock()) is None:
-                    link.send(m.Full(lease))
+                if self._table.find(index, lease) is None:
+                    self._take_in(index, message)
             case m.Prepare(lease):
-                if not self._table.reserve(index, lease, self._clock()):
-                    link.send(m.Full(lease))
+                self._keep_slot(index, lease)
             case m.Audio(lease) | m.Finalize(lease) | m.Finish(lease) | m.Close(lease):
                 if found := self._table.find(index, lease):
                     self._about_stream(*found, message)
@@ -156,6 +155,30 @@ class Worker:
                 log.warning(
                     "a gateway sent what only workers send", event_id="odd_message", kind=type(message).__name__
                 )
+
+    def _take_in(self, index: int, message: m.Open) -> None:
+        """Give a session a slot; with the weights on the device it is ready, whatever step runs now for the others."""
+        key = self._table.open(index, message, self._clock())
+        if key is None:
+            self._gateways[index].link.send(m.Full(message.lease))
+        elif self._model.weights == "device" and (slot := self._table.get(key)):
+            self._tell_opened(slot)
+
+    def _keep_slot(self, index: int, lease: int) -> None:
+        if not self._table.reserve(index, lease, self._clock()):
+            self._gateways[index].link.send(m.Full(lease))
+        elif self._model.weights == "device":
+            self._tell_prepared()
+
+    def _tell_prepared(self) -> None:
+        for index, lease, kept in self._table.untold():
+            kept.told = True
+            self._gateways[index].link.send(m.Opened(lease, (self._clock() - kept.asked) * 1000))
+
+    def _tell_opened(self, slot: Slot) -> None:
+        slot.told = True
+        load_ms = (self._clock() - slot.asked) * 1000
+        self._gateways[slot.gateway].link.send(m.Opened(slot.stream.lease, load_ms))
 
     def _about_stream(self, key: int, slot: Slot, message: m.Audio | m.Finalize | m.Finish | m.Close) -> None:
         match message:
@@ -239,16 +262,14 @@ class Worker:
         if self._model.weights != "device":
             await self._model.load(self._pulse.beat)
             self._pulse.weigh_soon()
-        for index, lease, kept in self._table.untold():
-            kept.told = True
-            self._gateways[index].link.send(m.Opened(lease, (self._clock() - kept.asked) * 1000))
+        self._tell_prepared()
         for key in self._table.waiting():
             await self._model.run(partial(self._recognizer.open, key))
             slot = self._table.get(key)
             if slot is not None:
                 slot.opened = True
-                load_ms = (self._clock() - slot.asked) * 1000
-                self._gateways[slot.gateway].link.send(m.Opened(slot.stream.lease, load_ms))
+                if not slot.told:
+                    self._tell_opened(slot)
 
     async def _step(self) -> bool:
         """Hear and decode what is due; say whether there was anything."""

@@ -182,6 +182,20 @@ async def test_poison(start_faulty):
     await asyncio.to_thread(server.wait_serving, 2)
 
 
+@story
+async def test_a_newcomer_does_not_wait_for_a_step(start_faulty):
+    """With the weights on the device a session is ready at once, however long the step that runs for another takes."""
+    server = start_faulty(workers=1, step_s=4.0)
+    async with Talk(server) as talk:
+        await talk.ready()
+        await talk.send(PCM)
+        await asyncio.sleep(1.5)
+        async with Talk(server) as newcomer:
+            await newcomer.ready()
+            loaded = server.log.wait("engine_loaded", connection=newcomer.messages[0]["session"])
+            assert loaded["load_ms"] < 2000
+
+
 # --- workers that leave -------------------------------------------------------------------------------------
 
 
