@@ -42,6 +42,8 @@ class PolicySettings:
         confident_logprob: least log probability of each token of a confident word.
         backlog_cadence_samples: from this cadence on there is a backlog, and a word passes by its distance alone ...
         backlog_hold_samples: ... if it ends this far before the window's end.
+        reuse_cadence_samples: from this cadence on, when time is short, a decode rests on what the last one encoded:
+            half the compute, for 0.13 points of word error rate at 1 s (0.31 at 0.5 s).
         young_samples: before its window is this long no first word is committed: what Whisper makes of less is a guess.
         last_hold_samples: the last word of a hypothesis stays open if it ends this close to the window's end.
 
@@ -91,6 +93,7 @@ class PolicySettings:
     confident_logprob: float = -0.7
     backlog_cadence_samples: int = samples(3.0)
     backlog_hold_samples: int = samples(1.5)
+    reuse_cadence_samples: int = samples(0.8)
     young_samples: int = samples(1.6)
     last_hold_samples: int = samples(0.6)
 

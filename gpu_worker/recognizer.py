@@ -59,6 +59,7 @@ class WindowRequest:
         prompt: tokens of an initial prompt, before the start of transcript.
         committed: tokens decided inside the window; the decode goes on after them.
         draft: a guess at what comes next (the last tail); it saves time and changes nothing.
+        reuse: what was encoded for the stream's last window may serve this one: cheaper, and a little less exact.
     """
 
     key: int
@@ -70,6 +71,7 @@ class WindowRequest:
     prompt: tuple[int, ...]
     committed: tuple[int, ...]
     draft: tuple[int, ...]
+    reuse: bool
 
 
 @dataclass(frozen=True, slots=True)

@@ -211,6 +211,7 @@ class Stream:
             prompt=(),
             committed=tuple(item.token for item in self._window.committed),
             draft=self._window.draft,
+            reuse=period >= self._policy.reuse_cadence_samples,
         )
 
     def decoded(self, result: WindowResult) -> None:

@@ -77,7 +77,7 @@ def median(x: Tensor) -> Tensor:
     """Return the median of each seven neighbours of the last dimension, reflected at its ends.
 
     Seven are two sorted triples with one value between them. What is third and fourth of the six bounds that value.
-    Triples serve two windows each, and nothing is sorted (whisper's own sorts every seven: six times as slow).
+    Triples serve two windows each, and nothing is sorted (whisper's own sorts every seven).
     """
     count = x.shape[-1]
     if count <= _REACH:

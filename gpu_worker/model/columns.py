@@ -21,7 +21,7 @@ class EncoderSettings:
         tail: silent frames kept after the audio, at least 4; with few, the decoder loops.
         loudest: a window whose loudest mel value (log10 power) is below this is brought up to it, ...
         gain: ... by no more than this (log10 power; 4 are 40 dB).
-        keep: whether what was encoded a step ago is kept, and only new frames are computed.
+        keep: whether what was encoded is kept until the next step, which then need compute only new frames.
         margin: how many frames before the new ones are computed again, where frames are kept.
         growth: at so many times the length at which all of a window was last computed, all of it is computed again.
         drift: how far a window's level may move before all of it is computed again (log10 power).
@@ -31,7 +31,7 @@ class EncoderSettings:
     tail: int = 50
     loudest: float = 1.0
     gain: float = 4.0
-    keep: bool = False
+    keep: bool = True
     margin: int = 25
     growth: float = 2.0
     drift: float = 0.2

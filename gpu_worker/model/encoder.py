@@ -81,14 +81,14 @@ class Encoder:
             return self._encode_batch(windows, full=full)
         return [self._encode_alone(window, 0, None, full=full)[0] for window in windows]
 
-    def encode_on(self, window: Tensor, start: int, kept: Kept | None) -> tuple[Encoding, Kept]:
-        """Encode a stream's window, computing only what is new since its last one.
+    def encode_on(self, window: Tensor, start: int, kept: Kept | None, *, reuse: bool) -> tuple[Encoding, Kept]:
+        """Encode a stream's window; with ``reuse`` compute only what is new since its last one.
 
         A frame that was computed a step ago saw silence where there is speech now. So the last ``margin`` frames are
         computed again, and all of them when the window begins elsewhere, has become shorter, has another level, or
         has grown to a multiple of what was computed as a whole: its beginning was heard with little around it.
         """
-        return self._encode_alone(window, start, kept, full=False)
+        return self._encode_alone(window, start, kept, full=False, reuse=reuse)
 
     def features(self, window: Tensor, *, full: bool = False) -> Tensor:
         """Return the normalised output of the last layer, (columns, width) in fp32: what cross-attention reads."""
@@ -101,15 +101,17 @@ class Encoder:
     def _memory(self, begin: int, end: int) -> Memory:
         return Memory.new(begin, end - begin, self._shape, self._text_shape, self._dtype)
 
-    def _encode_alone(self, window: Tensor, start: int, kept: Kept | None, *, full: bool) -> tuple[Encoding, Kept]:
+    def _encode_alone(
+        self, window: Tensor, start: int, kept: Kept | None, *, full: bool, reuse: bool = False
+    ) -> tuple[Encoding, Kept]:
         frames = window.shape[1] // 2
         layout = Layout.of(frames, self.capacity, self._settings, full=full)
         level = Level.of(window, self._settings)
         bias = layout.bias(self.capacity)
-        old = self._reusable(kept, start, layout, level)
+        old = self._reusable(kept, start, layout, level) if reuse else 0
         if kept is not None and old:
             memory, level, new = kept.memory, kept.level, layout.groups + old
-        elif self._settings.keep and not full:
+        elif self.keeps and not full:
             memory = self._memory(0, layout.groups + self.capacity) if kept is None else kept.memory
             new = layout.begin
         else:

@@ -49,13 +49,14 @@ def load_recognizer(model: str, *, cache_dir: Path, device: str, threads: int) -
     official = weights.official_name(name, file)
     return WhisperRecognizer(
         Weights(official or file.stem, official, file, dims, state),
-        precision=_precision(place, dims.n_audio_state),
+        precision=precision_for(place, dims.n_audio_state),
         device=place,
         device_name=_device_name(place),
     )
 
 
-def _precision(device: torch.device, width: int) -> Precision:
+def precision_for(device: torch.device, width: int) -> Precision:
+    """Return the number types for a model so many values wide: measured on a CPU, half precision on a GPU."""
     if device.type != "cuda":
         return cpu_precision(width)
     kind: Kind = "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"

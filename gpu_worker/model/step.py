@@ -142,7 +142,10 @@ class Step:
         encodings: list[Encoding] = []
         for window in windows:
             key = window.request.key
-            encoding, kept = self._network.encoder.encode_on(window.mel, window.request.start, held.pop(key, None))
+            request = window.request
+            encoding, kept = self._network.encoder.encode_on(
+                window.mel, request.start, held.pop(key, None), reuse=request.reuse
+            )
             encodings.append(encoding)
             if key in self._kept and self._kept[key] is None:
                 self._kept[key] = kept

@@ -149,7 +149,7 @@ class WhisperRecognizer:
         """Pay what the first session would: torch's first calls choose and build kernels."""
         noise = (np.random.default_rng(0).standard_normal(2 * 16_000) * 1000).astype(np.int16)
         self._vad.run([(VadState.new(), noise[: 16 * VAD_FRAME])])
-        request = WindowRequest(0, noise, 0, 0, None, "transcribe", (), (), ())
+        request = WindowRequest(0, noise, 0, 0, None, "transcribe", (), (), (), reuse=False)
         with torch.inference_mode():
             answers = step.run([request, replace(request, pcm=noise[8000:])])
         for answer in answers:

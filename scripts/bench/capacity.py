@@ -10,7 +10,7 @@ import torch
 
 from gpu_worker.model.columns import EncoderSettings
 from gpu_worker.model.linear import dtype_of
-from gpu_worker.model.loading import _precision as worker_precision
+from gpu_worker.model.loading import precision_for
 from gpu_worker.model.whisper_recognizer import WhisperRecognizer
 from gpu_worker.recognizer import VAD_FRAME, ListenRequest, ListenResult, Pcm, WindowResult
 
@@ -54,7 +54,7 @@ class Bench:
             raise NoDeviceError("No CUDA device is at hand: nothing was measured. (--device cpu works everywhere.)")
         self.clock = clock_of(device)
         self.model = MadeUp(name, length)
-        self.precision = worker_precision(self.device, self.model.dims.n_audio_state)
+        self.precision = precision_for(self.device, self.model.dims.n_audio_state)
         self.recognizer = WhisperRecognizer(
             self.model.weights,
             precision=self.precision,

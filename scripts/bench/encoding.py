@@ -62,7 +62,7 @@ def compare_encoders(
         for done, utterance in enumerate(chosen):
             on_window(done, len(chosen))
             pcm = np.frombuffer(utterance.pcm, dtype="<i2")
-            request = WindowRequest(0, pcm, 0, 0, language, "transcribe", (), (), ())
+            request = WindowRequest(0, pcm, 0, 0, language, "transcribe", (), (), (), reuse=False)
             for name, recognizer in ways.items():
                 stages.spent = spent[name]
                 [answer] = recognizer.recognize([request])

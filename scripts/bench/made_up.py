@@ -97,6 +97,7 @@ class MadeUp:
             prompt=(),
             committed=tuple(self.text[:committed]),
             draft=(*good, *wrong),
+            reuse=False,
         )
 
     def _state(self) -> dict[str, Tensor]:

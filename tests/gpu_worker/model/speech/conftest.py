@@ -112,6 +112,7 @@ def window(pcm, **changes):
         prompt=(),
         committed=(),
         draft=(),
+        reuse=False,
     )
     return dataclasses.replace(request, **changes)
 

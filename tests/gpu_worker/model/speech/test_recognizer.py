@@ -133,13 +133,13 @@ def test_a_loop_is_tried_again_with_full_context_and_counted(weights, clips):
     """Where compacted audio confuses the decoder it babbles; the guard sees it, and the whole 30 s are heard."""
     made = recognizer(weights, EXACT)
     encoder = made._step._network.encoder
-    encode = encoder.encode
+    encode_on = encoder.encode_on
 
-    def confused(windows, *, full=False):
-        found = encode(windows, full=full)
-        return found if full else [dataclasses.replace(e, values=e.values.flip(2)) for e in found]
+    def confused(*args, **options):
+        encoding, kept = encode_on(*args, **options)
+        return dataclasses.replace(encoding, values=encoding.values.flip(2)), kept
 
-    encoder.encode = confused
+    encoder.encode_on = confused
     saved = 0
     for clip in clips:
         before = made.fallbacks
@@ -174,14 +174,17 @@ def test_a_limit_that_is_met_is_tried_again_and_counted(weights, clips):
 
 def test_streams_on_kept_frames_say_the_same(weights, clips):
     """With what was encoded a step ago kept, live sessions side by side end in the words of the whole recordings."""
-    made = recognizer(weights, EXACT, encoder=EncoderSettings(keep=True))
+    made = recognizer(weights, EXACT)
     plain = made.recognize([window(clip.pcm, key=100 + i) for i, clip in enumerate(clips[:3])])
     for key in range(3):
         made.open(key)
     live = [growing(clip.pcm, 1.0) for clip in clips[:3]]
     drafts = [(), (), ()]
     for step in range(max(map(len, live))):
-        requests = [window(pcms[min(step, len(pcms) - 1)], key=key, draft=drafts[key]) for key, pcms in enumerate(live)]
+        requests = [
+            window(pcms[min(step, len(pcms) - 1)], key=key, draft=drafts[key], reuse=True)
+            for key, pcms in enumerate(live)
+        ]
         results = made.recognize(requests)
         drafts = [result.tokens for result in results]
     for result, whole in zip(results, plain, strict=True):
@@ -194,9 +197,9 @@ def test_streams_on_kept_frames_say_the_same(weights, clips):
 
 def test_two_windows_of_one_stream_in_one_step_are_apart(weights, clips):
     """A stream asked about twice in a step gets both answers, though it keeps frames for only one."""
-    made = recognizer(weights, EXACT, encoder=EncoderSettings(keep=True))
+    made = recognizer(weights, EXACT)
     made.open(1)
-    requests = [window(clips[0].pcm[:32_000], key=1), window(clips[1].pcm, key=1)]
+    requests = [window(clips[0].pcm[:32_000], key=1, reuse=True), window(clips[1].pcm, key=1, reuse=True)]
     for _ in range(2):
         first, second = made.recognize(requests)
         assert word_errors(clips[1].text, text_of(second))[0] <= 1
