@@ -35,5 +35,17 @@ def agreed(tail: Sequence[TailWord], previous: Sequence[str], *, end: int, caden
         passes = passes or (backlog and word.end <= end - policy.backlog_hold_samples)
         is_open = index == len(tail) - 1 and word.end > end - policy.last_hold_samples
         if is_open or not passes:
-            return index
+            return _before_compound(tail, index)
     return len(tail)
+
+
+def _before_compound(tail: Sequence[TailWord], count: int) -> int:
+    """Take back the parts of a compound whose last part is still open: "cold" is not final before "-hearted" is."""
+    while count and _continues(tail[count].text):
+        count -= 1
+    return count
+
+
+def _continues(text: str) -> bool:
+    """Tell whether text goes on the word before it; scripts without capitals may do without spaces."""
+    return text[:1] in ("-", "'") or text[:1].lower() != text[:1].upper()

@@ -9,9 +9,9 @@ BRISK, SLOW = 8_000, 16_000
 END = 160_000
 
 
-def word(text: str, before_end_s: float, weakest: float = -0.1) -> TailWord:
+def word(text: str, before_end_s: float, weakest: float = -0.1, space: str = " ") -> TailWord:
     end = END - round(before_end_s * 16_000)
-    return TailWord(" " + text, 0, end - 3_000, end, weakest, 0.9)
+    return TailWord(space + text, 0, end - 3_000, end, weakest, 0.9)
 
 
 def count(tail, previous=(), cadence=BRISK):
@@ -73,6 +73,14 @@ def test_the_last_word_stays_open_near_the_end():
     """The last word of a hypothesis may be half of one: it is held longer, unless it ends well before."""
     assert count([word("one", 0.5)], ["one"], SLOW) == 0
     assert count([word("one", 0.7)], ["one"], SLOW) == 1
+
+
+def test_a_compound_is_final_as_a_whole():
+    """Nothing is committed to which an open part still belongs; scripts without spaces do not wait for any."""
+    tail = [word("is", 3.0), word("cold", 0.8), word("-hearted", 0.1, space="")]
+    assert count(tail, ["is", "cold", "-hearted"]) == 1
+    assert count([*tail[:2], word("hearted", 0.1)], ["is", "cold", "hearted"]) == 2
+    assert count([word("私", 3.0, space=""), word("は", 0.1, space="")], ["私", "は"]) == 1
 
 
 def test_nothing_open_commits_nothing():
