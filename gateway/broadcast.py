@@ -16,7 +16,6 @@ from gateway.outbox import JsonObject
 from gateway.pool import WorkerState
 from gateway.switchboard import Switchboard
 from gateway.wall import SessionFacts, now_body
-from gateway.witness import Witness
 from shared import logs
 
 log = logs.get("gateway.broadcast")
@@ -91,7 +90,7 @@ class Broadcast:
     """The monitor page, its stream of server-sent events, and the same state as JSON.
 
     Args:
-        switchboard: the sessions and workers; its records are replaced by ones that also keep the last ten minutes.
+        switchboard: the sessions and workers, and what its records keep of the last ten minutes.
         slots_per_gpu: what a worker is expected to serve.
         guard: decides who may look.
     """
@@ -101,8 +100,7 @@ class Broadcast:
         self._slots_per_gpu = slots_per_gpu
         self._guard = guard
         self._started = switchboard.clock()
-        self._witness = Witness(switchboard.statistics, switchboard.clock)
-        switchboard.records = self._witness
+        self._witness = switchboard.records
         self._viewers: set[Viewer] = set()
         self._draining: set[int] = set()
         self._shown: tuple[object, object] = (None, None)

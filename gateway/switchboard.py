@@ -16,10 +16,10 @@ from gateway.conversation import Conversation
 from gateway.link import Link
 from gateway.patience import RETRY_AFTER_S
 from gateway.pool import Grant, Lost, Pool, Worker
-from gateway.records import Records
 from gateway.session import Session
 from gateway.states import SETTLED, State
 from gateway.statistics import Queues, Statistics
+from gateway.witness import Witness
 from shared import logs
 from shared import messages as m
 from shared.errors import NoCapacityError, ServiceRestartError, SessionError
@@ -56,7 +56,7 @@ class Switchboard:
     ) -> None:
         self.pool = pool
         self.statistics = statistics
-        self.records = Records(statistics)
+        self.records = Witness(statistics, clock)
         self.clock = clock
         self.stopping = False
         self.loop_lag_s = 0.0

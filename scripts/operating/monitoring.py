@@ -6,7 +6,8 @@ import urllib.error
 import urllib.request
 
 from scripts.operating.overview import Overview, read_overview
-from scripts.operating.status import Json, Status, read
+from scripts.operating.status import Status, read
+from scripts.operating.values import Json
 
 TIMEOUT_S = 5.0
 

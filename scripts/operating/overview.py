@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from scripts.operating.status import Json
+from scripts.operating.values import Json, integer, items, mapping, number, optional_number, optional_word, word
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,22 +78,22 @@ def read_overview(body: Json) -> Overview:
         ValueError: it is not what our gateway answers.
     """
     try:
-        history = _object(body["history"])
+        history = mapping(body["history"])
         return Overview(
-            health=_word(body["status"]),
-            at=_number(body["at"]),
-            uptime_s=_number(body["uptime_s"]),
-            used_slots=_integer(body["used_slots"]),
-            total_slots=_integer(body["total_slots"]),
-            model=_optional_word(body["model"]),
-            lag_s=_optional(body["lag_s"]),
-            setup_median_ms=_optional(history["setup_median_ms"]),
-            setup_slowest_ms=_optional(history["setup_slowest_ms"]),
-            setups=_integer(history["setups"]),
-            refused=_integer(history["refused"]),
-            gpus=tuple(_gpu(_object(each)) for each in _list(body["gpus"])),
-            elsewhere=tuple(_session(_object(each)) for each in _list(body["elsewhere"])),
-            events=tuple(_event(_object(each)) for each in _list(body["events"])),
+            health=word(body["status"]),
+            at=number(body["at"]),
+            uptime_s=number(body["uptime_s"]),
+            used_slots=integer(body["used_slots"]),
+            total_slots=integer(body["total_slots"]),
+            model=optional_word(body["model"]),
+            lag_s=optional_number(body["lag_s"]),
+            setup_median_ms=optional_number(history["setup_median_ms"]),
+            setup_slowest_ms=optional_number(history["setup_slowest_ms"]),
+            setups=integer(history["setups"]),
+            refused=integer(history["refused"]),
+            gpus=tuple(_gpu(mapping(each)) for each in items(body["gpus"])),
+            elsewhere=tuple(_session(mapping(each)) for each in items(body["elsewhere"])),
+            events=tuple(_event(mapping(each)) for each in items(body["events"])),
             body=body,
         )
     except (KeyError, TypeError) as error:
@@ -102,70 +102,34 @@ def read_overview(body: Json) -> Overview:
 
 def _gpu(body: Json) -> Gpu:
     return Gpu(
-        gpu_id=_integer(body["gpu_id"]),
-        state=_word(body["state"]),
-        used=_integer(body["used"]),
-        slots=_integer(body["slots"]),
-        memory_used_gb=_optional(body["memory_used_gb"]),
-        memory_total_gb=_optional(body["memory_total_gb"]),
-        utilization_percent=_optional(body["utilization_percent"]),
-        lag_s=_optional(body["lag_s"]),
-        boots=_integer(body["boots"]),
-        weights=_optional_word(body["weights"]),
-        sessions=tuple(_session(_object(each)) for each in _list(body["sessions"])),
+        gpu_id=integer(body["gpu_id"]),
+        state=word(body["state"]),
+        used=integer(body["used"]),
+        slots=integer(body["slots"]),
+        memory_used_gb=optional_number(body["memory_used_gb"]),
+        memory_total_gb=optional_number(body["memory_total_gb"]),
+        utilization_percent=optional_number(body["utilization_percent"]),
+        lag_s=optional_number(body["lag_s"]),
+        boots=integer(body["boots"]),
+        weights=optional_word(body["weights"]),
+        sessions=tuple(_session(mapping(each)) for each in items(body["sessions"])),
     )
 
 
 def _session(body: Json) -> Session:
-    return Session(_word(body["id"]), _word(body["state"]), _optional(body["age_s"]), _optional(body["lag_s"]))
+    return Session(
+        word(body["id"]), word(body["state"]), optional_number(body["age_s"]), optional_number(body["lag_s"])
+    )
 
 
 def _event(body: Json) -> Event:
     gpu_id, from_gpu = body.get("gpu_id"), body.get("from_gpu")
     return Event(
-        at=_number(body["at"]),
-        kind=_word(body["kind"]),
-        session=_optional_word(body.get("session")),
-        gpu_id=None if gpu_id is None else _integer(gpu_id),
-        from_gpu=None if from_gpu is None else _integer(from_gpu),
-        detail=_optional_word(body.get("detail")),
-        count=_integer(body["count"]),
+        at=number(body["at"]),
+        kind=word(body["kind"]),
+        session=optional_word(body.get("session")),
+        gpu_id=None if gpu_id is None else integer(gpu_id),
+        from_gpu=None if from_gpu is None else integer(from_gpu),
+        detail=optional_word(body.get("detail")),
+        count=integer(body["count"]),
     )
-
-
-def _integer(value: object) -> int:
-    if not isinstance(value, int):
-        raise TypeError(f"{value!r} is no whole number")
-    return value
-
-
-def _number(value: object) -> float:
-    if not isinstance(value, int | float):
-        raise TypeError(f"{value!r} is no number")
-    return float(value)
-
-
-def _optional(value: object) -> float | None:
-    return None if value is None else _number(value)
-
-
-def _word(value: object) -> str:
-    if not isinstance(value, str):
-        raise TypeError(f"{value!r} is no text")
-    return "".join(each if each.isprintable() else "?" for each in value)  # it goes to somebody's terminal
-
-
-def _optional_word(value: object) -> str | None:
-    return None if value is None else _word(value)
-
-
-def _object(value: object) -> Json:
-    if not isinstance(value, dict):
-        raise TypeError(f"{value!r} is no object")
-    return value
-
-
-def _list(value: object) -> list[object]:
-    if not isinstance(value, list):
-        raise TypeError(f"{value!r} is no list")
-    return value

@@ -1,10 +1,9 @@
 """What the gateway says about its workers and sessions (core)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import cast
 
-Json = Mapping[str, object]
+from scripts.operating.values import Json, integer, mappings, number, words
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,11 +68,11 @@ def read(gpu_status: Json, performance: Json) -> Status:
         raise ValueError("the server names its sessions only to who is on its machine, or has its MONITOR_TOKEN")
     try:
         return Status(
-            workers=tuple(_worker(each) for each in _objects(gpu_status["gpus"])),
-            waiting=frozenset(_strings(gpu_status["waiting_connection_ids"])),
-            graced=frozenset(_strings(gpu_status["graced_connection_ids"])),
-            moves=tuple(_move(each) for each in _objects(performance["recent_moves"])),
-            endings={str(each["connection"]): str(each["outcome"]) for each in _objects(performance["recent_endings"])},
+            workers=tuple(_worker(each) for each in mappings(gpu_status["gpus"])),
+            waiting=frozenset(words(gpu_status["waiting_connection_ids"])),
+            graced=frozenset(words(gpu_status["graced_connection_ids"])),
+            moves=tuple(_move(each) for each in mappings(performance["recent_moves"])),
+            endings={str(each["connection"]): str(each["outcome"]) for each in mappings(performance["recent_endings"])},
         )
     except (KeyError, TypeError) as error:
         raise ValueError(f"the server does not answer like our gateway: {error!r}") from error
@@ -81,47 +80,23 @@ def read(gpu_status: Json, performance: Json) -> Status:
 
 def _worker(body: Json) -> Worker:
     return Worker(
-        gpu_id=_integer(body["gpu_id"]),
+        gpu_id=integer(body["gpu_id"]),
         state=str(body["state"]),
         boot=None if body["boot"] is None else str(body["boot"]),
-        slots=_integer(body["slots"]),
-        sessions=frozenset(_strings(body["connection_ids"])),
+        slots=integer(body["slots"]),
+        sessions=frozenset(words(body["connection_ids"])),
     )
 
 
 def _move(body: Json) -> Move:
     def gpu(key: str) -> int | None:
-        return None if body[key] is None else _integer(body[key])
+        return None if body[key] is None else integer(body[key])
 
     return Move(
         session=str(body["connection"]),
         from_gpu=gpu("from_gpu"),
         to_gpu=gpu("to_gpu"),
         reason=str(body["reason"]),
-        gap_ms=_number(body["gap_ms"]),
-        at=_number(body["at"]),
+        gap_ms=number(body["gap_ms"]),
+        at=number(body["at"]),
     )
-
-
-def _integer(value: object) -> int:
-    if not isinstance(value, int):
-        raise TypeError(f"{value!r} is no whole number")
-    return value
-
-
-def _number(value: object) -> float:
-    if not isinstance(value, int | float):
-        raise TypeError(f"{value!r} is no number")
-    return float(value)
-
-
-def _objects(value: object) -> Sequence[Json]:
-    if not isinstance(value, list) or not all(isinstance(each, dict) for each in value):
-        raise TypeError(f"{value!r} is no list of objects")
-    return cast("Sequence[Json]", value)
-
-
-def _strings(value: object) -> Sequence[str]:
-    if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
-        raise TypeError(f"{value!r} is no list of strings")
-    return cast("Sequence[str]", value)

@@ -249,6 +249,7 @@ async def test_the_story_of_a_worker():
     assert [gpu["boots"] for gpu in body["gpus"]] == [2, 1]
     assert (body["history"]["setups"], body["history"]["refused"]) == (3, 2)
     kinds = [event["kind"] for event in reversed(body["events"])]
+    assert [kinds.pop(0), kinds.pop(0)] == ["serving", "serving"]
     assert kinds.count("allocated") == 4
     assert kinds.index("lost") < kinds.index("moved") < kinds.index("serving") < kinds.index("refused")
     (refused,) = [event for event in body["events"] if event["kind"] == "refused"]
