@@ -331,23 +331,19 @@ class Exchange:
 
     def check(self) -> None:
         """Assert what must hold whatever has happened."""
-        switchboard, pool = self.switchboard, self.pool
-        pool.check()
-        assert set(switchboard._by_lease) == set(pool._where)
-        for lease, conversation in switchboard._by_lease.items():
-            assert lease in (conversation.session.lease, conversation.session.standby), "a slot that nobody uses"
+        switchboard, placement = self.switchboard, self.switchboard._dispatcher.placement
+        placement.check()
         for client in self.clients:
             session = client.session
             session.check()
             for lease in (session.lease, session.standby):
-                assert lease is None or switchboard._by_lease[lease] is client.conversation
+                assert lease is None or placement.find(lease)[0] is client.conversation
             held = session.journal.end - session.journal.start
             assert held <= session._bounds.journal_s * m.SAMPLE_RATE
             if session.state.value == "waiting":
-                assert session.standby is not None or client.conversation in switchboard._line, "no way forward"
+                assert session.standby is not None or client.conversation in placement.line, "no way forward"
             known = session.id in switchboard._conversations
             assert known or session.state.value == "ended"
-        assert len(switchboard._line) == len({each.session.id for each in switchboard._line})
         for worker in self.workers.values():
             worker.table.check()
 
