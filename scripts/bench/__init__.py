@@ -13,6 +13,7 @@
     stages       shell  the model's parts, timed
     race         shell  all contestants, a piece of audio in turn
     compare      shell  the comparison
+    languages    shell  sessions in each language, with it given and with it detected
     encoding     shell  the encoder alone, in full and compacted
     company      shell  streams together against each alone
     engine       door   torch: models in the precision asked for

@@ -26,8 +26,12 @@ def _numbers(_context: click.Context, _option: click.Parameter, value: str) -> t
     return numbers
 
 
+def _codes(_context: click.Context, _option: click.Parameter, value: str | None) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(value.split(","))) if value else ()
+
+
 @click.command(epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
-@click.option("--manifest", type=_FILE, help="JSON lines of id, audio, text, words, with a sets.json beside it.")
+@click.option("--manifest", type=_FILE, help="JSON lines of id, audio, text, words, lang; sets.json beside it.")
 @click.option("--set", "set_name", metavar="NAME", help="The set of --manifest to say. [default: the shipped clips]")
 @click.option("--streams", "most", type=click.IntRange(min=1), help="Take only the first so many streams of the set.")
 @click.option("--seconds", type=click.FloatRange(min=0, min_open=True), help="Repeat the material for so long. "
@@ -44,6 +48,14 @@ def _numbers(_context: click.Context, _option: click.Parameter, value: str) -> t
 @click.option("--encode", is_flag=True, help="Measure the encoder alone instead: 30 s in full against compacted.")
 @click.option("--company", "count", type=click.IntRange(min=2), metavar="N",
               help="Measure N streams stepped together against each alone instead.")  # fmt: skip
+@click.option("--languages", callback=_codes, metavar="CODE[,CODE...]", help="Measure languages instead: sessions of "
+              "--manifest's clips in each, with the language given and with it detected.")  # fmt: skip
+@click.option("--clips", default="*", show_default=True, metavar="PATTERN[,PATTERN...]",
+              help="For --languages: only clips whose id fits.")  # fmt: skip
+@click.option("--joined", is_flag=True, help="For --languages: one session a language, all its clips in a row. "
+              "[default: one a clip]")  # fmt: skip
+@click.option("--task", type=click.Choice(["transcribe", "translate"]), default="transcribe", show_default=True,
+              help="For --languages. A translation is held against the offline one.")  # fmt: skip
 @click.option("--random-weights", is_flag=True, help="Find how many streams a device carries, with weights made up "
               "for --model's size: no checkpoint is needed, and each window is as long and takes as many tokens as "
               "measured on speech.")  # fmt: skip
@@ -63,7 +75,10 @@ def command(**options: object) -> int:
     """
     from .run import Options, run  # noqa: PLC0415 - torch comes with it, which --help need not wait for
 
-    if (options["manifest"] is None) != (options["set_name"] is None):
+    if options["languages"]:
+        if options["manifest"] is None or options["set_name"] is not None:
+            raise click.UsageError("--languages needs a --manifest and no --set")
+    elif (options["manifest"] is None) != (options["set_name"] is None):
         raise click.UsageError("--manifest and --set go together")
     if options["seconds"] is None and options["manifest"] is None:
         options["seconds"] = _SHIPPED_SECONDS

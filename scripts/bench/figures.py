@@ -1,7 +1,7 @@
 """What a comparison comes to (core)."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from scripts.load.scoring import Interval, Normalise, Score, difference_interval, error_interval, error_rate, score
 from scripts.load.timing import percentile
@@ -24,6 +24,7 @@ class Figures:
         ratio: how many times cheaper than the plain baseline.
         accepted_percent: draft tokens that stood.
         stages_percent: shares of the CPU time.
+        languages_right: how many sessions were taken for the language that is spoken, and how many there were.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Figures:
     ratio: float | None = None
     accepted_percent: float | None = None
     stages_percent: dict[str, float] | None = None
+    languages_right: tuple[int, int] | None = None
 
 
 def scores(courses: Sequence[Course], texts: Sequence[str], normalise: Normalise) -> list[Score]:
@@ -58,6 +60,31 @@ def offline(courses: Sequence[Course], found: Sequence[Score], cpu_s: float) -> 
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What a contestant made of some courses: replays, their scores and measures, and the reference's scores."""
+
+    result: Result
+    scores: Sequence[Score]
+    reference: Sequence[Score] | None
+    measures: Measures
+
+
+def part(
+    result: Result,
+    courses: Sequence[Course],
+    normalise: Normalise,
+    *,
+    reference: Sequence[Score] | None,
+    english: bool,
+) -> Part:
+    """Score a contestant's transcripts of courses."""
+    measures = Measures()
+    for course, replay in zip(courses, result.replays, strict=True):
+        measures.add(measure(course.recording, replay, english=english))
+    return Part(result, scores(courses, [replay.text for replay in result.replays], normalise), reference, measures)
+
+
 def judge(
     result: Result,
     courses: Sequence[Course],
@@ -68,29 +95,37 @@ def judge(
     english: bool,
 ) -> Figures:
     """Return the figures of a contestant."""
-    found = scores(courses, [replay.text for replay in result.replays], normalise)
+    alone = part(result, courses, normalise, reference=reference, english=english)
+    ratio = baseline.cpu_s / result.cpu_s if baseline and result.cpu_s else None
+    return replace(total(result.name, [alone]), ratio=ratio, stages_percent=_shares(result))
+
+
+def total(name: str, parts: Sequence[Part]) -> Figures:
+    """Return the figures of all parts together."""
+    found = [one for each in parts for one in each.scores]
+    reference = [one for each in parts for one in each.reference or ()]
+    replays = [replay for each in parts for replay in each.result.replays]
     measures = Measures()
-    for course, replay in zip(courses, result.replays, strict=True):
-        measures.add(measure(course.recording, replay, english=english))
-    audio_s = sum(replay.audio_s for replay in result.replays)
-    drafted = sum(replay.drafted for replay in result.replays)
+    for each in parts:
+        measures.add(each.measures)
+    audio_s = sum(replay.audio_s for replay in replays)
+    drafted, decodes = sum(replay.drafted for replay in replays), sum(replay.decodes for replay in replays)
+    shown = measures.seen and decodes  # offline nothing is shown before its end
     return Figures(
-        name=result.name,
+        name=name,
         audio_s=audio_s,
         words=sum(one.words for one in found),
         wer_percent=error_rate(found),
         wer=error_interval(found),
-        above_offline=difference_interval(found, reference) if reference is not None else None,
+        above_offline=difference_interval(found, reference) if reference else None,
         shown_p50_s=percentile(measures.shown, 50),
         shown_p95_s=percentile(measures.shown, 95),
         committed_p50_s=percentile(measures.committed, 50),
         committed_p95_s=percentile(measures.committed, 95),
-        changed_percent=100.0 * measures.changed / measures.seen if measures.seen else None,
-        decodes=sum(replay.decodes for replay in result.replays),
-        cpu_per_audio_s=result.cpu_s / audio_s,
-        ratio=baseline.cpu_s / result.cpu_s if baseline and result.cpu_s else None,
-        accepted_percent=100.0 * sum(replay.accepted for replay in result.replays) / drafted if drafted else None,
-        stages_percent=_shares(result),
+        changed_percent=100.0 * measures.changed / measures.seen if shown else None,
+        decodes=decodes or None,
+        cpu_per_audio_s=sum(each.result.cpu_s for each in parts) / audio_s,
+        accepted_percent=100.0 * sum(replay.accepted for replay in replays) / drafted if drafted else None,
     )
 
 

@@ -66,6 +66,12 @@ class PlainWhisper:
         )
         return whisper.decode(self._model, features, options)[0]
 
+    @torch.inference_mode()
+    def place(self, text: str, audio: NDArray[np.float32]) -> list[HeardWord]:
+        """Find where each word of a known text is said in a window."""
+        frames = max(1, min(len(audio), N_SAMPLES) // (2 * HOP_LENGTH))
+        return self.timed(self._tokenizer.encode(" " + text.strip()), self.encode(self.spectrum(audio)), frames)
+
     def timed(self, tokens: list[int], features: torch.Tensor, frames: int) -> list[HeardWord]:
         """Return the words that tokens spell, with their times."""
         if not tokens:

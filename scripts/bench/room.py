@@ -27,6 +27,7 @@ class Room:
         period_s: seconds of audio between two decodes of a stream.
         recordings: one a slot.
         language: what is spoken; None to detect it.
+        task: ``transcribe`` or ``translate``.
         apart: keeps this room's streams apart from another's, where both use one model.
     """
 
@@ -37,6 +38,7 @@ class Room:
         recordings: Sequence[Recording],
         language: str | None,
         *,
+        task: str = "transcribe",
         apart: int = 0,
     ) -> None:
         self.steps: list[int] = []
@@ -46,7 +48,7 @@ class Room:
         self._table = SlotTable(len(recordings), PolicySettings())
         self._seats: dict[int, tuple[Stream, Recording, Replay]] = {}
         for number, recording in enumerate(recordings):
-            asked = Open(number, recording.name, language, "transcribe", 0, None)
+            asked = Open(number, recording.name, language, task, 0, None)
             key = self._table.open(0, asked, 0.0)
             slot = None if key is None else self._table.get(key)
             if key is None or slot is None:
@@ -108,6 +110,7 @@ def _note(stream: Stream, replay: Replay) -> None:
             replay.books = message.books
             continue
         replay.words += message.words
+        replay.language = message.language
         update = Update(stream.received / SAMPLE_RATE, len(replay.words), message.tail)
         last = replay.updates[-1] if replay.updates else None
         if last is None or (last.committed, last.tail) != (update.committed, update.tail):
@@ -117,9 +120,18 @@ def _note(stream: Stream, replay: Replay) -> None:
 class Ours:
     """This project's policy and model, as a contestant: one stream alone in a worker."""
 
-    def __init__(self, recognizer: Recognizer, period_s: float, language: str | None, *, apart: int = 0) -> None:
+    def __init__(
+        self,
+        recognizer: Recognizer,
+        period_s: float,
+        language: str | None,
+        *,
+        task: str = "transcribe",
+        apart: int = 0,
+    ) -> None:
         self.name = f"ours, {period_s:g} s"
         self._apart = apart
+        self._task = task
         self._recognizer = recognizer
         self._period_s = period_s
         self._language = language
@@ -127,7 +139,10 @@ class Ours:
 
     def begin(self, course: Course) -> None:
         """Take a slot."""
-        self._room = Room(self._recognizer, self._period_s, [course.recording], self._language, apart=self._apart)
+        recordings = [course.recording]
+        self._room = Room(
+            self._recognizer, self._period_s, recordings, self._language, task=self._task, apart=self._apart
+        )
 
     def bring(self, until: int) -> None:
         """Bring audio."""

@@ -12,7 +12,7 @@ import torch
 from rich.console import Console
 
 from gpu_worker.model.whisper_recognizer import Weights
-from scripts.load.manifest import ManifestError, read_set, shipped
+from scripts.load.manifest import ManifestError, read_language, read_set, shipped
 from scripts.load.material import Stream, Utterance
 from scripts.load.material import streams as make_streams
 from scripts.load.normal import normaliser
@@ -25,6 +25,7 @@ from .compare import Entry, compare
 from .courses import courses
 from .encoding import compare_encoders
 from .engine import load, read_weights
+from .languages import Question, compare_languages
 from .room import Room
 from .tables import number, output, print_figures, print_rows, value_of
 from .windows import Noting, WindowShape, parse, render, thinned
@@ -53,6 +54,10 @@ class Options:
     threads: int
     encode: bool
     count: int | None
+    languages: tuple[str, ...]
+    clips: str
+    joined: bool
+    task: str
     random_weights: bool
     device: str
     batches: str | None
@@ -89,9 +94,11 @@ def _measure(options: Options, notes: Console) -> JsonObject:
         return carry(_burden(options), notes)
     if options.device != "cpu":
         raise ValueError("--device is for --random-weights; with real weights everything is measured on the CPU")
-    streams = _streams(options)
     weights = read_weights(options.model)
     tables = output()
+    if options.languages:
+        return _languages(weights, options, tables, notes)
+    streams = _streams(options)
     if options.write_windows is not None:
         _write_windows(weights, streams, options, options.write_windows)
         return {}
@@ -116,6 +123,22 @@ def _measure(options: Options, notes: Console) -> JsonObject:
     title = f"{weights.name}, {figures[0].audio_s:.0f} s of audio, {figures[0].words} words"
     print_figures(tables, title, figures)
     return {"comparison": [asdict(each) for each in figures]}
+
+
+def _languages(weights: Weights, options: Options, tables: Console, notes: Console) -> JsonObject:
+    if options.manifest is None:
+        raise ValueError("--languages needs a --manifest")
+    patterns = options.clips.split(",")
+    materials = [
+        read_language(options.manifest, each, clips=patterns, joined=options.joined) for each in options.languages
+    ]
+    question = Question(options.model, options.cadences, options.task)
+    with notes.status("") as status:
+        answers = compare_languages(weights, load(weights), materials, question, status.update)
+    against = "; said is what the offline translation says" if options.task == "translate" else ""
+    for answer in answers:
+        print_figures(tables, f"{weights.name}, {options.task}, {answer.way}{against}", answer.figures)
+    return {"languages": [asdict(answer) for answer in answers]}
 
 
 def _streams(options: Options, count: int | None = None) -> list[Stream]:

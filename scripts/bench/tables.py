@@ -27,6 +27,7 @@ _ROWS: tuple[tuple[str, Callable[[Figures], str]], ...] = (
     ("decodes", lambda f: number(f.decodes, "d")),
     ("draft tokens accepted, %", lambda f: number(f.accepted_percent, ".0f")),
     ("CPU-s a second of audio", lambda f: number(f.cpu_per_audio_s, ".4f")),
+    ("sessions in the right language", lambda f: _share(f.languages_right)),
     ("times cheaper than plain", lambda f: number(f.ratio, ".2f")),
 )
 
@@ -77,6 +78,10 @@ def value_of(interval: Interval | None) -> float | None:
 def pair(first: float | None, second: float | None) -> str:
     """Write two numbers, or a dash."""
     return "-" if first is None or second is None else f"{first:.2f} / {second:.2f}"
+
+
+def _share(counts: tuple[int, int] | None) -> str:
+    return "-" if counts is None else f"{counts[0]} of {counts[1]}"
 
 
 def _interval(interval: Interval | None) -> str:

@@ -1,6 +1,8 @@
 """Read what is to be said: the clips that come with the project, or a manifest and its sets (shell)."""
 
 import json
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 from scripts.client.media import MediaError, open_file
@@ -9,6 +11,9 @@ from shared.clips import load_clips
 from .material import Material, Spacing, Utterance
 
 _SHIPPED_SPACING = Spacing(lead_s=0.0, gap_s=0.6)
+_JOINED_SPACING = Spacing(lead_s=0.3, gap_s=0.6)
+
+_Entry = dict[str, object]
 
 
 class ManifestError(Exception):
@@ -30,14 +35,13 @@ def read_set(manifest: Path, name: str) -> Material:
     Raises:
         ManifestError: a file is missing or is not what it should be; the message says which.
     """
+    entries = _entries(manifest)
     try:
-        lines = manifest.read_text(encoding="utf-8").splitlines()
-        entries = {entry["id"]: entry for entry in map(json.loads, filter(str.strip, lines))}
         sets = json.loads(manifest.with_name("sets.json").read_text(encoding="utf-8"))
     except OSError as error:
         raise ManifestError(f"{error.filename}: {error.strerror}") from error
-    except (ValueError, KeyError, TypeError) as error:
-        raise ManifestError(f"{manifest} or the sets.json beside it cannot be read: {error!r}") from error
+    except ValueError as error:
+        raise ManifestError(f"the sets.json beside {manifest} cannot be read: {error!r}") from error
     if name not in sets:
         raise ManifestError(f"no set {name!r}; there are {', '.join(sets)}")
     chosen = sets[name]
@@ -50,7 +54,40 @@ def read_set(manifest: Path, name: str) -> Material:
     return Material(name, tuple(tuple(decoded[clip] for clip in clips) for clips in lists), spacing)
 
 
-def _utterance(entry: dict[str, object], folder: Path) -> Utterance:
+def read_language(manifest: Path, language: str, *, clips: Sequence[str] = ("*",), joined: bool = False) -> Material:
+    """Read the clips of a manifest whose ``lang`` is a language, each a list of its own, or ``joined`` to one.
+
+    Args:
+        manifest: as for `read_set`.
+        language: Whisper's code.
+        clips: patterns; a clip is taken if its id fits one of them.
+        joined: with digital silence between the clips, in one list.
+
+    Raises:
+        ManifestError: a file is missing or is not what it should be, or no clip fits.
+    """
+    chosen = [
+        entry
+        for name, entry in _entries(manifest).items()
+        if entry.get("lang") == language and any(fnmatchcase(name, pattern) for pattern in clips)
+    ]
+    if not chosen:
+        raise ManifestError(f"{manifest}: no clip {' or '.join(clips)} has the language {language!r}")
+    decoded = tuple(_utterance(entry, manifest.parent) for entry in chosen)
+    return Material(language, (decoded,) if joined else tuple((clip,) for clip in decoded), _JOINED_SPACING)
+
+
+def _entries(manifest: Path) -> dict[str, _Entry]:
+    try:
+        lines = manifest.read_text(encoding="utf-8").splitlines()
+        return {entry["id"]: entry for entry in map(json.loads, filter(str.strip, lines))}
+    except OSError as error:
+        raise ManifestError(f"{error.filename}: {error.strerror}") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise ManifestError(f"{manifest} cannot be read: {error!r}") from error
+
+
+def _utterance(entry: _Entry, folder: Path) -> Utterance:
     words = entry.get("words")
     timed = tuple((str(text), float(end_s)) for text, end_s in words) if isinstance(words, list) else ()
     try:

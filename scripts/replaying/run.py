@@ -36,6 +36,7 @@ class Replay:
         words: committed words.
         updates: what was seen when.
         books: the accounts of its samples.
+        language: what it was taken for at the end; None while nobody knew.
         decodes: how many there were; ``window_s`` is their mean length, ``longest_s`` the longest.
         drafted: draft tokens offered, and ``accepted`` of them.
         decode_s: compute of the decodes, in seconds of this thread; ``listen_s`` of the gate, ``policy_s`` of the
@@ -48,6 +49,7 @@ class Replay:
     words: list[Word] = field(default_factory=list)
     updates: list[Update] = field(default_factory=list)
     books: Books | None = None
+    language: str | None = None
     decodes: int = 0
     window_s: float = 0.0
     longest_s: float = 0.0
@@ -161,6 +163,7 @@ def _take(stream: Stream, result: Replay) -> None:
 
 def _note(message: Hypothesis, stream: Stream, result: Replay) -> None:
     result.words += message.words
+    result.language = message.language
     result.held = max(result.held, stream.received - message.keep_from)
     update = Update(stream.received / SAMPLE_RATE, len(result.words), message.tail)
     last = result.updates[-1] if result.updates else None

@@ -2,8 +2,10 @@
 
 import json
 import sys
+import wave
 from collections import Counter
 
+import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
@@ -13,9 +15,13 @@ from gpu_worker.model.columns import EncoderSettings
 from gpu_worker.model.linear import EXACT
 from gpu_worker.model.whisper_recognizer import WhisperRecognizer
 from scripts.bench.cli import command
+from scripts.bench.contestant import Course
+from scripts.bench.languages import _translated
 from scripts.bench.made_up import MadeUp, dimensions, length_for, noise
 from scripts.bench.windows import WindowShape, render, shape
 from scripts.bench.work import columns, work
+from scripts.replaying.recordings import Recording
+from shared.clips import load_clips
 
 SHAPES = [
     WindowShape(32_000, 0, 0, 0, 5),
@@ -81,6 +87,39 @@ def test_company_is_printed(tmp_path):
     assert "2 together" in done.output
 
 
+def test_a_language_is_measured_given_and_detected(tmp_path):
+    """Each clip of it is a session beside its offline reference; words that nobody timed are placed by the model."""
+    clip = min(load_clips(), key=lambda each: len(each.pcm()))
+    with wave.open(str(tmp_path / "a.wav"), "wb") as file:
+        file.setparams((1, 2, 16_000, 0, "NONE", ""))
+        file.writeframes(clip.pcm())
+    manifest, out = tmp_path / "m.jsonl", tmp_path / "out.json"
+    manifest.write_text(json.dumps({"id": "a", "audio": "a.wav", "text": clip.text, "lang": "en"}))
+    done = bench("--manifest", manifest, "--languages", "en", "--cadences", "1", "--json", out)
+    assert done.exception is None, done.output
+    answers = json.loads(out.read_text())["languages"]
+    assert [each["way"] for each in answers] == [
+        f"language {known}, {how}" for how in ("1 s", "offline") for known in ("given", "detected")
+    ]
+    for answer in answers:
+        [figures], [session] = answer["figures"], answer["sessions"]
+        assert (figures["name"], figures["languages_right"]) == ("en", [1, 1])
+        assert figures["wer_percent"] < 20
+        assert (session["clips"], session["spoken"], session["taken_for"]) == (["a"], "en", "en")
+    [ours], [offline] = answers[0]["figures"], answers[2]["figures"]
+    assert 0 < ours["shown_p50_s"] <= ours["committed_p50_s"] < 3
+    assert (offline["shown_p50_s"], offline["changed_percent"], offline["decodes"]) == (None, None, None)
+    assert "1 of 1" in done.output
+
+
+def test_a_translation_is_held_against_another():
+    """What a course says becomes the translation, and no word of it has a time."""
+    course = Course(Recording("r", np.zeros(3, np.int16), "eins", (("eins", 0.1),)), np.zeros(3, np.float32), ("eins",))
+    translated = _translated(course, "one")
+    assert (translated.texts, translated.recording.text, translated.recording.words) == (("one",), "one", ())
+    assert translated.recording.pcm is course.recording.pcm
+
+
 def test_a_capacity_is_found_with_made_up_weights(tmp_path):
     """The path that a GPU takes runs on a CPU: steps by stage, share of the measured peak, and a number of streams."""
     out, windows = tmp_path / "out.json", tmp_path / "windows.json"
@@ -141,6 +180,7 @@ def test_faster_whisper_that_is_not_installed_is_said(tmp_path, monkeypatch):
     ("arguments", "code", "text"),
     [
         (["--set", "x"], None, "--manifest and --set go together"),
+        (["--languages", "de"], None, "--languages needs a --manifest"),
         (["--cadences", "1,fast"], None, "give numbers above 0"),
         (["--model", "nonesuch"], 3, "nonesuch"),
         (["--random-weights", "--model", "vast"], 2, "no official model"),

@@ -2,6 +2,7 @@
 
 import json
 import xml.etree.ElementTree as ET
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from scripts.bench.agreement import HeardWord, LocalAgreement
 from scripts.bench.chart import Line, Panel, svg, ticks
 from scripts.bench.company import compare_company
 from scripts.bench.contestant import Course, Result
-from scripts.bench.figures import judge, offline, scores
+from scripts.bench.figures import judge, offline, part, scores, total
 from scripts.bench.race import race
 from scripts.bench.room import Ours
 from scripts.bench.simulation import Rules, StepTimes, most_streams, simulate
@@ -114,6 +115,33 @@ def test_contestants_race_side_by_side():
     assert found[0].accepted_percent > 50
     assert offline([COURSE, COURSE], reference, 3.0).wer_percent == pytest.approx(100 / 12)
     assert reader.prompts
+
+
+def test_parts_in_two_languages_make_one_figure():
+    """Errors, words and time add up; latencies are those of all words."""
+    results = [race([COURSE], [Ours(ScriptedRecognizer(), 0.5, "en")], lambda _: None)[0] for _ in range(2)]
+    wrong = replace(COURSE, texts=("one zwei three four", "five six"))
+    parts = [
+        part(result, [course], normaliser("de"), reference=None, english=False)
+        for result, course in zip(results, (COURSE, wrong), strict=True)
+    ]
+    alone, both = total("de", parts[:1]), total("all", parts)
+    assert (both.words, both.audio_s, both.decodes) == (12, 2 * alone.audio_s, 2 * alone.decodes)
+    assert (alone.wer_percent, both.wer_percent) == (0.0, pytest.approx(100 / 12))
+    assert both.shown_p50_s == pytest.approx(alone.shown_p50_s)
+
+
+def test_ours_is_told_language_and_task_and_tells_what_it_heard():
+    """Each window is asked for in the language given and the task; the replay says what it was taken for."""
+    model = ScriptedRecognizer()
+    asked = set()
+    hear = model.recognize
+    model.recognize = lambda requests: (asked.update((r.language, r.task) for r in requests), hear(requests))[1]
+    [given] = race([COURSE], [Ours(model, 0.5, "fr", task="translate")], lambda _: None)
+    assert asked == {("fr", "translate")}
+    [detected] = race([COURSE], [Ours(model, 0.5, None)], lambda _: None)
+    assert (None, "transcribe") in asked
+    assert (given.replays[0].language, detected.replays[0].language) == ("fr", "en")
 
 
 def test_a_silent_course_has_no_figures_of_words():

@@ -5,7 +5,7 @@ import wave
 
 import pytest
 
-from scripts.load.manifest import ManifestError, read_set, shipped
+from scripts.load.manifest import ManifestError, read_language, read_set, shipped
 from scripts.load.material import Material, Spacing, SpokenWord, Utterance, streams
 
 SECOND = b"\x01\x00" * 16_000
@@ -83,8 +83,8 @@ def folder(tmp_path):
             writer.setparams((1, 2, 16_000, 0, "NONE", ""))
             writer.writeframes(SECOND)
     entries = [
-        {"id": "a", "audio": "a.wav", "text": "hello", "words": [["hello", 0.7]]},
-        {"id": "b", "audio": "b.wav", "text": ""},
+        {"id": "a", "audio": "a.wav", "text": "hello", "lang": "en", "words": [["hello", 0.7]]},
+        {"id": "b", "audio": "b.wav", "text": "", "lang": "en"},
     ]
     (tmp_path / "m.jsonl").write_text("\n".join(map(json.dumps, entries)) + "\n")
     sets = {
@@ -121,3 +121,29 @@ def test_a_missing_file_is_named(folder):
     (folder / "b.wav").unlink()
     with pytest.raises(ManifestError, match=r"b\.wav: no such file"):
         read_set(folder / "m.jsonl", "talk")
+
+
+def test_clips_of_a_language_are_read(folder):
+    """Each clip of it that fits a pattern is a list of its own, or one after another in a single list."""
+
+    def ids(**options):
+        return [[each.id for each in clips] for clips in read_language(folder / "m.jsonl", "en", **options).lists]
+
+    assert ids() == [["a"], ["b"]]
+    assert ids(joined=True) == [["a", "b"]]
+    assert ids(clips=["x*", "[b-z]"]) == [["b"]]
+
+
+@pytest.mark.parametrize(("language", "clips"), [("de", "*"), ("en", "c*")])
+def test_a_language_without_clips_is_named(folder, language, clips):
+    """Where nothing fits the sentence says what was looked for."""
+    with pytest.raises(ManifestError, match=f"no clip .* has the language '{language}'"):
+        read_language(folder / "m.jsonl", language, clips=[clips])
+
+
+def test_a_manifest_of_something_else_is_named(tmp_path):
+    """Neither other JSON nor a missing file ends in a traceback."""
+    (tmp_path / "m.jsonl").write_text("[1]\n")
+    for name, says in (("m.jsonl", "cannot be read"), ("none.jsonl", "No such file")):
+        with pytest.raises(ManifestError, match=says):
+            read_language(tmp_path / name, "en")
