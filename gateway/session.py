@@ -1,11 +1,11 @@
-"""One conversation: its states, its journal, its transcript. Events and ``now`` in, actions out.
+"""One conversation: its states, its leases, its transcript. Events and ``now`` in, actions out.
 
 A session knows neither sockets nor workers: it has a lease or it has none. Whenever it gets one, it opens a stream
-with all it knows (journal and resume state), so the first lease and every later one take the same way.
+with all that its `gateway.dossier` has, so the first lease and every later one take the same way.
 """
 
 from gateway.actions import Accounts, Action, Departure, Hangup, Lease, Moved, Ready, Release, SessionBounds, Tell
-from gateway.journal import Journal
+from gateway.dossier import Dossier
 from gateway.patience import Patience, Standing
 from gateway.states import LEASED, NEXT, SETTLED, State
 from gateway.suspicion import Suspicion
@@ -51,28 +51,20 @@ class Session:
         self.gpu_id: int | None = None
         self.standby: int | None = None
         self._standby_cause = ""
-        self.journal = Journal()
+        self.dossier = Dossier(session_id, language=language, task=task, journal_s=bounds.journal_s)
         self.transcript = transcript
         self.chunks = 0
         self.transcriptions = 0
         self.was_ready = False
         self.moves = 0
-        self.decoded = 0
         self.attached = True
         self.error: SessionError | None = None
         self.outcome: str | None = None
         self.accounts: Accounts | None = None
         self.suspicion = Suspicion()
         self._view = view
-        self._language = language
-        self._task = task
-        self._bounds = bounds
         self._patience = Patience(bounds, now)
         self._departure: Departure | None = None
-        self._dangling = b""
-        self._ended_at: int | None = None
-        self._finalize_at: int | None = None
-        self._resume: m.ResumeState | None = None
         self._retired_by: SessionError | None = None
 
     # --- the way to a slot ----------------------------------------------------------------------------------
@@ -92,16 +84,7 @@ class Session:
     def _open_on(self, lease: int, gpu_id: int, now: float) -> list[Action]:
         self._enter(State.OPENING, now)
         self.lease, self.gpu_id = lease, gpu_id
-        start = self.journal.start
-        actions: list[Action] = [
-            Tell(m.Open(lease, self.id, self._language, self._task, start, self._resume)),
-            *(Tell(m.Audio(lease, at, pcm)) for at, pcm in self.journal.read(start)),
-        ]
-        if self._ended_at is not None:
-            actions.append(Tell(m.Finish(lease, self._ended_at)))
-        elif self._finalize_at is not None:
-            actions.append(Tell(m.Finalize(lease, self._finalize_at)))
-        return actions
+        return [Tell(message) for message in self.dossier.opening(lease)]
 
     def unplaced(self, error: SessionError) -> list[Action]:
         """There is no slot: end with the error that says so."""
@@ -115,7 +98,7 @@ class Session:
         """The worker is ready for the session."""
         if self.state is not State.OPENING:
             return []
-        self._enter(State.FINISHING if self._ended_at is not None else State.READY, now)
+        self._enter(State.FINISHING if self._said_all else State.READY, now)
         first, self.was_ready = not self.was_ready, True
         departure, self._departure = self._departure, None
         self._view.status("Ready to transcribe", self.gpu_id)
@@ -200,15 +183,10 @@ class Session:
     def audio(self, data: bytes, now: float) -> list[Action]:
         """Take PCM of any length; a sample may be cut in two across messages."""
         self._patience.heard = now
-        if self._ended_at is not None or self.state is State.ENDED:
+        if self._said_all or self.state is State.ENDED:
             return []
-        data = self._dangling + data
-        whole = len(data) & ~1
-        self._dangling = data[whole:]
-        at = self.journal.append(data[:whole])
-        if self.lease is None or not whole:
-            return []
-        return [Tell(m.Audio(self.lease, at, data[:whole]))]
+        at, pcm = self.dossier.append(data)
+        return [Tell(m.Audio(self.lease, at, pcm))] if self.lease is not None and pcm else []
 
     def alive(self, now: float) -> None:
         """Note a sign of life that is no audio."""
@@ -217,18 +195,18 @@ class Session:
     def finalize(self, now: float) -> list[Action]:
         """Have everything said so far committed, then go on."""
         self._patience.heard = now
-        self._finalize_at = self.received
-        return [] if self.lease is None else [Tell(m.Finalize(self.lease, self._finalize_at))]
+        at = self.dossier.finalize()
+        return [] if self.lease is None else [Tell(m.Finalize(self.lease, at))]
 
     def end_of_audio(self, now: float) -> list[Action]:
         """The client has said everything: flush, then tell it when it is done."""
         self._patience.heard = now
-        if self._ended_at is not None or self.state is State.ENDED:
+        if self._said_all or self.state is State.ENDED:
             return []
-        self._ended_at = self.received
+        at = self.dossier.end()
         if self.state is State.READY:
             self._enter(State.FINISHING, now)
-        return [] if self.lease is None else [Tell(m.Finish(self.lease, self._ended_at))]
+        return [] if self.lease is None else [Tell(m.Finish(self.lease, at))]
 
     def disconnected(self) -> list[Action]:
         """The client has left for good: give the slot back."""
@@ -237,13 +215,13 @@ class Session:
     def detached(self, now: float) -> list[Action]:
         """The client's network dropped: decode what is there, then wait for it without a slot."""
         self.attached, self._patience.detached = False, now
-        self._dangling = b""
+        self.dossier.drop_half_sample()
         return self._park_if_done(now)
 
     def resumed(self, now: float) -> list[Action]:
         """The client is back; it sends on from ``received``."""
         self.attached, self._patience.heard = True, now
-        self._dangling = b""  # what a socket that was never seen to break had begun
+        self.dossier.drop_half_sample()  # what a socket that was never seen to break had begun
         self._view.status("Connected", None)
         if self.state in (State.READY, State.FINISHING):
             self._view.status("Ready to transcribe", self.gpu_id)
@@ -256,7 +234,7 @@ class Session:
 
     def _park_if_done(self, now: float) -> list[Action]:
         """A session without a client gives its slot back once everything received is decoded."""
-        if self.attached or self.state not in (State.READY, State.WAITING) or self._ended_at is not None:
+        if self.attached or self.state not in (State.READY, State.WAITING) or self._said_all:
             return []
         # The last part of a step's period is not decoded without more audio: it stays in the journal.
         recent = now - self._patience.detached < PARK_AFTER_S
@@ -270,14 +248,10 @@ class Session:
 
     def hypothesis(self, message: m.Hypothesis, now: float) -> list[Action]:
         """Take a step's result."""
-        if not self._believes(message):
+        if not self.dossier.believes(message):
             return self._fail(RecognitionError("The worker's positions contradict the session's"))
         self.suspicion.passed(message.decoded)
-        self.journal.trim(message.keep_from)
-        self.decoded = min(self.received, max(self.decoded, message.decoded))
-        self._resume = message.resume
-        if self._finalize_at is not None and message.resume.window_start >= self._finalize_at:
-            self._finalize_at = None
+        self.dossier.take(message)
         self.transcriptions += self.transcript.apply(message)
         self._view.changed(self.received, self.lag_s)
         return self._park_if_done(now)
@@ -285,21 +259,14 @@ class Session:
     def finished(self, message: m.Finished) -> list[Action]:
         """Everything is said: close the books and tell the client."""
         books = message.books
-        asked = self._ended_at is not None
-        if not asked or books.until != self.received or books.transcribed + books.silence != books.until:
+        if not self.dossier.completes(books):
             return self._fail(RecognitionError("The worker's books do not add up"))
-        self.decoded = self.received
+        self.dossier.decoded = self.received
         self.transcript.close()
         if self._retired_by is not None:
             return self._fail(self._retired_by, books=books)
         ending = self._end("complete", books=books)
         return [*ending, *self.farewell()]
-
-    def _believes(self, message: m.Hypothesis) -> bool:
-        """Tell whether a hypothesis can be about this session's audio. After a move its ends of words may differ."""
-        books, keep_from = message.resume.books, message.keep_from
-        known = self.journal.start <= keep_from <= self.received
-        return known and books.until == keep_from == books.transcribed + books.silence
 
     def farewell(self) -> list[Action]:
         """Tell the client how the session ended: once at its end, again to a client that was away then."""
@@ -321,7 +288,7 @@ class Session:
             return []
         if self.forgotten(now):
             return self._end("client_left")
-        listening = self.attached and self._ended_at is None and not self.full
+        listening = self.attached and not self._said_all and not self.full
         standing = Standing(self.state, listening, self.was_ready, self.transcript.committed_until)
         error = self._patience.overdue(standing, now)
         return self._park_if_done(now) if error is None else self._fail(error)
@@ -350,12 +317,21 @@ class Session:
     @property
     def received(self) -> int:
         """Return the samples received so far."""
-        return self.journal.end
+        return self.dossier.received
+
+    @property
+    def decoded(self) -> int:
+        """Return how many of them a worker has used."""
+        return self.dossier.decoded
 
     @property
     def lag_s(self) -> float:
         """Return the audio received and not yet decoded, in seconds."""
-        return max(0, self.received - self.decoded) / m.SAMPLE_RATE
+        return self.dossier.lag_s
+
+    @property
+    def _said_all(self) -> bool:
+        return self.dossier.ended_at is not None
 
     @property
     def full(self) -> bool:
@@ -365,8 +341,7 @@ class Session:
     @property
     def room_bytes(self) -> int:
         """Return how much PCM may be taken now."""
-        room = int(self._bounds.journal_s * m.SAMPLE_RATE) - (self.journal.end - self.journal.start)
-        return max(0, room) * 2
+        return self.dossier.room_bytes
 
     @property
     def pausing(self) -> bool:
@@ -388,11 +363,7 @@ class Session:
     def _end(self, reason: str, *, books: m.Books | None = None) -> list[Action]:
         """Close the books; complete ones come from the worker, which has then freed the slot itself."""
         self.state, self.outcome = State.ENDED, reason
-        done = books or (self._resume.books if self._resume else m.Books(0, 0, 0))
-        dropped = self.received - done.until
-        self.accounts = Accounts(self.received, done.transcribed, done.silence, dropped, reason if dropped else None)
-        self.journal.trim(self.journal.end)
-        self._resume = None
+        self.accounts = self.dossier.close(books, reason)
         lease, self.lease = self.lease, None
         standby = self._take_standby()
         actions: list[Action] = [] if lease is None else [Release(lease, close=books is None)]
@@ -404,11 +375,10 @@ class Session:
 
     def check(self) -> None:
         """Assert what must hold between two calls."""
-        self.journal.check()
+        self.dossier.check()
         self.transcript.check()
         assert (self.lease is not None) == (self.state in LEASED)
         assert self.standby is None or self.state in LEASED or self.state is State.WAITING
-        assert self.decoded <= self.received
         assert (self.accounts is not None) == (self.state is State.ENDED)
         if self.accounts is not None:
             self.accounts.check()

@@ -125,7 +125,7 @@ class Switchboard:
             sessions={state.value: sum(each.state is state for each in sessions) for state in State},
             line=len(self._dispatcher.placement.line),
             unsent=sum(each.outbox.waiting for each in conversations),
-            journal=sum(each.journal.end - each.journal.start for each in sessions),
+            journal=sum(each.dossier.held for each in sessions),
             held_back=sum(each.full for each in sessions),
             noise=self._link.noise,
         )

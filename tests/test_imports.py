@@ -21,6 +21,7 @@ CORES = {
         "arrivals",
         "balance",
         "chronicle",
+        "dossier",
         "journal",
         "latencies",
         "metrics",

@@ -338,8 +338,7 @@ class Exchange:
             session.check()
             for lease in (session.lease, session.standby):
                 assert lease is None or placement.find(lease)[0] is client.conversation
-            held = session.journal.end - session.journal.start
-            assert held <= session._bounds.journal_s * m.SAMPLE_RATE
+            assert session.dossier.held <= client.conversation.bounds.journal_s * m.SAMPLE_RATE
             if session.state.value == "waiting":
                 assert session.standby is not None or client.conversation in placement.line, "no way forward"
             known = session.id in switchboard._conversations

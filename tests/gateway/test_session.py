@@ -221,7 +221,7 @@ def test_a_hypothesis_trims_and_tells(talk):
     talk.audio(pcm(3 * S), 0.0)
     talk.read()
     talk.hear(hypothesis(word(" one", 0.5, 1.0), tail=" two", tail_end=2 * S, keep_from=S // 2, decoded=2 * S))
-    assert (talk.journal.start, talk.decoded, talk.lag_s, talk.transcriptions) == (S // 2, 2 * S, 1.0, 1)
+    assert (talk.dossier.journal.start, talk.decoded, talk.lag_s, talk.transcriptions) == (S // 2, 2 * S, 1.0, 1)
     kinds = {message["type"]: message for message in talk.read()}
     assert (kinds["partial"]["committed"], kinds["partial"]["tail"]) == ("one", " two")
     talk.hear(hypothesis(tail=" two", tail_end=2 * S, keep_from=S // 2, committed_until=S, decoded=3 * S))
