@@ -1,6 +1,7 @@
 import contextlib
 import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -20,8 +21,8 @@ def start_server(tmp_path_factory) -> Iterator[Callable[..., Server]]:
             return server
 
         yield start
-        for server in servers:
-            server.stop()
+        with ThreadPoolExecutor() as side_by_side:
+            list(side_by_side.map(Server.stop, servers))
 
 
 @pytest.fixture(scope="session")

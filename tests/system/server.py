@@ -152,17 +152,22 @@ class Server:
     # --- processes ------------------------------------------------------------------------------------------
 
     def start(self) -> Self:
-        """Start everything and wait until all slots are served."""
-        self.start_gateway()
+        """Start everything at once, as a supervisor does, and wait until all slots are served."""
+        gateway = self.launch_gateway()
         for number in range(self._count):
             self.start_worker(number)
+        self.wait_for_gateway(gateway)
         self.wait_serving(self._count)
         return self
 
+    def launch_gateway(self) -> subprocess.Popen:
+        """Start the gateway and return at once."""
+        self.gateway = self.start_process(GATEWAY, {})
+        return self.gateway
+
     def start_gateway(self) -> None:
         """Start the gateway and wait until it answers."""
-        self.gateway = self.start_process(GATEWAY, {})
-        self.wait_for_gateway(self.gateway)
+        self.wait_for_gateway(self.launch_gateway())
 
     def start_worker(self, number: int) -> None:
         """Start one worker."""
@@ -214,10 +219,11 @@ class Server:
 
     def stop(self) -> None:
         """Stop everything as a supervisor would, the gateway first, and check the exits and the logs."""
-        for process in (self.gateway, *self.workers.values()):
-            if process.poll() is None:
+        for processes in ([self.gateway], [*self.workers.values()]):
+            running = [process for process in processes if process.poll() is None]
+            for process in running:
                 process.terminate()
-                assert process.wait(STOP_LIMIT_S) == 0, self.log.text()
+            assert [process.wait(STOP_LIMIT_S) for process in running] == [0] * len(running), self.log.text()
         self.log.check()
 
     def kill(self) -> None:

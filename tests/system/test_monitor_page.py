@@ -43,6 +43,12 @@ def browser():
         yield running
 
 
+@pytest.fixture(scope="module")
+def server(start_server):
+    """Give a server for all tests but the last; only the first has sessions on it."""
+    return start_server(workers=WORKERS, WORKER_LOST_S="1")
+
+
 @pytest.fixture
 def people():
     """Give a function that has so many sessions open at a server, from a thread of its own, until it is called again."""
@@ -77,9 +83,8 @@ def same(expression, value):
     return f"JSON.stringify({expression}) === JSON.stringify({value!r})"
 
 
-def test_the_wall_follows_the_server(browser, start_server, people):
+def test_the_wall_follows_the_server(browser, server, people):
     """Tiles, rows, figures and events follow sessions that come and go and a worker that dies and returns, in place."""
-    server = start_server(workers=WORKERS, WORKER_LOST_S="1")
     browser.navigate(f"{server.http_url}/monitor")
     see(browser, LIVE)
     see(browser, same(LOADS, [0, 0]))
@@ -127,9 +132,8 @@ async def refused(server):
         return talk.errors[0][0]
 
 
-def test_a_phone_shows_it_all(browser, start_server):
+def test_a_phone_shows_it_all(browser, server):
     """At 390 pixels nothing has to be scrolled sideways, nothing is cut off, and the text stands out, by day and night."""
-    server = start_server(workers=WORKERS)
     try:
         for dark in (False, True):
             browser.look(390, 844, phone=True, dark=dark)
@@ -171,9 +175,8 @@ PALE = """(() => {
 })()"""
 
 
-def test_the_way_back_holds_no_connection(browser, start_server):
+def test_the_way_back_holds_no_connection(browser, server):
     """Whoever goes to and fro between the pages is served each time: a browser has six connections to a server."""
-    server = start_server(workers=1)
     for _ in range(8):
         browser.navigate(f"{server.http_url}/monitor")
         see(browser, LIVE)
@@ -187,13 +190,12 @@ def test_the_way_back_holds_no_connection(browser, start_server):
 
     eventually(is_back)
     see(browser, LIVE)
-    see(browser, same(LOADS, [0]))
+    see(browser, same(LOADS, [0, 0]))
     assert browser.console == []
 
 
-def test_stale_news_look_stale(browser, start_server):
+def test_stale_news_look_stale(browser, server):
     """When the gateway is frozen the page says that it hears nothing; when it is gone and back, the page finds it by itself."""
-    server = start_server(workers=1)
     browser.navigate(f"{server.http_url}/monitor")
     see(browser, LIVE)
     server.gateway.send_signal(signal.SIGSTOP)
@@ -209,8 +211,8 @@ def test_stale_news_look_stale(browser, start_server):
     see(browser, "document.body.dataset.link === 'stale'")
     server.start_gateway()
     see(browser, LIVE)
-    eventually(lambda: server.get("/health")["gpus"]["total"] == 1, 30)
-    see(browser, same(STATES, ["serving"]))
+    eventually(lambda: server.get("/health")["gpus"]["total"] == WORKERS, 30)
+    see(browser, same(STATES, ["serving", "serving"]))
     assert [line for line in browser.console if "net::ERR" not in line] == []
 
 

@@ -152,32 +152,35 @@ def test_never_start(server):
     assert server.info("gateway")["statename"] == "RUNNING"
 
 
-@pytest.mark.parametrize("name", ["gpu_worker0", "gateway"])
-def test_ten_quick_kills(server, name):
-    """A process killed ten times, each time as soon as it is there, comes back an eleventh time."""
+def test_ten_quick_kills(server):
+    """A worker and the gateway, each killed ten times as soon as it is there, come back an eleventh time."""
     server.start()
+    names = {"gpu_worker0": "gpu_worker:gpu_worker_0", "gateway": "gateway"}
     for life in range(10):
-        pids = eventually(lambda life=life: len(server.pids(name)) == life + 1 and server.pids(name))
-        os.kill(pids[-1], signal.SIGKILL)
-    pids = eventually(lambda: len(server.pids(name)) == 11 and server.pids(name))
-    state = "gateway" if name == "gateway" else "gpu_worker:gpu_worker_0"
-    eventually(lambda: server.info(state)["statename"] == "RUNNING")
-    assert psutil.pid_exists(pids[-1])
+        for name in names:
+            pids = eventually(lambda name=name, life=life: len(server.pids(name)) == life + 1 and server.pids(name))
+            os.kill(pids[-1], signal.SIGKILL)
+    for name, state in names.items():
+        pids = eventually(lambda name=name: len(server.pids(name)) == 11 and server.pids(name))
+        eventually(lambda state=state: server.info(state)["statename"] == "RUNNING")
+        assert psutil.pid_exists(pids[-1])
 
 
-@pytest.mark.parametrize("code", [0, 1])
-def test_ten_quick_exits(server, code):
-    """A worker that ends with any code but 3 is started again and again, and runs once it can."""
-    server.does("gpu_worker0", f"exit {code}")
+def test_ten_quick_exits(server):
+    """A worker that ends with any code but 3, be it 0 or 1, is started again and again, and runs once it can."""
+    for number in (0, 1):
+        server.does(f"gpu_worker{number}", f"exit {number}")
     server.start()
-    eventually(lambda: len(server.pids("gpu_worker0")) > 10)
-    server.does("gpu_worker0", "")
-    eventually(
-        lambda: (
-            psutil.pid_exists(server.pids("gpu_worker0")[-1])
-            and server.info("gpu_worker:gpu_worker_0")["statename"] == "RUNNING"
+    for number in (0, 1):
+        eventually(lambda name=f"gpu_worker{number}": len(server.pids(name)) > 10)
+        server.does(f"gpu_worker{number}", "")
+    for number in (0, 1):
+        eventually(
+            lambda number=number: (
+                psutil.pid_exists(server.pids(f"gpu_worker{number}")[-1])
+                and server.info(f"gpu_worker:gpu_worker_{number}")["statename"] == "RUNNING"
+            )
         )
-    )
 
 
 def test_environment_and_logs(server):
@@ -201,7 +204,7 @@ def test_control_is_private(server):
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_stop(server, number):
     """Ctrl-C, SIGTERM and a closed terminal end everything: the gateway first, given its time, and with exit code 0."""
-    server.does("gateway", "linger 2")
+    server.does("gateway", "linger 0.5")
     server.start()
     eventually(lambda: server.info("gateway")["statename"] == "RUNNING")
     server.process.send_signal(number)
