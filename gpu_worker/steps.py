@@ -1,0 +1,169 @@
+"""One step after another (shell): weights come and go, streams are opened, heard and decoded, their results sent."""
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from functools import partial
+from typing import TypeVar
+
+from gpu_worker.cadence import Cadence
+from gpu_worker.desk import Desk
+from gpu_worker.model_thread import ModelThread
+from gpu_worker.pulse import Pulse
+from gpu_worker.recognizer import ListenResult, Recognizer, WindowResult
+from gpu_worker.slots import Slot, SlotTable
+from shared import logs
+from shared import messages as m
+
+log = logs.get("gpu_worker.worker")
+
+Result = TypeVar("Result")
+
+AILING = 5
+"""After so many failures in a row without a success a worker ends itself: some errors of a device never pass."""
+
+
+class Steps:
+    """The only one to ask the model for anything, one thing at a time.
+
+    Args:
+        recognizer: the model.
+        model: its thread.
+        table: the slots.
+        cadence: how often a session is decoded.
+        desk: what is gone, and the way to the gateways.
+        pulse: is told when the weights come and go.
+        batch: how many windows there are in a step at most.
+        unload_s: the weights leave the device so long after the last session, never if negative.
+        clock: monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        recognizer: Recognizer,
+        model: ModelThread,
+        table: SlotTable,
+        *,
+        cadence: Cadence,
+        desk: Desk,
+        pulse: Pulse,
+        batch: int,
+        unload_s: float,
+        clock: Callable[[], float],
+    ) -> None:
+        self._recognizer = recognizer
+        self._model = model
+        self._table = table
+        self._cadence = cadence
+        self._desk = desk
+        self._pulse = pulse
+        self._batch = batch
+        self._unload_s = unload_s
+        self._clock = clock
+        self._failures = 0
+        self._stop = asyncio.Event()
+        self._idle_since: float | None = clock()
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Do what there is to do, for ever; ``stop`` is set when every step fails."""
+        self._stop = stop
+        while True:
+            self._desk.wake.clear()
+            await self._tidy()
+            if self._table.wants_weights:
+                await self._open()
+            if await self._step():
+                continue
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._desk.wake.wait(), self._patience_s())
+
+    def _patience_s(self) -> float | None:
+        if self._model.weights != "device" or len(self._table) or self._unload_s < 0 or self._idle_since is None:
+            return None
+        return max(0.0, self._idle_since + self._unload_s - self._clock()) + 0.01
+
+    async def _tidy(self) -> None:
+        """Forget closed streams; release the weights when no session has needed them for long enough."""
+        while self._desk.closing:
+            key = self._desk.closing.pop()
+            await self._model.run(partial(self._recognizer.close, key))
+        if len(self._table):
+            self._idle_since = None
+            return
+        self._idle_since = self._idle_since or self._clock()
+        if self._model.weights == "device" and 0 <= self._unload_s <= self._clock() - self._idle_since:
+            await self._model.unload()
+            self._pulse.weigh_soon()
+
+    async def _open(self) -> None:
+        if self._model.weights != "device":
+            await self._model.load(self._pulse.beat)
+            self._pulse.weigh_soon()
+        self._desk.tell_prepared()
+        for key in self._table.waiting():
+            await self._model.run(partial(self._recognizer.open, key))
+            slot = self._table.get(key)
+            if slot is not None:
+                slot.opened = True
+                if not slot.told:
+                    self._desk.tell_opened(slot)
+
+    async def _step(self) -> bool:
+        """Hear and decode what is due; say whether there was anything."""
+        listens = self._table.listens()
+        if listens:
+            heard = await self._asked(partial(self._recognizer.listen, listens), len(listens))
+            for listen, answer in zip(listens, heard, strict=True):
+                self._answer(listen.key, answer)
+        windows = self._table.windows(self._cadence.period_s, self._batch)
+        if windows:
+            began = self._clock()
+            decoded = await self._asked(partial(self._recognizer.recognize, windows), len(windows))
+            for window, result in zip(windows, decoded, strict=True):
+                self._answer(window.key, result)
+            self._cadence.stepped(self._clock() - began, len(windows), len(self._table))
+        self._send_results()
+        return bool(listens or windows)
+
+    async def _asked(self, work: Callable[[], list[Result | Exception]], count: int) -> list[Result | Exception]:
+        """Run a part of a step; if it raises as a whole, that is the answer of all ``count`` streams in it."""
+        try:
+            return await self._model.run(work)
+        except Exception as error:  # the top of a shell's loop: these sessions end, the worker goes on
+            log.exception("a step failed", event_id="step_failed", streams=count)
+            return [error] * count
+
+    def _answer(self, key: int, answer: ListenResult | WindowResult | Exception) -> None:
+        """Give a stream its answer; what raises ends that stream alone."""
+        slot = self._table.get(key)
+        if slot is None:
+            return
+        try:
+            match answer:
+                case ListenResult():
+                    slot.stream.heard(answer)
+                case WindowResult():
+                    self._failures = 0
+                    slot.stream.decoded(answer)
+                case Exception():
+                    self._stream_failed(slot, answer)
+        except Exception as error:  # noqa: BLE001 - the top of a shell's loop: this session ends, the others go on
+            self._stream_failed(slot, error)
+
+    def _stream_failed(self, slot: Slot, error: Exception) -> None:
+        self._failures += 1
+        if self._failures == AILING:
+            log.critical("Every step fails", event_id="steps_fail", failures=self._failures)
+            self._stop.set()
+        log.error("a stream failed", event_id="stream_failed", connection=slot.session, exc_info=error)
+        self._desk.fail(slot.gateway, slot.stream.lease, f"{type(error).__name__}: {error}")
+
+    def _send_results(self) -> None:
+        for stream in self._table.streams():
+            slot = self._table.get(stream.key)
+            for message in stream.take():
+                sent = slot is not None and self._desk.send(slot, message)
+                if not sent or isinstance(message, m.Finished):
+                    # What is not sent is lost; the gateway misses the stream in our reports and goes on elsewhere.
+                    self._desk.drop(stream.key)
+                    break
