@@ -43,7 +43,15 @@ def put_torch(clone):
 
 
 def test_broken_install_is_taken_up_again(clone):
-    """An install that broke off is not taken for complete; a complete one is left alone until a lock changes."""
+    """An install that failed is not taken for complete but tried again; a complete one is left alone until a lock changes."""
+    lock = clone / "requirements" / "runtime.lock"
+    lock.write_text("whisper-live-gateway-no-such-package==1\n")
+    for _ in range(2):
+        failed = setup(clone, PIP_NO_INDEX="1", PIP_FIND_LINKS="")
+        assert failed.returncode == 1
+        assert "Installing runtime.lock failed" in failed.stderr
+
+    lock.write_text("# nothing\n")
     broken = setup(clone)
     assert broken.returncode == 1
     assert "torch that was installed cannot be imported" in broken.stderr
@@ -60,19 +68,10 @@ def test_broken_install_is_taken_up_again(clone):
     assert "Installing requirements/dev.lock" in dev.stdout
     assert "runtime.lock" not in dev.stdout
 
-    (clone / "requirements" / "runtime.lock").write_text("# nothing, otherwise\n")
+    lock.write_text("# nothing, otherwise\n")
     changed = setup(clone)
     assert "Installing requirements/runtime.lock" in changed.stdout
     assert "torch.lock" not in changed.stdout
-
-
-def test_failed_package_is_an_error(clone):
-    """A package that cannot be installed ends the setup, and the next one tries again."""
-    (clone / "requirements" / "runtime.lock").write_text("whisper-live-gateway-no-such-package==1\n")
-    for _ in range(2):
-        failed = setup(clone, PIP_NO_INDEX="1", PIP_FIND_LINKS="")
-        assert failed.returncode == 1
-        assert "Installing runtime.lock failed" in failed.stderr
 
 
 def test_old_python_is_named(clone, tmp_path):
