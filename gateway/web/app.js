@@ -1,8 +1,9 @@
 /** Shell: the page. A click starts a recording, a click ends it; what is said stays. */
 
+import { Comeback } from "./comeback.js";
 import { Connection, socketUrl, subprotocols } from "./connection.js";
 import { Exports } from "./exports.js";
-import { keep, takeKept } from "./keepsake.js";
+import { Keeper, discard, keep, takeKept } from "./keepsake.js";
 import { Microphone, MicrophoneError } from "./microphone.js";
 import { Panel } from "./panel.js";
 import { Recording } from "./recording.js";
@@ -21,6 +22,7 @@ class App {
   #panel = new Panel({ onRecord: () => this.#toggle() });
   #token = new TokenDialog();
   #view;
+  #keeper;
   #exports;
 
   constructor() {
@@ -35,23 +37,58 @@ class App {
         event.preventDefault();
       }
     });
-    addEventListener("pagehide", () => keep(this.#transcript, (this.#recording ?? this.#unsent)?.connection?.session));
-    document.addEventListener("visibilitychange", () => this.#becameVisible());
+    this.#keeper = new Keeper({
+      keep: () => this.#keep(),
+      leave: () => (this.#recording ?? this.#unsent)?.connection?.leave(),
+      isBusy: () => this.#phase !== "idle",
+    });
+    document.addEventListener("visibilitychange", () => this.#visibilityChanged());
     addEventListener("online", () => this.#retry());
     this.#revive(takeKept());
   }
 
-  /** Show what the page had before it was loaded anew. */
-  #revive({ runs, pendingS }) {
-    for (const run of runs) {
-      const segments = this.#transcript.revive(run);
+  /** Show what the page had before it was loaded anew, and go on with a session that was not over. */
+  #revive({ runs, session }) {
+    for (const [i, run] of runs.entries()) {
+      const goesOn = session !== null && i === runs.length - 1;
+      const segments = this.#transcript.revive(run, { goesOn });
       this.#view.beginRun();
       segments.forEach((segment) => this.#view.update(segment));
     }
     this.#exports.refresh();
-    if (pendingS > 0) {
-      this.#notify(words.reloadedNotice(pendingS));
+    if (session !== null) {
+      this.#takeUp(session);
     }
+  }
+
+  async #takeUp(kept) {
+    this.#panel.choose(kept.choices);
+    const recording = new Recording(this.#panel);
+    recording.choices = kept.choices;
+    recording.comeback = new Comeback(this, this.#panel, recording, kept);
+    this.#recording = recording;
+    this.setPhase("finishing");
+    this.#panel.setStatus(words.TAKING_UP, "busy");
+    if (!(await recording.comeback.claim())) {
+      discard();
+      this.#transcript.end({ finished: false });
+      this.#rest(words.IDLE);
+      this.notify(words.ELSEWHERE);
+      return;
+    }
+    if (this.#transcript.runs.length === 0) {
+      this.#beginRun(); // there was no room to keep it: the server says all of it again
+    }
+    this.#connect(recording, kept);
+    this.#panel.setTime(recording.session.capturedS);
+    await recording.comeback.begin();
+  }
+
+  #keep() {
+    const open = this.#recording ?? this.#unsent;
+    if (open === null || open.connection !== null || open.comeback === null) {
+      keep(this.#transcript, open?.session, open?.choices);
+    } // else what is kept waits to be taken up
   }
 
   #toggle() {
@@ -62,28 +99,30 @@ class App {
       this.#start();
     } else if (this.#phase === "starting") {
       this.#abandon();
+    } else if (this.#phase === "paused") {
+      this.#recording.comeback.resume();
     } else if (this.#phase === "recording") {
-      this.#finish();
+      this.finish();
     }
   }
 
   async #start() {
     const recording = new Recording(this.#panel);
     this.#recording = recording;
-    this.#unsent = null;
-    this.#setPhase("starting");
+    this.#dropUnsent();
+    this.setPhase("starting");
     this.#panel.hideNotice();
     this.#panel.setTime(0);
     this.#panel.setStatus("Asking for the microphone…", "busy");
     try {
-      recording.microphone = await Microphone.open(this.#microphoneHandlers(recording));
+      recording.microphone = await Microphone.open(this.microphoneHandlers(recording));
     } catch (error) {
       if (!(error instanceof MicrophoneError)) {
         throw error;
       }
       if (this.#recording === recording) {
         this.#rest(words.IDLE);
-        this.#notify(words.microphoneNotice(error.name));
+        this.notify(words.microphoneNotice(error.name));
       }
       return;
     }
@@ -91,17 +130,27 @@ class App {
       recording.stopMicrophone(); // a second click came while the browser was asking
       return;
     }
+    this.#beginRun();
+    this.setPhase("recording");
+    this.#panel.setStatus("Connecting…", "busy");
     this.#connect(recording);
   }
 
-  #connect(recording) {
+  #dropUnsent() {
+    this.#unsent?.claim.release();
+    this.#unsent = null;
+    discard();
+  }
+
+  #beginRun() {
     this.#transcript.begin(new Date());
     this.#view.beginRun();
-    this.#setPhase("recording");
-    this.#panel.setStatus("Connecting…", "busy");
-    recording.languageName = this.#panel.languageName;
+  }
+
+  #connect(recording, kept = null) {
     recording.connection = new Connection({
-      url: socketUrl(location.href, { language: this.#panel.language, task: this.#panel.task }),
+      kept,
+      url: socketUrl(location.href, recording.choices),
       protocols: subprotocols(this.#token.value),
       onMessage: (message) => this.#heard(recording, message),
       onLink: (link) => this.#linked(recording, link),
@@ -110,17 +159,17 @@ class App {
     this.#wakeLock.hold();
   }
 
-  #microphoneHandlers(recording) {
+  microphoneHandlers(recording) {
     return {
       onSamples: (pcm) => this.#captured(recording, pcm),
       onLevel: (peak) => this.#measured(recording, peak),
       onSuspended: (suspended) => {
-        if (this.#phase === "recording") {
+        if (this.isRecording(recording) && recording.microphone !== null) {
           recording.hints.suspended(suspended);
         }
       },
       onLost: () => {
-        this.#finishBecause(words.MICROPHONE_LOST);
+        this.finishBecause(words.MICROPHONE_LOST);
       },
     };
   }
@@ -135,7 +184,7 @@ class App {
     this.#panel.setTime(session.capturedS);
     this.#panel.setBacklog(session.unsentS, session.link === "up");
     if (session.isFull && this.#phase === "recording") {
-      this.#finishBecause(words.AUDIO_FULL);
+      this.finishBecause(words.AUDIO_FULL);
     }
   }
 
@@ -154,39 +203,70 @@ class App {
     }
     const isUp = recording.link === "up";
     if (message.type === "config") {
-      this.#panel.describeModel(message);
-    } else if (message.type === "status" && this.#phase === "recording" && isUp) {
-      this.#panel.followStatus(message.message, /^Ready/.test(message.message) ? "ready" : "busy");
+      this.#greeted(recording, message);
+    } else if (message.type === "status" && isUp) {
+      recording.status = message.message;
+      this.showServerStatus(recording);
     } else if (message.type === "moved" && this.#phase === "recording") {
       this.#panel.passStatus(`Moved to GPU ${message.gpu_id}`);
     } else if (message.type === "partial" || message.type === "final") {
       this.#transcript.apply(message).forEach((segment) => this.#view.update(segment));
       this.#exports.refresh();
     } else if (message.type === "error" && isUp) {
-      this.#notify(words.errorNotice(message));
+      this.notify(words.errorNotice(message));
     }
   }
 
+  #greeted(recording, config) {
+    this.#panel.describeModel(config);
+    if (typeof config.session === "string") {
+      recording.claim.take(config.session);
+    }
+    const { comeback } = recording.session;
+    if (comeback !== null && comeback.missingS > 0 && !comeback.isKnown) {
+      this.#transcript.settle();
+    }
+  }
+
+  /** Show what the server says of its slots, while that is of interest. */
+  showServerStatus(recording) {
+    if (this.isRecording(recording) && recording.status !== null) {
+      this.#panel.followStatus(recording.status, /^Ready/.test(recording.status) ? "ready" : "busy");
+    }
+  }
+
+  isOpen(recording) {
+    return this.#recording === recording;
+  }
+
+  isRecording(recording) {
+    return this.#recording === recording && this.#phase === "recording";
+  }
+
   /** End the recording: everything recorded is sent, then the end of the audio; the server answers when it is done. */
-  async #finish() {
+  async finish() {
     const recording = this.#recording;
-    if (this.#phase !== "recording") {
+    if (this.#phase !== "recording" && this.#phase !== "paused") {
       return;
     }
-    this.#setPhase("finishing");
+    if (this.#phase === "paused") {
+      recording.comeback.end();
+      this.#panel.hideNotice();
+    }
+    this.setPhase("finishing");
     this.#panel.setStatus(recording.link === "up" ? words.FINISHING : words.waitingStatus(recording.link), "busy");
     await recording.stopMicrophone();
     recording.connection.finish();
   }
 
-  async #finishBecause(notice) {
-    await this.#finish();
-    this.#notify(notice);
+  async finishBecause(notice) {
+    await this.finish();
+    this.notify(notice);
   }
 
   /** The connection is lost, found again, or has been looked for in vain. */
   #linked(recording, link) {
-    if (this.#recording !== recording) {
+    if (this.#recording !== recording || this.#phase === "paused") {
       return;
     }
     const isRecording = this.#phase === "recording";
@@ -196,11 +276,12 @@ class App {
       this.#panel.setStatus(words.waitingStatus(link), "busy");
     } else if (link === "stranded" && isRecording) {
       this.#panel.setStatus(words.STRANDED, "busy");
-      this.#notify(words.strandedNotice(recording.session), () => this.#retry());
+      this.notify(words.strandedNotice(recording.session), () => this.#retry());
     } else if (link === "stranded") {
       this.#setAside(recording);
     } else if (isRecording) {
       this.#panel.passStatus(words.RECONNECTED);
+      recording.comeback?.told();
     } else {
       this.#panel.setStatus(words.FINISHING, "busy");
     }
@@ -212,7 +293,7 @@ class App {
     this.#transcript.end({ finished: false });
     this.#rest(words.unsentStatus(session));
     this.#unsent = recording;
-    this.#notify(words.unsentNotice(session), () => this.#retry());
+    this.notify(words.unsentNotice(session), () => this.#retry());
   }
 
   /** Look for the connection now: a person asks for it, or the browser says that the network is back. */
@@ -220,7 +301,7 @@ class App {
     if (this.#unsent !== null) {
       this.#recording = this.#unsent;
       this.#unsent = null;
-      this.#setPhase("finishing");
+      this.setPhase("finishing");
     }
     this.#recording?.connection?.retry();
   }
@@ -235,13 +316,16 @@ class App {
       return;
     }
     const { books, capturedS } = recording.session;
-    const notice = words.endNotice(end, recording.languageName);
+    const notice = words.endNotice(end, recording.languageName) ?? recording.comeback?.lastNotice ?? null;
+    discard();
+    recording.claim.release();
+    recording.comeback?.end();
     const withdrawn = this.#transcript.end({ finished: end.kind === "finished" });
     withdrawn.forEach((segment) => this.#view.update(segment));
     this.#rest(words.endStatus(end, books, capturedS));
     recording.stopMicrophone();
     if (notice !== null) {
-      this.#notify(notice);
+      this.notify(notice);
     } else if (end.kind === "unauthorised") {
       this.#panel.hideNotice(); // the dialog says it better than the server's message did
       this.#askForToken();
@@ -256,17 +340,17 @@ class App {
 
   #rest(status) {
     this.#recording = null;
-    this.#setPhase("idle");
+    this.setPhase("idle");
     this.#panel.setStatus(status, "idle");
     this.#wakeLock.release();
   }
 
-  #setPhase(phase) {
+  setPhase(phase) {
     this.#phase = phase;
     this.#panel.setPhase(phase);
   }
 
-  #notify(notice, act = notice.canRetry ? () => this.#toggleIfIdle() : null) {
+  notify(notice, act = notice.canRetry ? () => this.#toggleIfIdle() : null) {
     this.#panel.showNotice(notice, act === null ? null : { label: "Try again", act });
   }
 
@@ -276,9 +360,11 @@ class App {
     }
   }
 
-  #becameVisible() {
-    if (document.visibilityState === "visible" && this.#phase === "recording") {
-      this.#recording.microphone.resume();
+  #visibilityChanged() {
+    if (document.visibilityState === "hidden") {
+      this.#keeper.now(); // a phone's browser may end the page then, without a word
+    } else if (this.#phase === "recording") {
+      this.#recording.microphone?.resume();
       this.#recording.connection.retry();
       this.#wakeLock.hold();
     }

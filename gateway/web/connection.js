@@ -47,24 +47,26 @@ export function subprotocols(token) {
 }
 
 export class Connection {
-  #session = new Session(seconds());
+  #session;
   #createSocket;
   #url;
   #socket = null;
   #onMessage;
   #onLink;
   #onEnd;
-  #link = "up";
+  #link;
   #timer = null;
   #closing = null;
 
   /**
    * @param {{url: string, protocols: string[], onMessage: (message: object) => void,
    *   onLink: (link: "up" | "down" | "stranded") => void, onEnd: (end: object) => void,
-   *   createSocket?: (url: string, protocols: string[]) => WebSocket}} options onLink is told of changes, up is where
-   *   it begins; onEnd is called once, at last
+   *   kept?: object | null, createSocket?: (url: string, protocols: string[]) => WebSocket}} options onLink is told of
+   *   changes; onEnd is called once, at last; kept: an earlier page's session, to go on with
    */
-  constructor({ url, protocols, onMessage, onLink, onEnd, createSocket = (...args) => new WebSocket(...args) }) {
+  constructor({ url, protocols, onMessage, onLink, onEnd, kept = null, createSocket = (...args) => new WebSocket(...args) }) {
+    this.#session = new Session(seconds(), kept);
+    this.#link = this.#session.link;
     this.#onMessage = onMessage;
     this.#onLink = onLink;
     this.#onEnd = onEnd;
@@ -95,6 +97,16 @@ export class Connection {
     this.#session.retry(seconds());
     this.#tellLink();
     this.#schedule();
+  }
+
+  /** The page goes away: a later one may go on with the session. Nothing more is heard or sent here. */
+  leave() {
+    clearTimeout(this.#timer);
+    clearTimeout(this.#closing);
+    if (this.#socket !== null) {
+      Object.assign(this.#socket, { onopen: null, onmessage: null, onclose: null });
+      this.#socket.close(this.#session.state === "done" ? LEFT : GIVEN_UP);
+    }
   }
 
   #connect() {

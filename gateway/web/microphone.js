@@ -12,7 +12,21 @@ const CONSTRAINTS = {
     autoGainControl: true,
   },
 };
+const BEGIN_TIMEOUT_MS = 1_000;
 const FLUSH_TIMEOUT_MS = 1_000; // a suspended context does not answer
+
+/** Whether the microphone can be had without a question to the person; where the browser does not say, it cannot. */
+export async function isMicrophoneAllowed() {
+  try {
+    const { state } = await navigator.permissions.query({ name: "microphone" });
+    return state === "granted";
+  } catch (error) {
+    if (!(error instanceof TypeError)) {
+      throw error; // else no permissions at all on an insecure page, or not this one
+    }
+    return false;
+  }
+}
 
 /** Why the microphone cannot be had; `name` is one that words.js knows. */
 export class MicrophoneError extends Error {
@@ -32,7 +46,7 @@ export class Microphone {
   #markFlushed;
 
   /**
-   * Ask for the microphone and start recording. Must be called from a click, or the browser keeps the audio suspended.
+   * Ask for the microphone and start recording. Without a click the browser may keep the audio suspended: `hasBegun`.
    * @param {{onSamples: (pcm: Int16Array) => void, onLevel: (peak: number) => void,
    *   onSuspended: (suspended: boolean) => void, onLost: () => void}} handlers onLevel: a block's peak, 0 to 1;
    *   onLost: the device went away; `stop` still returns what it gave
@@ -89,6 +103,12 @@ export class Microphone {
     this.#handlers.onSamples(toPcm16(this.#resampler.flush()));
     this.#stream.getTracks().forEach((track) => track.stop());
     await this.#context.close();
+  }
+
+  /** Say whether it records, after giving it a moment. */
+  async hasBegun() {
+    await Promise.race([this.resume(), new Promise((resolve) => setTimeout(resolve, BEGIN_TIMEOUT_MS))]);
+    return this.#context.state === "running";
   }
 
   /** Try again after the system paused us (a call on a phone, a sleeping laptop). */

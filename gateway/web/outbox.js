@@ -16,12 +16,27 @@ export class Outbox {
   captured = 0;
   sent = 0;
   settled = 0;
+  acknowledged = 0; // what the server is known to have
   #furthest = 0; // the most that was ever sent
+  #joint = Infinity; // where an earlier page's audio ends, until the server has said how much of it there was
 
   /** @param {{maxUnsentSamples: number, maxKeptSamples: number}} bounds */
   constructor({ maxUnsentSamples, maxKeptSamples }) {
     this.#maxUnsent = maxUnsentSamples;
     this.#maxKept = maxKeptSamples;
+  }
+
+  /**
+   * Go on with what an earlier page had kept.
+   * @param {ReturnType<Outbox["kept"]>} kept
+   */
+  static revived({ settled, acknowledged, start, pcm }, bounds) {
+    const outbox = new Outbox(bounds);
+    Object.assign(outbox, { settled, acknowledged, captured: start, sent: start });
+    outbox.#furthest = start;
+    outbox.append(pcm);
+    outbox.#joint = outbox.captured;
+    return outbox;
   }
 
   get unsent() {
@@ -72,6 +87,39 @@ export class Outbox {
   settle(position) {
     this.settled = Math.max(this.settled, Math.min(position, this.sent));
     this.#forget();
+  }
+
+  /** Note how much the server has. */
+  acknowledge(position) {
+    this.acknowledged = Math.max(this.acknowledged, Math.min(position, this.sent));
+  }
+
+  /**
+   * Note at the first word of a server how much it has. A page that was cut off may not have kept all that it had
+   * sent: what was recorded since then comes after that.
+   */
+  adopt(position) {
+    const ahead = position - this.#joint;
+    if (ahead > 0) {
+      const since = this.#chunks.filter(({ start }) => start >= this.#joint);
+      this.#chunks = since.map(({ start, pcm }) => ({ start: start + ahead, pcm }));
+      this.captured += ahead;
+      this.sent = position;
+      this.#furthest = Math.max(this.#furthest, position);
+    }
+    this.#joint = Infinity;
+  }
+
+  /**
+   * Return what a later page needs to go on: everything whose text is not final if it is not too much, else from what
+   * the server does not have on.
+   * @param {number} mostSamples
+   */
+  kept(mostSamples) {
+    const needed = this.captured - this.settled <= mostSamples ? this.settled : Math.max(this.settled, this.acknowledged);
+    const start = Math.max(this.start, needed);
+    const pcm = this.#copy(start, Math.min(mostSamples, this.captured - start));
+    return { settled: this.settled, acknowledged: this.acknowledged, recorded: this.captured, start, pcm };
   }
 
   /**

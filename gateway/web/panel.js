@@ -45,6 +45,15 @@ export class Panel {
     return this.#language.value;
   }
 
+  /** Choose what an earlier page had chosen. */
+  choose({ language, task }) {
+    if (language !== "") {
+      this.#offerLanguages([...new Set([...COMMON_LANGUAGES, language])], true);
+    }
+    this.#language.value = language;
+    this.#task.value = task;
+  }
+
   /** The chosen language as people call it; empty for none. */
   get languageName() {
     return this.language === "" ? "" : languageName(this.language);
@@ -54,13 +63,14 @@ export class Panel {
     return byId("task-choice").hidden ? "" : this.#task.value;
   }
 
-  /** @param {"idle" | "starting" | "recording" | "finishing"} phase */
+  /** @param {"idle" | "starting" | "recording" | "paused" | "finishing"} phase */
   setPhase(phase) {
     const running = phase !== "idle";
+    const recording = running && phase !== "paused";
     document.body.dataset.phase = phase;
-    this.#record.setAttribute("aria-pressed", String(running));
+    this.#record.setAttribute("aria-pressed", String(recording));
     this.#record.disabled = phase === "finishing";
-    this.#record.title = running ? "Stop" : "Start";
+    this.#record.title = recording ? "Stop" : running ? "Continue recording" : "Start";
     this.#language.disabled = running || this.#language.options.length === 1;
     this.#task.disabled = running;
     document.title = phase === "recording" ? "● Live transcription" : "Live transcription";

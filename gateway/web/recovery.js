@@ -5,8 +5,12 @@ import { Backoff } from "./backoff.js";
 export class Recovery {
   lostBy = null; // the kind of the last loss
   isPlaced = true; // false after the server began anew, until it has a slot for us again
-  #wasPlaced = false;
+  #wasPlaced;
   #backoff = new Backoff();
+
+  constructor({ wasPlaced }) {
+    this.#wasPlaced = wasPlaced;
+  }
 
   /** @param {boolean} isAnswer it is about our audio, so whatever was lost is found */
   heard({ gpu_id: gpuId }, isAnswer) {

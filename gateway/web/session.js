@@ -26,6 +26,8 @@ const RECONNECT_TIMEOUT_S = 8;
 // Longer than the server waits for its own last words, by default: it has more to say about a delay than we do.
 const FINISH_TIMEOUT_S = 150;
 
+const BOUNDS = { maxUnsentSamples: MAX_UNSENT_SAMPLES, maxKeptSamples: MAX_KEPT_SAMPLES };
+
 const END_OF_AUDIO = new Int16Array(0);
 
 export class Session {
@@ -35,16 +37,45 @@ export class Session {
   error = null; // the server's last message, when that was an error: a close after it is its consequence
   endSent = false;
   books = null; // what became of the audio, from ready_to_stop
-  #outbox = new Outbox({ maxUnsentSamples: MAX_UNSENT_SAMPLES, maxKeptSamples: MAX_KEPT_SAMPLES });
-  #recovery = new Recovery();
+  comeback = null; // for a session of an earlier page: how the server received it, once that is known
+  #outbox;
+  #recovery;
   #liveness = new Liveness();
-  #timeline = new Timeline();
+  #timeline;
   #noMoreAudio = false;
+  #kept;
   #deadline;
   #timedOut = null;
 
-  constructor(now) {
+  /**
+   * @param {number} now seconds
+   * @param {ReturnType<Session["kept"]>} kept what an earlier page left of a session, to go on with it
+   */
+  constructor(now, kept = null) {
+    this.#kept = kept;
+    this.#timeline = new Timeline(kept?.place);
+    this.#recovery = new Recovery({ wasPlaced: kept !== null });
+    this.#outbox = kept === null ? new Outbox(BOUNDS) : Outbox.revived(kept, BOUNDS);
     this.#deadline = now + CONNECT_TIMEOUT_S;
+    if (kept !== null) {
+      this.config = { resume_token: kept.token, session: kept.id }; // the next socket is a further one
+      this.lastSeq = kept.lastSeq;
+      this.#noMoreAudio = kept.isOver;
+      this.#deadline = now + RECONNECT_TIMEOUT_S;
+    }
+  }
+
+  /**
+   * Return what a later page needs to go on; null when there is nothing to go on with.
+   * @param {number} mostSamples of audio
+   */
+  kept(mostSamples) {
+    if (this.state === "done" || this.state === "ended") {
+      return null;
+    }
+    const { resume_token: token = null, session: id = null } = this.config ?? {};
+    const { place } = this.#timeline;
+    return { id, token, lastSeq: this.lastSeq ?? 0, isOver: this.#noMoreAudio, place, ...this.#outbox.kept(mostSamples) };
   }
 
   /** Audio that is recorded and not yet handed to the socket, in seconds. */
@@ -176,6 +207,8 @@ export class Session {
   #take(message) {
     if (message.type === "config") {
       this.#greeted(message);
+    } else if (message.type === "ack") {
+      this.#outbox.acknowledge(this.#timeline.position(message.received));
     } else if (message.type === "ready_to_stop") {
       this.state = "done";
       this.books = message.audio ?? null;
@@ -193,10 +226,24 @@ export class Session {
   #greeted(config) {
     this.config = config;
     if (this.state === "greeting") {
-      this.#recovery.isPlaced = this.#timeline.goOn(config, this.#outbox);
+      const isKnown = this.#timeline.goOn(config, this.#outbox);
+      this.#recovery.isPlaced = isKnown;
+      this.#noteComeback(isKnown);
       this.endSent = false;
       this.#begin();
     }
+  }
+
+  /** Tell what of an earlier page's recording neither it nor the server has. */
+  #noteComeback(isKnown) {
+    if (this.#kept === null) {
+      return;
+    }
+    const { settled, start, pcm, recorded } = this.#kept;
+    this.#kept = null;
+    const unkept = recorded - Math.max(start + pcm.length, isKnown ? this.#outbox.sent : 0);
+    const missing = Math.max(0, unkept) + (isKnown ? 0 : start - settled);
+    this.comeback = { isKnown, missingS: missing / SAMPLE_RATE };
   }
 
   #begin() {

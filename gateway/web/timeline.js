@@ -6,8 +6,23 @@
 import { SAMPLE_RATE } from "./outbox.js";
 
 export class Timeline {
-  #part = 0;
-  #base = 0; // where the server's sample 0 lies
+  #part;
+  #base; // where the server's sample 0 lies
+
+  /** @param {{part: number, base: number}} place of an earlier page */
+  constructor({ part, base } = { part: 0, base: 0 }) {
+    this.#part = part;
+    this.#base = base;
+  }
+
+  get place() {
+    return { part: this.#part, base: this.#base };
+  }
+
+  /** Return where a sample of the server's lies in the recording. */
+  position(sample) {
+    return this.#base + sample;
+  }
 
   /**
    * Place a further connection, and have the outbox send what the server does not have.
@@ -19,6 +34,9 @@ export class Timeline {
     const isKnown = resumed === true && Number.isInteger(received);
     const next = isKnown ? received : 0;
     this.#part += isKnown ? 0 : 1;
+    if (isKnown) {
+      outbox.adopt(this.#base + next);
+    }
     this.#base = outbox.rewind(isKnown ? this.#base + next : outbox.settled) - next;
     return isKnown;
   }

@@ -100,25 +100,40 @@ export class Transcript {
     }
   }
 
-  /** What a later page can show again, as plain values: every run with what is visible of it. */
-  saved() {
+  /**
+   * What a later page can show again, as plain values: every run with what is visible of it.
+   * @param {{isGoingOn: boolean, withTimes: boolean}} options isGoingOn: the last run is not over, whatever it has;
+   *   withTimes: with each word's times, which only subtitles need
+   */
+  saved({ isGoingOn, withTimes }) {
     const savedRun = ({ startedAt, offsetS, durationS, segments }) => ({
       startedAt: startedAt.getTime(),
       offsetS,
       durationS,
-      segments: [...segments.values()].filter(isShown),
+      segments: [...segments.values()].filter(isShown).map((each) => (withTimes ? each : { ...each, words: [] })),
     });
-    return this.runs.map(savedRun).filter(({ segments }) => segments.length > 0);
+    const last = isGoingOn ? this.runs.at(-1) : null;
+    return this.runs.filter((run) => run === last || [...run.segments.values()].some(isShown)).map(savedRun);
   }
 
   /**
-   * Add a run that an earlier page had saved. It is over: its last tail is the best that is known of the last words.
+   * Add a run that an earlier page had saved. Unless it goes on it is over: its last tail is the best that is known of
+   * the last words.
    * @returns {Segment[]} its segments
    */
-  revive({ startedAt, offsetS, durationS, segments }) {
+  revive({ startedAt, offsetS, durationS, segments }, { goesOn }) {
     const byKey = new Map(segments.map((segment) => [segment.key, segment]));
-    this.runs.push({ startedAt: new Date(startedAt), offsetS, durationS, isOver: true, segments: byKey });
+    this.runs.push({ startedAt: new Date(startedAt), offsetS, durationS, isOver: !goesOn, segments: byKey });
     return segments;
+  }
+
+  /** Take what is open for the best that will be known: its audio is gone, and nothing that is said now replaces it. */
+  settle() {
+    const open = [...this.runs.at(-1).segments.values()].filter(({ isFinal }) => !isFinal);
+    open.forEach((segment) => {
+      segment.isFinal = true;
+    });
+    return open;
   }
 
   /** The text as paragraphs, a blank line between them. */

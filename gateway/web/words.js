@@ -5,6 +5,8 @@ import { clock } from "./transcript.js";
 
 /** @typedef {{title: string, detail: string, retryAfterS?: number, shownMs?: number, canRetry?: boolean}} Notice */
 
+const MISSING_SHOWN_S = 0.25;
+
 export const IDLE = "Press the red button to start";
 
 const MICROPHONE = {
@@ -105,11 +107,37 @@ export function discardNotice({ pendingS }) {
   };
 }
 
-/** @returns {Notice} the page was left or loaded anew while audio waited for its text */
-export function reloadedNotice(pendingS) {
+export const TAKING_UP = "Taking up your recording…";
+export const PAUSED = "Paused";
+
+/** After a reload where the browser wants a click before it opens the microphone. */
+export const CONTINUE = {
+  title: "The page was loaded anew during your recording.",
+  detail: "The browser needs a click before it gives the microphone again; otherwise the recording ends in a moment.",
+};
+
+export const ELSEWHERE = {
+  title: "The recording goes on in another tab.",
+  detail: "This tab is a copy of that one, and shows what had been said by then.",
+};
+
+/**
+ * @param {{isKnown: boolean, missingS: number}} comeback how the server received the session of the earlier page
+ * @param {number | null} goneS for how long nothing was recorded; null: the recording does not go on
+ * @returns {Notice}
+ */
+export function comebackNotice({ isKnown, missingS }, goneS) {
+  const wholeS = Math.max(1, Math.round(goneS ?? 0));
+  const isMissing = missingS >= MISSING_SHOWN_S;
+  const detail = [
+    goneS === null ? "" : `What was said in the ${wholeS} s between was not recorded.`,
+    isKnown ? "" : "The server had ended that session, and began another with what was not transcribed yet.",
+    isMissing ? `${lasting(missingS)} of audio could not be kept: words may be missing there.` : "",
+  ];
   return {
-    title: "The page was loaded anew during a recording.",
-    detail: `What was transcribed by then is kept below; the last ${lasting(pendingS)} were not final, and words may be missing there.`,
+    title: goneS === null ? "The recording ended when the page was left." : "The page was loaded anew. Recording goes on.",
+    detail: detail.filter(Boolean).join(" ") || "Everything that was said until then is here.",
+    shownMs: isMissing || goneS === null ? Infinity : 10_000,
   };
 }
 

@@ -11,6 +11,7 @@ import subprocess
 import tempfile
 import time
 import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Self
 
@@ -93,7 +94,7 @@ class Chromium:
             if time.monotonic() > deadline or self._process.poll() is not None:
                 raise RuntimeError("Chromium did not start.")
             time.sleep(0.05)
-        port = port_file.read_text().splitlines()[0]
+        port = self._port = port_file.read_text().splitlines()[0]
         while True:
             with urllib.request.urlopen(f"http://127.0.0.1:{port}/json/list", timeout=CALL_TIMEOUT_S) as answer:
                 targets = json.load(answer)
@@ -134,6 +135,21 @@ class Chromium:
             self.console.append(
                 f"{params['entry']['level']}: {params['entry']['text']} {params['entry'].get('url', '')}"
             )
+
+    @contextlib.contextmanager
+    def other_tab(self) -> Iterator[None]:
+        """Drive the tab that was opened last, in place of the first one, until the end of the block; then it is closed."""
+        first = self._socket
+        with urllib.request.urlopen(f"http://127.0.0.1:{self._port}/json/list", timeout=CALL_TIMEOUT_S) as answer:
+            newest = next(target for target in json.load(answer) if target["type"] == "page")
+        with connect(newest["webSocketDebuggerUrl"], max_size=None) as self._socket:
+            try:
+                for domain in ("Page", "Runtime", "Log"):
+                    self.call(f"{domain}.enable")
+                yield
+                self.call("Page.close")
+            finally:
+                self._socket = first
 
     def navigate(self, url: str) -> None:
         """Open an address and wait until it is loaded; the console begins anew."""

@@ -139,6 +139,35 @@ test("a lost connection is made again with the resume token, and audio goes on w
   assert.deepEqual(ends, []);
 });
 
+test("a page that goes away leaves its session to a later one, with a close that is no goodbye", (t) => {
+  standStill(t);
+  const { wire, ends, heard, connection } = connect();
+  wire.onopen();
+  wire.say({ type: "config", seq: 1, resume_token: "r", session: "s" });
+  connection.leave();
+  assert.equal(wire.closeCode, 4000);
+  assert.deepEqual([wire.onmessage, wire.onclose, ends], [null, null, []]);
+  const kept = connection.session.kept(0);
+  const wires = [];
+  const later = new Connection({
+    url: "ws://localhost/asr?mode=events",
+    protocols: [],
+    onMessage: (message) => heard.push(message),
+    onLink: () => {},
+    onEnd: () => {},
+    kept,
+    createSocket: (url) => {
+      wires.push(new Wire(url));
+      return wires.at(-1);
+    },
+  });
+  assert.equal(wires[0].url.search, "?mode=events&resume=r&last_seq=1");
+  wires[0].onopen();
+  wires[0].say({ type: "config", seq: 2, resume_token: "r", session: "s", resumed: true, received: 0 });
+  later.send(new Int16Array(1_600));
+  assert.deepEqual(wires[0].sent.map((message) => message.length), [1_600]);
+});
+
 test("a try that does not get through is given up for the next one, and nothing of it is heard any more", (t) => {
   const pass = standStill(t);
   const { wires, wire, heard, connection } = connect();

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { afterEach, test } from "node:test";
 
+import { fromBase64, toBase64 } from "../../../gateway/web/base64.js";
 import { Backoff } from "../../../gateway/web/backoff.js";
 import { MESSAGE_SAMPLES, SAMPLE_RATE } from "../../../gateway/web/outbox.js";
 import { Session } from "../../../gateway/web/session.js";
@@ -340,4 +341,124 @@ test("tries come at once, then ever less often, and chance keeps clients apart",
   assert.equal(backoff.next(60, 0), null);
   backoff.reset();
   assert.equal(backoff.next(100, 1), 100.3);
+});
+
+/** Go on with what a page kept of a talk, as JSON would carry it; more is recorded before the server answers. */
+function comeBack(talk, mostS = 40) {
+  const { pcm, ...kept } = talk.session.kept(mostS * SAMPLE_RATE);
+  const later = new Talk();
+  later.session = new Session(talk.now, { ...JSON.parse(JSON.stringify(kept)), pcm });
+  made.push(later.session);
+  later.now = talk.now;
+  later.seq = talk.seq;
+  later.got = [...talk.got];
+  return later;
+}
+
+/** The server's first word to a later page. */
+function greet(talk, received, resumed = true) {
+  talk.session.opened();
+  talk.got.length = received;
+  talk.say({ type: "config", resume_token: "r1", session: "s", resumed, received });
+  talk.pump();
+}
+
+test("a later page goes on with the session: token, place, and the audio that had not arrived", () => {
+  const talk = new Talk();
+  talk.record(10);
+  talk.final(1, 0, 6.25);
+  const later = comeBack(talk);
+  assert.deepEqual([later.session.config.resume_token, later.session.lastSeq], ["r1", 3]);
+  assert.equal(later.session.capturedS, 10);
+  assert.deepEqual(later.session.take(0, 10), []); // not before the server has said where to go on
+  later.record(11);
+  greet(later, 9.5 * SAMPLE_RATE);
+  assertGapless(later, 0, 11 * SAMPLE_RATE);
+  assert.deepEqual(later.session.comeback, { isKnown: true, missingS: 0 });
+  assert.equal(later.say({ type: "final", segment: 2, text: "", start: 7, end: 8 }).part, 0);
+  assert.equal(later.session.pendingS, 3);
+});
+
+test("a later page of a server that forgot sends all that is not final; its times are moved to ours", () => {
+  const talk = new Talk();
+  talk.record(10);
+  talk.final(1, 0, 6.25);
+  const later = comeBack(talk);
+  later.got = [];
+  greet(later, 0, false);
+  later.record(11);
+  assertGapless(later, 6.25 * SAMPLE_RATE, 11 * SAMPLE_RATE);
+  assert.deepEqual(later.session.comeback, { isKnown: false, missingS: 0 });
+  const moved = later.say({ type: "partial", segment: 1, committed: "", tail: "So", start: 0, end: 1 });
+  assert.deepEqual([moved.part, moved.start], [1, 6.25]);
+});
+
+test("where there is no room for all, the audio is kept that the server does not have", () => {
+  const talk = new Talk();
+  talk.record(10);
+  talk.say({ type: "ack", received: 9 * SAMPLE_RATE, committed_until: 0 });
+  assert.equal(talk.session.kept(10 * SAMPLE_RATE).start, 0);
+  const later = comeBack(talk, 9);
+  assert.equal(later.session.kept(5 * SAMPLE_RATE).start, 9 * SAMPLE_RATE);
+  greet(later, 9.25 * SAMPLE_RATE);
+  assertGapless(later, 0, 10 * SAMPLE_RATE);
+  assert.equal(later.session.comeback.missingS, 0);
+});
+
+test("audio that neither the page nor the server has is told by its length", () => {
+  const talk = new Talk();
+  talk.record(10);
+  talk.say({ type: "ack", received: 4 * SAMPLE_RATE, committed_until: 0 });
+  const known = comeBack(talk, 2);
+  greet(known, 5 * SAMPLE_RATE);
+  assert.deepEqual(known.session.comeback, { isKnown: true, missingS: 4 }); // it has 0 to 5 s, the page 4 to 6 s
+  const forgotten = comeBack(talk, 2);
+  greet(forgotten, 0, false);
+  assert.deepEqual(forgotten.session.comeback, { isKnown: false, missingS: 8 });
+});
+
+test("a page that was cut off after it had kept goes on behind what the server has got since", () => {
+  const talk = new Talk();
+  talk.record(10);
+  const later = comeBack(talk);
+  talk.record(13); // the old page went on for a while
+  later.got = [...talk.got];
+  later.session.capture(counting(13 * SAMPLE_RATE, 15 * SAMPLE_RATE)); // the new one has begun to record
+  greet(later, 13 * SAMPLE_RATE);
+  later.now = 15;
+  assertGapless(later, 0, 15 * SAMPLE_RATE);
+  assert.equal(later.session.capturedS, 15);
+  assert.equal(later.session.comeback.missingS, 0);
+});
+
+test("a recording that had been ended is brought to its end by the later page", () => {
+  const talk = new Talk();
+  talk.record(3);
+  talk.session.finish(3);
+  const later = comeBack(talk);
+  greet(later, 2 * SAMPLE_RATE);
+  assertGapless(later, 0, 3 * SAMPLE_RATE);
+  assert.equal(later.ends, 1);
+  later.say({ type: "ready_to_stop", audio: {} });
+  assert.equal(later.session.kept(0), null);
+  assert.equal(later.lose(1000).kind, "finished");
+});
+
+test("a later page waits for a slot as the earlier one would have, and ends when it is refused entrance", () => {
+  const later = comeBack(new Talk());
+  later.session.opened();
+  later.say({ type: "error", error: "No GPU resources available", code: "no_capacity", retry_after_s: 1 });
+  assert.equal(later.lose(1013), null);
+  assert.equal(later.session.link, "queued");
+  const stranger = comeBack(new Talk());
+  stranger.session.opened();
+  assert.equal(stranger.lose(4401).kind, "unauthorised");
+});
+
+test("audio survives as text", () => {
+  for (const length of [0, 1, 100_000]) {
+    assert.deepEqual(fromBase64(toBase64(counting(0, length))), counting(0, length));
+  }
+  const part = counting(0, 10).subarray(3, 5);
+  assert.deepEqual([...fromBase64(toBase64(part))], [3, 4]);
 });

@@ -4,12 +4,12 @@ import { test } from "node:test";
 
 import { Transcript, clock } from "../../../gateway/web/transcript.js";
 import {
+  comebackNotice,
   discardNotice,
   endNotice,
   endStatus,
   languageName,
   microphoneNotice,
-  reloadedNotice,
   strandedNotice,
   unsentNotice,
   unsentStatus,
@@ -183,8 +183,8 @@ test("a transcript is the same after it was saved and revived, and a new recordi
   transcript.lengthen(5);
   transcript.begin(new Date(9));
   const later = new Transcript();
-  for (const run of JSON.parse(JSON.stringify(transcript.saved()))) {
-    later.revive(run);
+  for (const run of JSON.parse(JSON.stringify(transcript.saved({ isGoingOn: false, withTimes: true })))) {
+    later.revive(run, { goesOn: false });
   }
   assert.equal(later.text(), transcript.text());
   assert.equal(later.srt(), transcript.srt());
@@ -195,14 +195,46 @@ test("a transcript is the same after it was saved and revived, and a new recordi
   assert.match(later.srt(), /00:00:06,000 --> 00:00:07,000\nNew\./);
 });
 
+test("a run that goes on takes later messages, and is kept even while nothing is said", () => {
+  const transcript = begun();
+  assert.equal(transcript.saved({ isGoingOn: true, withTimes: true }).length, 1);
+  transcript.apply(final(0, "One.", 0, 2));
+  transcript.apply(partial(1, "Two", " and", 2, 3));
+  const later = new Transcript();
+  const [run] = JSON.parse(JSON.stringify(transcript.saved({ isGoingOn: true, withTimes: false })));
+  assert.deepEqual(run.segments.map(({ words }) => words), [[], []]);
+  later.revive(run, { goesOn: true });
+  later.apply(final(1, "Two and three.", 2, 4));
+  assert.equal(later.text(), "One.\n\nTwo and three.");
+  later.clear();
+  assert.equal(later.isEmpty, true);
+});
+
+test("settled text stays when a server says anew what it still hears", () => {
+  const transcript = begun();
+  transcript.apply(partial(0, "One", " two", 0, 2));
+  transcript.settle();
+  transcript.apply({ ...partial(0, "Three", "", 5, 6), part: 1 });
+  assert.equal(transcript.text(), "One two\n\nThree");
+});
+
+test("after a reload the page says what became of the recording, no more and no less", () => {
+  const whole = comebackNotice({ isKnown: true, missingS: 0 }, 2.4);
+  assert.deepEqual([whole.detail, whole.shownMs], ["What was said in the 2 s between was not recorded.", 10_000]);
+  const gone = comebackNotice({ isKnown: false, missingS: 95 }, 2.4);
+  assert.match(gone.detail, /The server had ended that session.* 1:35 min of audio could not be kept/);
+  assert.equal(gone.shownMs, Infinity);
+  assert.match(comebackNotice({ isKnown: true, missingS: 0 }, null).detail, /Everything that was said until then is here/);
+  assert.doesNotMatch(comebackNotice({ isKnown: true, missingS: 3 }, null).detail, /Everything/);
+});
+
 test("what was cleared is not saved", () => {
   const transcript = begun();
   transcript.apply(final(0, "Secret."));
   transcript.clear();
-  assert.deepEqual(transcript.saved(), []);
+  assert.deepEqual(transcript.saved({ isGoingOn: false, withTimes: true }), []);
 });
 
 test("what would be lost, or may have been, is told with its length", () => {
   assert.match(discardNotice({ pendingS: 12.2 }).detail, /Its last 12 s still wait/);
-  assert.match(reloadedNotice(95).detail, /the last 1:35 min were not final/);
 });
