@@ -41,7 +41,9 @@ class Balance(Generic[H]):
         self._uneven_since = now if self._uneven_since is None else self._uneven_since
         if now - self._last < BALANCE_EVERY_S:
             return None
-        movable = [each for each in self.movable(worker) if each.session.state is State.READY]
+        # A session that may be what kills its workers is not taken to yet another one for this.
+        ready = [each for each in self.movable(worker) if each.session.state is State.READY]
+        movable = [each for each in ready if not each.session.suspicion.present]
         pausing = [each for each in movable if each.session.pausing]
         if not pausing and now - self._uneven_since >= IMPATIENT_S:
             pausing = movable

@@ -42,6 +42,7 @@ class Dispatcher:
         self._records = records
         self._clock = clock
         self._balance = Balance(pool, self.placement, clock())
+        self._serving = False
         self._missed: dict[str, tuple[bytes, list[Session]]] = {}  # by worker: who is blamed for its silence
 
     # --- what sessions ask for ------------------------------------------------------------------------------
@@ -111,8 +112,14 @@ class Dispatcher:
         return worker
 
     def _serve_line(self) -> None:
-        for conversation, grant in self.placement.serve(self._clock()):
-            self._grant(conversation, grant)
+        if self._serving:
+            return  # a slot that comes free while the line is served is for those further back in it
+        self._serving = True
+        try:
+            for conversation, grant in self.placement.serve(self._clock()):
+                self._grant(conversation, grant)
+        finally:
+            self._serving = False
 
     # --- what workers say -----------------------------------------------------------------------------------
 
@@ -156,6 +163,9 @@ class Dispatcher:
         if worker is None:
             return
         held = {slot.lease for slot in beat.slots if slot.ours}
+        for lease in held - worker.leases.keys():
+            # Nobody has it: a broken connection may have swallowed that it was to be closed.
+            self._link.send(identity, m.Close(lease))
         for lease in [each for each in worker.leases if each not in held]:
             found = self.placement.find(lease)
             # What a worker has opened it reports until it has said how that ended; else it lost it.
@@ -260,21 +270,20 @@ class Dispatcher:
         self._serve_line()
         for worker in self._pool.draining():
             for conversation in self._balance.movable(worker):
-                if not self._hand_over(conversation, "drain", worker):
-                    break
+                if self._pool.with_room():
+                    self._hand_over(conversation, "drain", worker)
         picked = self._balance.pick(now)
         if picked is not None:
             self._hand_over(picked[0], "balance", picked[1])
 
-    def _hand_over(self, conversation: Conversation, reason: str, source: Worker) -> bool:
+    def _hand_over(self, conversation: Conversation, reason: str, source: Worker) -> None:
         session = conversation.session
         grant = self.placement.lease_elsewhere(conversation, source, self._clock())
         if grant is None:
-            return False
+            return
         self._records.handing_over(session.id, reason, source.gpu_id, grant.gpu_id)
         self._records.allocated(conversation, grant, self._clock())
         self.perform(conversation, session.prepare(grant.lease, reason, self._clock()))
-        return True
 
 
 def no_capacity() -> SessionError:

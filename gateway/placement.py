@@ -54,7 +54,8 @@ class Placement(Generic[H]):
 
     def lease_elsewhere(self, holder: H, source: Worker, now: float) -> Grant | None:
         """Lease a second slot for a session that is to leave ``source``."""
-        grant = self._pool.place(holder.session.id, now, avoid={source.name})
+        shunned, barred = self._keep_apart(holder.session)
+        grant = self._pool.place(holder.session.id, now, avoid=shunned | {source.name}, barred=barred)
         if grant is not None and grant.worker == source.name:
             self._pool.release(grant.lease)
             return None
@@ -119,14 +120,16 @@ class Placement(Generic[H]):
 
     def serve(self, now: float) -> Iterator[tuple[H, Grant]]:
         """Give free slots to those who wait, in order; one that may not share a worker lets the next one go first."""
+        self.line = [each for each in self.line if each.session.state is State.WAITING]
         for holder in list(self.line):
-            if holder not in self.line:
+            # Most often there is nothing to give: that must cost little, however long the line is.
+            if not self._pool.with_room():
+                return
+            if holder not in self.line or holder.session.state is not State.WAITING:
                 continue  # served, or gone, while another was
-            waits = holder.session.state is State.WAITING
-            grant = self.lease(holder, now) if waits else None
-            if grant is not None or not waits:
-                self.line.remove(holder)
+            grant = self.lease(holder, now)
             if grant is not None:
+                self.line.remove(holder)
                 yield holder, grant
 
     def check(self) -> None:

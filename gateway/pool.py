@@ -262,12 +262,11 @@ class Pool:
         return self._workers[name] if name else None
 
     def uneven(self) -> Worker | None:
-        """Return the worker that has at least two sessions more than another with a free slot, if there is one."""
-        serving = self.serving()
-        free = [worker.used() for worker in serving if worker.used() < worker.slots]
+        """Return the worker that has at least two sessions more than another that would take one, if there is one."""
+        free = [worker.used() for worker in self.with_room() if worker.failures < AILING]
         if not free:
             return None
-        fullest = max(serving, key=lambda worker: (worker.used(), -worker.gpu_id))
+        fullest = max(self.serving(), key=lambda worker: (worker.used(), -worker.gpu_id))
         return fullest if fullest.used() - min(free) >= 2 and fullest.leases else None
 
     def draining(self) -> list[Worker]:

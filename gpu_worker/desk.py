@@ -71,8 +71,8 @@ class Desk:
             case m.Open(lease):
                 if self._table.find(index, lease) is None:
                     self._take_in(index, message)
-            case m.Prepare(lease):
-                self._keep_slot(index, lease)
+            case m.Prepare():
+                self._keep_slot(index, message)
             case m.Audio(lease) | m.Finalize(lease) | m.Finish(lease) | m.Close(lease):
                 if found := self._table.find(index, lease):
                     self._about_stream(*found, message)
@@ -91,9 +91,9 @@ class Desk:
         elif self._model.weights == "device" and (slot := self._table.get(key)):
             self.tell_opened(slot)
 
-    def _keep_slot(self, index: int, lease: int) -> None:
-        if not self._table.reserve(index, lease, self._clock()):
-            self._gateways[index].link.send(m.Full(lease))
+    def _keep_slot(self, index: int, message: m.Prepare) -> None:
+        if not self._table.reserve(index, message, self._clock()):
+            self._gateways[index].link.send(m.Full(message.lease))
         elif self._model.weights == "device":
             self.tell_prepared()
 

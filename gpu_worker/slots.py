@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from gpu_worker.policy import PolicySettings
 from gpu_worker.recognizer import ListenRequest, WindowRequest
 from gpu_worker.stream import Stream
-from shared.messages import Open, SlotReport
+from shared.messages import Open, Prepare, SlotReport
 
 
 @dataclass(slots=True)
@@ -28,6 +28,7 @@ class Slot:
 class Reservation:
     """A slot kept for a session that will move here."""
 
+    session: str
     asked: float
     told: bool = False
 
@@ -50,11 +51,11 @@ class SlotTable:
     def __len__(self) -> int:
         return len(self._slots) + len(self._reserved)
 
-    def reserve(self, gateway: int, lease: int, now: float) -> bool:
-        """Keep a slot for a lease; False if every slot is taken."""
+    def reserve(self, gateway: int, message: Prepare, now: float) -> bool:
+        """Keep a slot for a session; False if every slot is taken."""
         if len(self) >= self.size:
             return False
-        self._reserved[gateway, lease] = Reservation(now)
+        self._reserved[gateway, message.lease] = Reservation(message.session, now)
         return True
 
     def untold(self) -> list[tuple[int, int, Reservation]]:
@@ -138,8 +139,8 @@ class SlotTable:
         return requests
 
     def reports(self, gateway: int) -> tuple[SlotReport, ...]:
-        """Return the occupied slots as a gateway is told of them."""
-        return tuple(
+        """Return the slots in use and those kept as a gateway is told of them."""
+        used = tuple(
             SlotReport(
                 lease=slot.stream.lease,
                 session=slot.session,
@@ -149,6 +150,11 @@ class SlotTable:
             )
             for slot in self._slots.values()
         )
+        kept = tuple(
+            SlotReport(lease, each.session, ours=owner == gateway, received=0, decoded=0)
+            for (owner, lease), each in self._reserved.items()
+        )
+        return used + kept
 
     def check(self) -> None:
         """Assert what must hold between two calls."""

@@ -1,13 +1,15 @@
 """The switchboard: the guide's log sentences to the letter, every lease given back, sessions that outlive workers."""
 
 import json
+import time
 
 import pytest
 
+from gateway.pool import AILING
 from gateway.states import State
 from gateway.suspicion import MAX_DEATHS
 from gateway.switchboard import restarting
-from shared import logs
+from shared import logs, wire
 from shared import messages as m
 from tests.gateway.builders import heartbeat, register
 from tests.gateway.exchange import Exchange
@@ -322,7 +324,7 @@ def test_long_steps_are_hardly_held_against_a_session(exchange):
     client.say(say(["one", "two", 1.0]).pcm.tobytes())
     for _ in range(MAX_DEATHS):
         worker = exchange.workers[client.session.gpu_id]
-        exchange.switchboard.handle(worker.identity, heartbeat(*worker.table.reports(0), running_s=9.0))
+        exchange.switchboard.handle(worker.identity, reported(worker, running_s=9.0))
         exchange.switchboard.ticked(exchange.clock.now)
         for each in exchange.workers.values():
             each.work(steps=0)
@@ -414,6 +416,67 @@ def test_a_client_may_come_and_go_while_it_waits_in_line(exchange):
     assert exchange.pool.used_slots() == 4
 
 
+def suspect(client, losses) -> None:
+    """Have a session suspected of so many deaths over audio that it has not got past."""
+    client.say(say(["one", 1.0]).pcm.tobytes())
+    for _ in range(losses):
+        client.session.suspicion.lost("gpu9", client.session.received, died=True)
+
+
+def test_moved_suspects_are_kept_apart_too(exchange):
+    """One that the next death ends is not moved to where another suspect is, and holds nobody up who may move."""
+    tried, other, third = (exchange.client().join() for _ in range(3))
+    exchange.run(2)
+    assert [each.session.gpu_id for each in (tried, other, third)] == [0, 1, 0]
+    suspect(tried, MAX_DEATHS - 1)
+    suspect(other, 1)
+    for worker in exchange.workers.values():
+        worker.frozen = True  # nobody gets past that audio
+    exchange.switchboard.handle(exchange.workers[0].identity, reported(exchange.workers[0], state="draining"))
+    exchange.switchboard.ticked(exchange.clock.now)
+    assert tried.session.standby is None
+    assert third.session.standby is not None
+
+
+def reported(worker, **changes):
+    return heartbeat(*worker.table.reports(0), **changes)
+
+
+def test_loads_are_not_evened_out_by_a_worker_that_nobody_is_placed_on():
+    """While a worker fails all its streams it stays empty, and sessions do not change places between the others."""
+    exchange = Exchange(workers=3, slots=4).boot_all()
+    exchange.pool.workers()[1].failures = AILING
+    people = [exchange.client().join() for _ in range(4)]
+    exchange.run(60)
+    assert [len(worker.leases) for worker in exchange.pool.workers()] == [2, 0, 2]
+    assert [person.session.moves for person in people] == [0, 0, 0, 0]
+
+
+def test_a_long_line_that_cannot_be_served_costs_little():
+    """Who is suspected is not looked into while no slot is free at all: a tick with suspects in line is as quick."""
+    exchange = Exchange(workers=2, slots=80).boot_all()
+    people = [exchange.client().join() for _ in range(160)]
+    exchange.run(1)
+    exchange.workers[1].send(m.Goodbye("stopped"))
+    exchange.hear(exchange.workers[1])
+    exchange.workers[1].alive = False
+    plain_s = tick_s(exchange)
+    for person in people:
+        suspect(person, MAX_DEATHS - 1)
+    assert len(exchange.switchboard._dispatcher.placement.line) == 80
+    assert tick_s(exchange) < 2 * plain_s
+
+
+def tick_s(exchange) -> float:
+    """Return the processor's time for the quickest of some ticks."""
+    found = []
+    for _ in range(7):
+        began = time.thread_time()
+        exchange.switchboard.ticked(exchange.clock.now)
+        found.append(time.thread_time() - began)
+    return min(found)
+
+
 # --- what is odd ------------------------------------------------------------------------------------------------
 
 
@@ -448,6 +511,35 @@ def test_another_language_than_the_models_is_refused_before_the_gpu_is_used():
     exchange.run(2)
     assert (len(exchange.workers[0].table), exchange.pool.used_slots()) == (0, 0)
     exchange.check_log()
+
+
+def test_a_crowd_of_another_language_is_refused():
+    """However many wait for the first worker: whoever it cannot serve is told so, and their slots are free again."""
+    exchange = Exchange(workers=1)
+    people = [exchange.client(language="klingon").join() for _ in range(400)]
+    exchange.hear(exchange.boot(0))
+    assert {(person.session.error.code, person.hangup.code) for person in people} == {("bad_parameter", 4400)}
+    assert exchange.pool.used_slots() == 0
+    exchange.run()
+    assert len(exchange.workers[0].table) == 0
+    exchange.check_log()
+
+
+def test_a_slot_that_was_not_told_to_close_is_told_again(exchange):
+    """What a broken connection has swallowed does not cost the worker a slot for ever, be it in use or only kept."""
+    client = exchange.client().join()
+    exchange.run(2)
+    first, second = exchange.workers.values()
+    second.opening = False
+    first.draining = True
+    exchange.run(1)
+    second.work()
+    assert [len(worker.table) for worker in (first, second)] == [1, 1]
+    client.leave()
+    for worker in (first, second):
+        assert wire.decode(worker.inbox.pop()) in (m.Close(1), m.Close(2))
+    exchange.run(2)
+    assert [len(worker.table) for worker in (first, second)] == [0, 0]
 
 
 def test_a_resume_token_is_its_owners():

@@ -3,7 +3,7 @@ import pytest
 from gpu_worker.policy import PolicySettings
 from gpu_worker.recognizer import ListenResult
 from gpu_worker.slots import SlotTable
-from shared.messages import Open
+from shared.messages import Open, Prepare
 
 
 def asked(lease: int, session: str = "s") -> Open:
@@ -23,14 +23,14 @@ def test_a_full_table_takes_nobody(table):
     first = table.open(0, asked(1), 0.0)
     assert table.open(0, asked(2), 0.0) is not None
     assert table.open(0, asked(3), 0.0) is None
-    assert not table.reserve(0, 4, 0.0)
+    assert not table.reserve(0, Prepare(4, "s4"), 0.0)
     table.close(first)
     assert table.open(0, asked(3), 0.0) is not None
 
 
 def test_a_reservation_is_a_slot_until_its_session_comes(table):
     """A slot kept for a session counts as taken, and the session finds its place in a full table."""
-    assert table.reserve(0, 7, 1.0)
+    assert table.reserve(0, Prepare(7, "s7"), 1.0)
     table.open(0, asked(1), 0.0)
     assert len(table) == 2
     assert table.open(0, asked(2), 0.0) is None
@@ -42,7 +42,7 @@ def test_a_reservation_is_a_slot_until_its_session_comes(table):
 def test_a_reservation_is_told_once_and_can_be_given_up(table):
     """The model is wanted while somebody has not been told that all is ready."""
     assert not table.wants_weights
-    table.reserve(0, 7, 1.0)
+    table.reserve(0, Prepare(7, "s7"), 1.0)
     assert table.wants_weights
     ((gateway, lease, kept),) = table.untold()
     assert (gateway, lease, kept.asked) == (0, 7, 1.0)
@@ -59,6 +59,13 @@ def test_leases_of_two_gateways_do_not_mix(table):
     assert table.find(1, 1)[0] == second
     assert [(report.session, report.ours) for report in table.reports(1)] == [("a1", False), ("b1", True)]
     assert table.of(0) == [first]
+
+
+def test_a_kept_slot_is_reported(table):
+    """A gateway learns of the slots that are only kept too: it could not have one closed that it has lost sight of."""
+    table.reserve(0, Prepare(7, "s7"), 1.0)
+    assert [(report.lease, report.session, report.ours) for report in table.reports(0)] == [(7, "s7", True)]
+    assert [report.ours for report in table.reports(1)] == [False]
 
 
 def test_streams_wait_until_they_are_opened(table):
