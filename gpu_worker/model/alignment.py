@@ -4,15 +4,13 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-import torch.nn.functional as F  # noqa: N812 - its usual name
 from numpy.typing import NDArray
 from torch import Tensor
 
+from gpu_worker.model.alignment_together import boundaries_together
+from gpu_worker.model.smoothing import median
 from gpu_worker.model.tokens import Tokens
 from gpu_worker.recognizer import FRAME, TimedWord
-
-_REACH = 3
-"""A value is smoothed with so many to each side of it."""
 
 
 def timed_words(
@@ -46,6 +44,13 @@ def timed_words(
     return tuple(words)
 
 
+def boundaries(traces: Sequence[Tensor], counts: Sequence[int]) -> list[list[int]]:
+    """Return `token_boundaries` of many windows: on a CPU one after another, on another device all at once."""
+    if traces and traces[0].device.type != "cpu":
+        return boundaries_together(traces, counts)
+    return [token_boundaries(trace, count) for trace, count in zip(traces, counts, strict=True)]
+
+
 def token_boundaries(trace: Tensor, count: int) -> list[int]:
     """Return the frame at which each of ``count`` tokens begins, and one more for the end of the last.
 
@@ -71,28 +76,6 @@ def _standard(head: Tensor) -> Tensor:
     shares = head / head.sum(-1, keepdim=True).clamp(min=1e-9)
     centred = shares - shares.mean(0)
     return centred / centred.square().mean(0).sqrt().clamp(min=1e-9)  # torch.std_mean takes ten times as long
-
-
-def median(x: Tensor) -> Tensor:
-    """Return the median of each seven neighbours of the last dimension, reflected at its ends.
-
-    Seven are two sorted triples with one value between them. What is third and fourth of the six bounds that value.
-    Triples serve two windows each, and nothing is sorted (whisper's own sorts every seven).
-    """
-    count = x.shape[-1]
-    if count <= _REACH:
-        return x
-    x = F.pad(x, (_REACH, _REACH), mode="reflect")
-    a, b, c = x[..., :-2], x[..., 1:-1], x[..., 2:]
-    low, high = torch.minimum(a, b), torch.maximum(a, b)
-    least, most = torch.minimum(low, c), torch.maximum(high, c)
-    middle = torch.maximum(low, torch.minimum(high, c))
-    (a1, b1), (a2, b2), (a3, b3) = ((t[..., :count], t[..., _REACH + 1 :]) for t in (least, middle, most))
-    third = torch.minimum(torch.maximum(a2, b1), torch.maximum(a1, b2))
-    third = torch.minimum(third, torch.minimum(a3, b3))
-    fourth = torch.minimum(torch.maximum(a3, b1), torch.maximum(a1, b3))
-    fourth = torch.minimum(fourth, torch.maximum(a2, b2))
-    return torch.maximum(third, torch.minimum(fourth, x[..., _REACH : _REACH + count]))
 
 
 def monotone_path(cost: NDArray[np.float64]) -> list[int]:

@@ -48,6 +48,13 @@ class Block:
     up: Linear
     down: Linear
 
+    @property
+    def crossing(self) -> CrossAttention:
+        """A decoder layer's attention to audio."""
+        if self.cross is None:
+            raise TypeError("an encoder's layer has no cross-attention")
+        return self.cross
+
 
 class Maker:
     """Prepares parts of one checkpoint for a device, each matrix in the given kind."""

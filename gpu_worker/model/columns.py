@@ -5,10 +5,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-_FLOOR = -10.0
+EDGE = 4
+"""Silent frames convolved after the audio, so that its last frames see what they would in the padded window."""
+
+FLOOR = -10.0
 """The least value of a raw mel spectrum, log10 of 1e-10."""
 
-_RANGE = 8.0
+RANGE = 8.0
 """Whisper hears 80 dB below the loudest value of a window, and nothing under that."""
 
 
@@ -57,7 +60,7 @@ class Level:
         """Measure a window's raw mel."""
         loudest = float(raw.max())
         lift = min(max(settings.loudest - loudest, 0.0), settings.gain)
-        return cls(lift, max(loudest + lift - _RANGE, _FLOOR))
+        return cls(lift, max(loudest + lift - RANGE, FLOOR))
 
     @property
     def silence(self) -> float:
@@ -66,7 +69,7 @@ class Level:
 
     def scale(self, raw: Tensor) -> Tensor:
         """Scale raw mel as Whisper does."""
-        lifted = (raw + self.lift).clamp(min=_FLOOR) if self.lift else raw
+        lifted = (raw + self.lift).clamp(min=FLOOR) if self.lift else raw
         return (lifted.clamp(min=self.floor) + 4.0) / 4.0
 
     def near(self, other: "Level", drift: float) -> bool:

@@ -1,4 +1,4 @@
-"""Whisper's decoder over a ragged batch of rows, with a key-value cache that never moves.
+"""Whisper's decoder on a CPU: rows of any lengths, each attending to its own keys and no others.
 
 A row's tokens are written where its length says, and a key is seen only by positions at or after it. What lies
 beyond a row's length is therefore never read before it is overwritten: taking tokens back is lowering a number.
@@ -10,12 +10,12 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F  # noqa: N812 - its usual name
 from torch import Tensor
-from whisper.model import ModelDimensions
 
-from gpu_worker.model.blocks import Maker, State
+from gpu_worker.model.batch import Part, Sheet
 from gpu_worker.model.columns import Encoding
-from gpu_worker.model.linear import Precision, bucket
-from gpu_worker.model.vocabulary import Vocabulary
+from gpu_worker.model.layers import TextLayers
+from gpu_worker.model.linear import bucket
+from gpu_worker.model.vocabulary import Choice, Vocabulary
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,60 +46,41 @@ class Cache:
         self.keys = torch.empty(shape, device=device)
         self.values = torch.empty(shape, device=device)
 
-    def move(self, source: int, target: int, length: int) -> None:
-        """Copy a row's tokens to another slot."""
-        for held in (self.keys, self.values):
-            held[:, target, :, :length] = held[:, source, :, :length]
-
 
 class Decoder:
     """The text side of one model on one device."""
 
-    def __init__(
-        self,
-        state: State,
-        dims: ModelDimensions,
-        precision: Precision,
-        device: torch.device,
-        *,
-        vocabulary: Vocabulary,
-        alignment_heads: Sequence[tuple[int, int]],
-    ) -> None:
+    def __init__(self, layers: TextLayers, vocabulary: Vocabulary, device: torch.device) -> None:
         self.vocabulary = vocabulary
-        self.capacity: int = dims.n_text_ctx
-        self.trace_heads = len(alignment_heads)
+        self.capacity = len(layers.positions)
+        self.trace_heads = layers.trace_heads
+        self._layers = layers
         self._device = device
-        self._layers, self._heads = dims.n_text_layer, dims.n_text_head
-        self._width = dims.n_text_state // dims.n_text_head
-        maker = Maker(state, precision.decoder, device)
-        self._blocks = maker.blocks("decoder", dims.n_text_layer, self._width)
-        self._positions = maker.tensor("decoder.positional_embedding")
-        self._norm = maker.norm("decoder.ln")
-        # For each layer: which of its heads are noted, and from which row of a trace on.
-        ordered = sorted(alignment_heads)
-        self._noted: dict[int, tuple[list[int], int]] = {}
-        for at, (layer, head) in enumerate(ordered):
-            self._noted.setdefault(layer, ([], at))[0].append(head)
+
+    def begin(self, sheets: Sequence[Sheet]) -> "RaggedBatch":
+        """Make room for windows."""
+        return RaggedBatch(self, sheets)
 
     def cache(self, rows: int, tokens: int) -> Cache:
         """Return room for ``rows`` of up to ``tokens`` each."""
-        return Cache((self._layers, rows, self._heads, tokens, self._width), self._device)
+        layers, heads, width = self._layers.shape
+        return Cache((layers, rows, heads, tokens, width), self._device)
 
     def forward(self, tokens: Sequence[int], spans: Sequence[Span], cache: Cache) -> Tensor:
         """Run new tokens of several rows, laid one after the other; answer (tokens, width), normalised."""
+        _, heads, width = self._layers.shape
         positions = torch.cat([torch.arange(s.past, s.past + s.count) for s in spans]).to(self._device)
-        x = self.vocabulary.embed(tokens) + self._positions[positions]
+        x = self.vocabulary.embed(tokens) + self._layers.positions[positions]
         x = F.pad(x, (0, 0, 0, bucket(len(tokens)) - len(tokens)))  # rows that no span has; nothing attends to them
         masks = [self._causal(s) for s in spans]
-        for layer, block in enumerate(self._blocks):
-            qkv = block.qkv(block.attention_norm(x)).float().view(len(x), 3, self._heads, self._width)
-            x = x + block.out(self._attend_text(qkv, spans, masks, cache.keys[layer], cache.values[layer]))
-            if block.cross is None:
-                raise TypeError("a decoder block has no cross-attention")
-            q = block.cross.query(block.cross.norm(x)).float().view(len(x), self._heads, self._width)
-            x = x + block.cross.out(self._attend_audio(layer, q, spans))
+        for layer, block in enumerate(self._layers.blocks):
+            qkv = block.qkv(block.attention_norm(x)).float().view(len(x), 3, heads, width)
+            x = x + block.out(_attend_text(qkv, spans, masks, cache.keys[layer], cache.values[layer]))
+            crossing = block.crossing
+            q = crossing.query(crossing.norm(x)).float().view(len(x), heads, width)
+            x = x + crossing.out(self._attend_audio(layer, q, spans))
             x = x + block.down(block.up(block.mlp_norm(x)))
-        return self._norm(x[: len(tokens)])
+        return self._layers.norm(x[: len(tokens)])
 
     def _causal(self, span: Span) -> Tensor | None:
         """Return what shuts later keys out from earlier tokens, (new tokens, all keys)."""
@@ -108,24 +89,6 @@ class Decoder:
         total = span.past + span.count
         later = torch.ones(span.count, total, dtype=torch.bool, device=self._device).triu_(span.past + 1)
         return torch.zeros(span.count, total, device=self._device).masked_fill_(later, float("-inf"))
-
-    def _attend_text(
-        self, qkv: Tensor, spans: Sequence[Span], masks: Sequence[Tensor | None], keys: Tensor, values: Tensor
-    ) -> Tensor:
-        """Write the new keys and values, then attend to each row's own tokens."""
-        at = 0
-        out = torch.zeros_like(qkv[:, 0])
-        for span, mask in zip(spans, masks, strict=True):
-            total = span.past + span.count
-            rows = qkv[at : at + span.count]
-            keys[span.slot, :, span.past : total] = rows[:, 1].transpose(0, 1)
-            values[span.slot, :, span.past : total] = rows[:, 2].transpose(0, 1)
-            scores = torch.bmm(rows[:, 0].transpose(0, 1), keys[span.slot, :, :total].transpose(-1, -2))
-            if mask is not None:
-                scores += mask
-            out[at : at + span.count] = torch.bmm(scores.softmax(-1), values[span.slot, :, :total]).transpose(0, 1)
-            at += span.count
-        return out.flatten(1)
 
     def _attend_audio(self, layer: int, q: Tensor, spans: Sequence[Span]) -> Tensor:
         """Attend to each row's audio, and note the attention of the alignment heads."""
@@ -137,15 +100,62 @@ class Decoder:
             if heard.bias is not None:
                 scores += heard.bias
             weights = scores.softmax(-1)
-            if layer in self._noted:
+            if layer in self._layers.noted:
                 self._note(layer, weights, span)
             out[at : at + span.count] = torch.bmm(weights.to(heard.values.dtype), heard.values[layer]).transpose(0, 1)
             at += span.count
         return out.flatten(1)
 
     def _note(self, layer: int, weights: Tensor, span: Span) -> None:
-        heads, row = self._noted[layer]
+        heads, row = self._layers.noted[layer]
         first = max(span.skip - span.past, 0)  # the prompt and the marks before the text are not aligned
         place = span.past + first - span.skip
         frames = slice(span.encoding.first, span.encoding.first + span.encoding.frames)
         span.trace[row : row + len(heads), place : place + span.count - first] = weights[heads, first:, frames]
+
+
+def _attend_text(
+    qkv: Tensor, spans: Sequence[Span], masks: Sequence[Tensor | None], keys: Tensor, values: Tensor
+) -> Tensor:
+    """Write the new keys and values, then attend to each row's own tokens."""
+    at = 0
+    out = torch.zeros_like(qkv[:, 0])
+    for span, mask in zip(spans, masks, strict=True):
+        total = span.past + span.count
+        rows = qkv[at : at + span.count]
+        keys[span.slot, :, span.past : total] = rows[:, 1].transpose(0, 1)
+        values[span.slot, :, span.past : total] = rows[:, 2].transpose(0, 1)
+        scores = torch.bmm(rows[:, 0].transpose(0, 1), keys[span.slot, :, :total].transpose(-1, -2))
+        if mask is not None:
+            scores += mask
+        out[at : at + span.count] = torch.bmm(scores.softmax(-1), values[span.slot, :, :total]).transpose(0, 1)
+        at += span.count
+    return out.flatten(1)
+
+
+class RaggedBatch:
+    """Windows that are decoded together, row after row."""
+
+    def __init__(self, decoder: Decoder, sheets: Sequence[Sheet]) -> None:
+        self._decoder = decoder
+        self._sheets = sheets
+        self._cache = decoder.cache(len(sheets), max(sheet.room for sheet in sheets))
+        self._traces = [
+            torch.empty(decoder.trace_heads, max(sheet.room - sheet.skip, 0), sheet.encoding.frames) for sheet in sheets
+        ]
+
+    def forward(self, parts: Sequence[Part], tokens: Sequence[int]) -> Tensor:
+        """Run the parts' tokens, laid one after the other; answer (tokens, width), normalised."""
+        return self._decoder.forward(tokens, [self._span(part) for part in parts], self._cache)
+
+    def choose_next(self, parts: Sequence[Part], tokens: Sequence[int]) -> Choice:
+        """Run one token of each part, and choose what follows it."""
+        return self._decoder.vocabulary.choose(self.forward(parts, tokens))
+
+    def trace(self, row: int, count: int) -> Tensor:
+        """Return the attention of the alignment heads from a row's first noted token on, (heads, count, frames)."""
+        return self._traces[row][:, :count]
+
+    def _span(self, part: Part) -> Span:
+        sheet = self._sheets[part.row]
+        return Span(part.row, part.past, part.count, sheet.encoding, self._traces[part.row], sheet.skip)

@@ -9,12 +9,11 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-import torch
 from torch import Tensor
 
 from gpu_worker.guards import repetition
+from gpu_worker.model.batch import Batch, Part, Sheet, TextDecoder
 from gpu_worker.model.columns import Encoding
-from gpu_worker.model.decoder import Cache, Decoder, Span
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,11 +62,10 @@ class Decoded:
 
 @dataclass(slots=True)
 class _Row:
-    """A window on its way."""
+    """A window on its way: row ``at`` of its batch."""
 
     request: DecodeRequest
-    slot: int
-    trace: Tensor
+    at: int
     draft: Sequence[int]
     length: int = 0
     tokens: list[int] = field(default_factory=list)
@@ -82,9 +80,13 @@ class _Row:
         """How many tokens are not the model's to choose."""
         return len(self.request.start) + len(self.request.committed)
 
-    def span(self, count: int) -> Span:
+    def room(self, capacity: int) -> int:
+        """Return how many tokens the row may come to hold."""
+        return min(self.forced + self.request.limit, capacity)
+
+    def part(self, count: int) -> Part:
         """Return the next ``count`` tokens of the row."""
-        return Span(self.slot, self.length, count, self.request.encoding, self.trace, len(self.request.start) - 1)
+        return Part(self.at, self.length, count)
 
     def add(self, token: int, logprob: float, eot: int) -> None:
         """Take a chosen token."""
@@ -97,14 +99,13 @@ class _Row:
 
     def going(self, capacity: int) -> bool:
         """Tell whether there is a next token to choose."""
-        full = len(self.tokens) >= self.request.limit or self.length >= capacity
+        full = len(self.tokens) >= self.request.limit or self.length >= self.room(capacity)
         return not (self.ended or self.looped or full)
 
-    def result(self) -> Decoded | Exception:
+    def result(self, batch: Batch) -> Decoded | Exception:
         """Return what was said, or what is wrong with it."""
         if any(map(math.isnan, self.logprobs)) or math.isnan(self.no_speech):
             return FloatingPointError("the model answered with values that are no numbers")
-        rows = self.length - len(self.request.start) + 1
         return Decoded(
             tokens=tuple(self.tokens),
             logprobs=tuple(self.logprobs),
@@ -112,51 +113,42 @@ class _Row:
             ended=self.ended,
             looped=self.looped,
             no_speech=self.no_speech,
-            trace=self.trace[:, :rows],
+            trace=batch.trace(self.at, self.length - len(self.request.start) + 1),
         )
 
 
-def decode(decoder: Decoder, requests: Sequence[DecodeRequest]) -> list[Decoded | Exception]:
+def decode(decoder: TextDecoder, requests: Sequence[DecodeRequest]) -> list[Decoded | Exception]:
     """Decode all windows; an exception stands in the place of one whose values are no numbers.
 
     Raises:
         ValueError: a window's tokens do not fit the model.
     """
-    rows = [_row(decoder, slot, request) for slot, request in enumerate(requests)]
+    rows = [_row(decoder, at, request) for at, request in enumerate(requests)]
     if not rows:
         return []
-    cache = decoder.cache(len(rows), max(_room(decoder, row) for row in rows))
-    _verify(decoder, rows, cache)
-    active = list(rows)
-    while active := _advance(decoder, active, cache):
-        pass
-    return [row.result() for row in rows]
+    batch = decoder.begin(
+        [Sheet(row.request.encoding, row.room(decoder.capacity), len(row.request.start) - 1) for row in rows]
+    )
+    _verify(decoder, rows, batch)
+    while active := [row for row in rows if row.going(decoder.capacity)]:
+        _advance(decoder, active, batch)
+    return [row.result(batch) for row in rows]
 
 
-def _row(decoder: Decoder, slot: int, request: DecodeRequest) -> _Row:
+def _row(decoder: TextDecoder, at: int, request: DecodeRequest) -> _Row:
     forced = len(request.start) + len(request.committed)
     if forced + 1 >= decoder.capacity:
         raise ValueError(f"{forced} tokens are decided or prompted: the model holds {decoder.capacity}")
     if request.limit < 1:
         raise ValueError("the limit of new tokens is below 1")
-    draft = request.draft[: min(decoder.capacity - forced - 1, request.limit - 1)]
-    rows = min(len(request.committed) + request.limit + 1, decoder.capacity)
-    trace = torch.empty(
-        decoder.trace_heads, rows, request.encoding.frames, device=request.encoding.values.device, dtype=torch.float32
-    )
-    return _Row(request, slot, trace, draft)
+    return _Row(request, at, request.draft[: min(decoder.capacity - forced - 1, request.limit - 1)])
 
 
-def _room(decoder: Decoder, row: _Row) -> int:
-    return min(row.forced + row.request.limit, decoder.capacity)
-
-
-def _verify(decoder: Decoder, rows: Sequence[_Row], cache: Cache) -> None:
+def _verify(decoder: TextDecoder, rows: Sequence[_Row], batch: Batch) -> None:
     """Run forced tokens and drafts of all rows in one pass, and take what stands."""
     inputs = [[*row.request.start, *row.request.committed, *row.draft] for row in rows]
-    hidden = decoder.forward(
-        [t for i in inputs for t in i], [row.span(len(i)) for row, i in zip(rows, inputs, strict=True)], cache
-    )
+    parts = [row.part(len(i)) for row, i in zip(rows, inputs, strict=True)]
+    hidden = batch.forward(parts, [t for i in inputs for t in i])
     wanted: list[int] = []
     beginnings: list[int] = []
     starts: list[int] = []
@@ -186,25 +178,9 @@ def _accept(row: _Row, chosen: Sequence[int], logprobs: Sequence[float], eot: in
     row.length = row.forced + row.accepted
 
 
-def _advance(decoder: Decoder, rows: Sequence[_Row], cache: Cache) -> list[_Row]:
-    """Choose one more token for each row that goes on; answer the rows that went."""
-    going = _close_up([row for row in rows if row.going(cache.keys.shape[3])], cache)
-    if not going:
-        return going
-    hidden = decoder.forward([row.tokens[-1] for row in going], [row.span(1) for row in going], cache)
-    choice = decoder.vocabulary.choose(hidden)
-    for row, token, logprob in zip(going, choice.tokens, choice.logprobs, strict=True):
+def _advance(decoder: TextDecoder, rows: Sequence[_Row], batch: Batch) -> None:
+    """Choose one more token for each row."""
+    choice = batch.choose_next([row.part(1) for row in rows], [row.tokens[-1] for row in rows])
+    for row, token, logprob in zip(rows, choice.tokens, choice.logprobs, strict=True):
         row.length += 1
         row.add(token, logprob, decoder.vocabulary.tokens.eot)
-    return going
-
-
-def _close_up(rows: list[_Row], cache: Cache) -> list[_Row]:
-    """Move rows into the lowest slots, so that a batch is one slice of the cache."""
-    free = sorted(set(range(len(rows))) - {row.slot for row in rows})
-    for row in rows:
-        if row.slot >= len(rows):
-            target = free.pop()
-            cache.move(row.slot, target, row.length)
-            row.slot = target
-    return rows

@@ -13,16 +13,10 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F  # noqa: N812 - its usual name
 from torch import Tensor
-from torch.nn.utils.rnn import pad_sequence
-from whisper.model import ModelDimensions
 
-from gpu_worker.model.blocks import Block, Maker, State
 from gpu_worker.model.chunks import Memory, Reach, cross, rounded, transform
-from gpu_worker.model.columns import EncoderSettings, Encoding, Layout, Level
-from gpu_worker.model.linear import Precision, dtype_of
-
-_EDGE = 4
-"""Silent frames convolved after the audio, so that its last frames see what they would in the padded window."""
+from gpu_worker.model.columns import EDGE, EncoderSettings, Encoding, Layout, Level
+from gpu_worker.model.layers import AudioLayers
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,45 +34,20 @@ class Kept:
 
 
 class Encoder:
-    """The audio side of one model on one device.
+    """The audio side of one model on a CPU: one window after another.
 
-    ``batched`` encodes all windows of a step as one, as a GPU needs it; on a CPU one after another is as fast, pads
-    nothing, and can keep what it encoded a step ago.
+    That is as fast there as a batch, pads nothing, and can keep what it encoded a step ago.
     """
 
-    def __init__(
-        self,
-        state: State,
-        dims: ModelDimensions,
-        precision: Precision,
-        device: torch.device,
-        *,
-        settings: EncoderSettings,
-        batched: bool,
-    ) -> None:
-        self.capacity: int = dims.n_audio_ctx
-        self.keeps = settings.keep and not batched
-        self._batched = batched
-        self._settings = settings
+    def __init__(self, layers: AudioLayers, device: torch.device, settings: EncoderSettings) -> None:
+        self.capacity = len(layers.positions)
+        self.keeps = settings.keep
+        self._layers = layers
         self._device = device
-        self._dtype = dtype_of(precision.encoder)
-        width, text_width = dims.n_audio_state // dims.n_audio_head, dims.n_text_state // dims.n_text_head
-        self._shape = dims.n_audio_layer, dims.n_audio_head, width
-        self._text_shape = dims.n_text_layer, dims.n_text_head, text_width
-        maker = Maker(state, precision.encoder, device)
-        self._convs = [
-            tuple(maker.tensor(f"encoder.{name}.{part}").to(self._dtype) for part in ("weight", "bias"))
-            for name in ("conv1", "conv2")
-        ]
-        self._embedding = maker.tensor("encoder.positional_embedding")
-        self._blocks = maker.blocks("encoder", dims.n_audio_layer, width)
-        self._norm = maker.norm("encoder.ln_post")
-        self._cross = maker.cross_keys_values(dims.n_text_layer)
+        self._settings = settings
 
     def encode(self, windows: Sequence[Tensor], *, full: bool = False) -> list[Encoding]:
         """Encode raw mel windows of shape (n_mels, 2 for each frame), none empty; ``full`` compacts nothing."""
-        if self._batched:
-            return self._encode_batch(windows, full=full)
         return [self._encode_alone(window, 0, None, full=full)[0] for window in windows]
 
     def encode_on(self, window: Tensor, start: int, kept: Kept | None, *, reuse: bool) -> tuple[Encoding, Kept]:
@@ -96,10 +65,11 @@ class Encoder:
         level = Level.of(window, self._settings)
         reach = Reach.of(layout.begin, layout.begin, layout.end, layout.bias(self.capacity))
         x = self._rows(window, layout, level, 0)
-        return self._norm(transform(x, self._blocks, self._memory(layout.begin, layout.end), reach))
+        return self._layers.norm(transform(x, self._layers.blocks, self._memory(layout.begin, layout.end), reach))
 
     def _memory(self, begin: int, end: int) -> Memory:
-        return Memory.new(begin, end - begin, self._shape, self._text_shape, self._dtype)
+        layers = self._layers
+        return Memory.new(begin, end - begin, layers.shape, layers.text_shape, layers.dtype)
 
     def _encode_alone(
         self, window: Tensor, start: int, kept: Kept | None, *, full: bool, reuse: bool = False
@@ -117,8 +87,8 @@ class Encoder:
         else:
             memory, new = self._memory(layout.begin, layout.end), layout.begin
         reach = Reach.of(layout.begin, new, layout.end, bias)
-        x = transform(self._rows(window, layout, level, old), self._blocks, memory, reach)
-        cross(x, self._norm, self._cross, memory, new)
+        x = transform(self._rows(window, layout, level, old), self._layers.blocks, memory, reach)
+        cross(x, self._layers.norm, self._layers.cross, memory, new)
         used = slice(layout.begin - memory.origin, layout.end - memory.origin)
         encoding = Encoding(
             memory.cross_keys[..., used],
@@ -144,62 +114,18 @@ class Encoder:
         mel = level.scale(window)
         if not layout.compact:
             mel = F.pad(mel, (0, 2 * self.capacity - mel.shape[1]), value=level.silence)
-            return self._convolve(mel) + self._embedding
+            return self._layers.convolve(mel[None])[0] + self._layers.positions
         # Two frames before the first, which only the first sees; at least three after the last, so that the last one
         # used does not see the convolution's own zeros.
         before = min(old, 2)
         mel = mel[:, 2 * (old - before) :]
-        hops = 2 * rounded(mel.shape[1] // 2 + _EDGE + 3)
-        x = self._convolve(F.pad(mel, (0, hops - mel.shape[1]), value=level.silence))[before:]
-        heard = layout.frames - old + _EDGE
+        hops = 2 * rounded(mel.shape[1] // 2 + EDGE + 3)
+        x = self._layers.convolve(F.pad(mel, (0, hops - mel.shape[1]), value=level.silence)[None])[0, before:]
+        heard = layout.frames - old + EDGE
         silence = x[heard]
-        x = torch.cat([x[:heard], silence.expand(layout.kept - layout.frames - _EDGE, -1)])
-        x = x + self._embedding[old : layout.kept]
+        x = torch.cat([x[:heard], silence.expand(layout.kept - layout.frames - EDGE, -1)])
+        x = x + self._layers.positions[old : layout.kept]
         if old:
             return x
         middles, _ = layout.silent_positions(self.capacity)
-        return torch.cat([silence + self._embedding[middles.to(self._device)], x])
-
-    def _convolve(self, mel: Tensor) -> Tensor:
-        """Run the two convolutions over (n_mels, hops); answer (hops // 2, width) in fp32."""
-        (w1, b1), (w2, b2) = self._convs
-        x = F.gelu(F.conv1d(mel.to(self._dtype)[None], w1, b1, padding=1))
-        x = F.gelu(F.conv1d(x, w2, b2, stride=2, padding=1))
-        return x[0].T.float()
-
-    def _encode_batch(self, windows: Sequence[Tensor], *, full: bool) -> list[Encoding]:
-        """Encode windows of any lengths as one batch, through torch's fused attention."""
-        layouts = [Layout.of(w.shape[1] // 2, self.capacity, self._settings, full=full) for w in windows]
-        levels = [Level.of(w, self._settings) for w in windows]
-        rows = [self._rows(w, la, le, 0) for w, la, le in zip(windows, layouts, levels, strict=True)]
-        biases = [la.bias(self.capacity) for la in layouts]
-        x = pad_sequence(rows, batch_first=True)
-        mask = torch.full((len(rows), 1, 1, x.shape[1]), float("-inf"))
-        for row, own, bias in zip(mask, rows, biases, strict=True):
-            row[..., : len(own)] = 0.0 if bias is None else bias
-        x = self._transform_batch(x, mask.to(self._device, self._dtype))
-        layers, heads, width = self._text_shape
-        noted = self._cross(self._norm(x)).view(*x.shape[:2], layers, 2, heads, width)
-        keys, values = noted[:, :, :, 0].permute(0, 2, 3, 4, 1), noted[:, :, :, 1].permute(0, 2, 3, 1, 4)
-        return [
-            Encoding(
-                keys[i, ..., : len(own)].contiguous(),
-                values[i, ..., : len(own), :].contiguous(),
-                None if bias is None else bias.to(self._device),
-                layout.groups - layout.begin,
-                layout.frames,
-            )
-            for i, (own, bias, layout) in enumerate(zip(rows, biases, layouts, strict=True))
-        ]
-
-    def _transform_batch(self, x: Tensor, mask: Tensor) -> Tensor:
-        for block in self._blocks:
-            x = x + block.out(self._attend(block, x, mask))
-            x = x + block.down(block.up(block.mlp_norm(x)))
-        return x
-
-    def _attend(self, block: Block, x: Tensor, mask: Tensor) -> Tensor:
-        batch, count, width = x.shape
-        q, k, v = block.qkv(block.attention_norm(x)).view(batch, count, 3, self._shape[1], -1).permute(2, 0, 3, 1, 4)
-        heard = F.scaled_dot_product_attention(q, k, v, attn_mask=mask.expand(-1, -1, count, -1), scale=1.0)
-        return heard.transpose(1, 2).reshape(batch, count, width)
+        return torch.cat([silence + self._layers.positions[middles.to(self._device)], x])

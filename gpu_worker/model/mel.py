@@ -1,11 +1,18 @@
 """Turn samples into raw log-mel frames, aligned to the real stream."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from torch import Tensor
 from whisper.audio import HOP_LENGTH, N_FFT, mel_filters
 
+from gpu_worker.model.shapes import up
+from gpu_worker.model.staging import staged
 from gpu_worker.recognizer import FRAME, Pcm
+
+_HOPS = 128
+"""Hops of windows that are transformed together are multiples of this: CUDA plans its transforms for each length."""
 
 _REACH = N_FFT // 2
 _FLOOR = 1e-10
@@ -21,10 +28,11 @@ def whole_frames(samples: int) -> int:
 
 
 class Spectrum:
-    """The short-time spectrum of a model with ``n_mels`` bands."""
+    """The short-time spectrum of a model with ``n_mels`` bands; ``together``: all windows of a step as one."""
 
-    def __init__(self, n_mels: int, device: torch.device) -> None:
+    def __init__(self, n_mels: int, device: torch.device, *, together: bool = False) -> None:
         self.device = device
+        self._together = together
         self._filters: Tensor = mel_filters("cpu", n_mels).to(device)
         self._window = torch.hann_window(N_FFT, device=device)
 
@@ -36,21 +44,35 @@ class Spectrum:
             context: samples before the window, used so that its first frames see what really came before them.
             first: encoder frames of the window to leave out.
         """
-        start = context + first * FRAME
         hops = 2 * (whole_frames(len(pcm) - context) - first)
         if hops <= 0:
             return torch.empty(len(self._filters), 0, device=self.device)
-        low = start - _REACH
-        audio = np.asarray(pcm[max(0, low) : start + (hops - 1) * HOP_LENGTH + _REACH], dtype=np.float32) / 32768.0
-        if low < 0:  # the session begins here: silence came before it
-            audio = np.concatenate([np.zeros(-low, dtype=np.float32), audio])
+        return self._transform(torch.from_numpy(_heard(pcm, context + first * FRAME, hops)).to(self.device))
+
+    def raws(self, windows: Sequence[tuple[Pcm, int]]) -> list[Tensor]:
+        """Return `raw` of many windows, each of samples and context."""
+        if not self._together:
+            return [self.raw(pcm, context) for pcm, context in windows]
+        hops = [2 * whole_frames(len(pcm) - context) for pcm, context in windows]
+        samples = up(max(hops, default=0), _HOPS) * HOP_LENGTH + N_FFT
+        waves = np.zeros((len(windows), samples), dtype=np.int16)
+        for row, (pcm, context), count in zip(waves, windows, hops, strict=True):
+            if count > 0:
+                own = _heard(pcm, context, count)
+                row[: len(own)] = own
+        found = self._transform(staged(waves, self.device))
+        return [own[:, : max(count, 0)] for own, count in zip(found, hops, strict=True)]
+
+    def _transform(self, samples: Tensor) -> Tensor:
         waves = torch.stft(
-            torch.from_numpy(audio).to(self.device),
-            N_FFT,
-            HOP_LENGTH,
-            window=self._window,
-            center=False,
-            return_complex=True,
+            samples.float() / 32768.0, N_FFT, HOP_LENGTH, window=self._window, center=False, return_complex=True
         )
         power = self._filters @ (waves.real.square() + waves.imag.square())
         return power.clamp(min=_FLOOR).log10()
+
+
+def _heard(pcm: Pcm, start: int, hops: int) -> Pcm:
+    """Return the samples that so many hops from ``start`` on see; before a session's first there was silence."""
+    low = start - _REACH
+    audio = np.asarray(pcm[max(0, low) : start + (hops - 1) * HOP_LENGTH + _REACH], dtype=np.int16)
+    return audio if low >= 0 else np.concatenate([np.zeros(-low, dtype=np.int16), audio])

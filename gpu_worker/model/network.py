@@ -10,11 +10,16 @@ import torch
 import whisper
 from whisper.model import ModelDimensions
 
+from gpu_worker.model.batch import Part, Sheet, TextDecoder
 from gpu_worker.model.blocks import State
 from gpu_worker.model.columns import EncoderSettings, Encoding
-from gpu_worker.model.decoder import Decoder, Span
+from gpu_worker.model.decoder import Decoder
+from gpu_worker.model.dense_decoder import DenseDecoder
+from gpu_worker.model.dense_encoder import DenseEncoder
 from gpu_worker.model.encoder import Encoder
-from gpu_worker.model.linear import Precision
+from gpu_worker.model.graphs import Graphs
+from gpu_worker.model.layers import AudioLayers, TextLayers
+from gpu_worker.model.linear import Precision, dtype_of
 from gpu_worker.model.mel import Spectrum
 from gpu_worker.model.tokens import Tokens
 from gpu_worker.model.vocabulary import Vocabulary
@@ -25,8 +30,8 @@ class Network:
     """Spectrum, encoder and decoder of one model, on one device."""
 
     spectrum: Spectrum
-    encoder: Encoder
-    decoder: Decoder
+    encoder: Encoder | DenseEncoder
+    decoder: TextDecoder
 
     @classmethod
     def build(
@@ -38,26 +43,28 @@ class Network:
         precision: Precision,
         device: torch.device,
         settings: EncoderSettings,
-        batched: bool | None = None,
+        dense: bool | None = None,
+        graphs: Graphs | None = None,
     ) -> "Network":
         """Prepare a checkpoint; ``name`` is its official one, which tells the heads that know word times.
 
-        Windows are encoded as one batch on CUDA, unless ``batched`` says otherwise.
+        All windows of a step are computed as one on CUDA and one after another on a CPU, unless ``dense`` says
+        otherwise; what is recorded for CUDA goes to ``graphs``.
         """
-        tokens = Tokens(dims.n_vocab)
-        vocabulary = Vocabulary(state, tokens, precision, device)
-        heads = alignment_heads(name, dims)
+        vocabulary = Vocabulary(state, Tokens(dims.n_vocab), precision, device)
+        audio = AudioLayers.build(state, dims, precision, device)
+        text = TextLayers.build(state, dims, precision, device, alignment_heads(name, dims))
+        if device.type == "cuda" if dense is None else dense:
+            graphs = graphs or Graphs.on(device)
+            return cls(
+                Spectrum(dims.n_mels, device, together=True),
+                DenseEncoder(audio, device, settings, graphs),
+                DenseDecoder(text, vocabulary, dtype_of(precision.decoder), device, graphs),
+            )
         return cls(
-            Spectrum(dims.n_mels, device),
-            Encoder(
-                state,
-                dims,
-                precision,
-                device,
-                settings=settings,
-                batched=device.type == "cuda" if batched is None else batched,
-            ),
-            Decoder(state, dims, precision, device, vocabulary=vocabulary, alignment_heads=heads),
+            Spectrum(dims.n_mels, device, together=False),
+            Encoder(audio, device, settings),
+            Decoder(text, vocabulary, device),
         )
 
     @property
@@ -71,12 +78,10 @@ class Network:
             return ["en"] * len(encodings)
         if not encodings:
             return []
-        cache = self.decoder.cache(len(encodings), 1)
         # One token a row; its attention is noted nowhere, since the first noted token would be the second.
-        spans = [
-            Span(i, 0, 1, e, torch.empty(self.decoder.trace_heads, 0, e.frames), 1) for i, e in enumerate(encodings)
-        ]
-        hidden = self.decoder.forward([self.tokens.sot] * len(encodings), spans, cache)
+        batch = self.decoder.begin([Sheet(encoding, room=1, skip=1) for encoding in encodings])
+        parts = [Part(row, past=0, count=1) for row in range(len(encodings))]
+        hidden = batch.forward(parts, [self.tokens.sot] * len(encodings))
         best = self.decoder.vocabulary.languages(hidden).argmax(-1)
         return [self.tokens.languages[i] for i in best.tolist()]
 

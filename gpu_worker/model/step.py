@@ -7,10 +7,11 @@ from typing import TypeVar
 from torch import Tensor
 
 from gpu_worker.guards import without_repeats
-from gpu_worker.model.alignment import timed_words, token_boundaries
+from gpu_worker.model.alignment import boundaries, timed_words
 from gpu_worker.model.columns import Encoding
 from gpu_worker.model.decoding import Decoded, DecodeRequest, decode
-from gpu_worker.model.encoder import Kept
+from gpu_worker.model.encoder import Encoder, Kept
+from gpu_worker.model.mel import whole_frames
 from gpu_worker.model.network import Network
 from gpu_worker.recognizer import FRAME, WindowRequest, WindowResult
 
@@ -85,17 +86,13 @@ class Step:
     def _attempt(self, windows: Sequence[_Window], *, full: bool) -> list[WindowResult | Exception]:
         """Take windows all the way; those that go wrong with their silence compacted go once more without."""
         heard = _together(lambda some: self._hear(some, full=full), windows)
-        decoded = iter(_together(self._decode, [h for h in heard if not isinstance(h, Exception)]))
-        answers: list[WindowResult | Exception] = []
-        again: list[int] = []
-        for i, one in enumerate(heard):
-            if isinstance(one, Exception):
-                answers.append(one)
-                continue
-            said = next(decoded)
-            if not isinstance(said, Exception) and (said.looped or not said.ended) and not full:
-                again.append(i)
-            answers.append(said if isinstance(said, Exception) else self._result(one, said))
+        said = _through(self._decode, heard)
+        answers = _through(self._results, [_paired(*each) for each in zip(heard, said, strict=True)])
+        again = [
+            i
+            for i, one in enumerate(said)
+            if not isinstance(one, Exception) and (one.looped or not one.ended) and not full
+        ]
         if again:
             self.fallbacks += len(again)
             for i in again:  # what was kept may be what went wrong
@@ -105,31 +102,32 @@ class Step:
         return answers
 
     def _look(self, requests: Sequence[WindowRequest]) -> list[_Window]:
-        return [self._look_at(request) for request in requests]
+        for request in requests:
+            self._check(request)
+        mels = self._network.spectrum.raws([(request.pcm, request.context) for request in requests])
+        return [_Window(request, mel) for request, mel in zip(requests, mels, strict=True)]
 
-    def _look_at(self, request: WindowRequest) -> _Window:
+    def _check(self, request: WindowRequest) -> None:
         if request.start % FRAME:
             raise ValueError(f"the window's start {request.start} is no multiple of {FRAME}")
         if not 0 <= request.context <= len(request.pcm):
             raise ValueError(f"{request.context} samples of context in {len(request.pcm)}")
-        mel = self._network.spectrum.raw(request.pcm, request.context)
-        if mel.shape[1] // 2 > self._network.encoder.capacity:
-            raise ValueError(
-                f"the window has {mel.shape[1] // 2} frames; the model hears {self._network.encoder.capacity}"
-            )
-        return _Window(request, mel)
+        frames = whole_frames(len(request.pcm) - request.context)
+        if frames > self._network.encoder.capacity:
+            raise ValueError(f"the window has {frames} frames; the model hears {self._network.encoder.capacity}")
 
     def _hear(self, windows: Sequence[_Window], *, full: bool) -> list[_Heard]:
         """Encode windows, and find the language of those that have none yet."""
-        if self._network.encoder.keeps and not full:
-            encodings = self._encode_on(windows)
+        encoder = self._network.encoder
+        if isinstance(encoder, Encoder) and encoder.keeps and not full:
+            encodings = self._encode_on(encoder, windows)
         else:
-            encodings = self._network.encoder.encode([w.mel for w in windows], full=full)
+            encodings = encoder.encode([w.mel for w in windows], full=full)
         pairs = list(zip(windows, encodings, strict=True))
         found = iter(self._network.detect([e for w, e in pairs if w.request.language is None]))
         return [_Heard(w, e, w.request.language or next(found)) for w, e in pairs]
 
-    def _encode_on(self, windows: Sequence[_Window]) -> list[Encoding]:
+    def _encode_on(self, encoder: Encoder, windows: Sequence[_Window]) -> list[Encoding]:
         """Encode each window on what is kept of its stream.
 
         What is kept is forgotten first and put back after: an error half-way leaves nothing half-written behind. A
@@ -143,9 +141,7 @@ class Step:
         for window in windows:
             key = window.request.key
             request = window.request
-            encoding, kept = self._network.encoder.encode_on(
-                window.mel, request.start, held.pop(key, None), reuse=request.reuse
-            )
+            encoding, kept = encoder.encode_on(window.mel, request.start, held.pop(key, None), reuse=request.reuse)
             encodings.append(encoding)
             if key in self._kept and self._kept[key] is None:
                 self._kept[key] = kept
@@ -165,18 +161,22 @@ class Step:
             requests.append(DecodeRequest(one.encoding, start, sot, asked.committed, asked.draft, limit))
         return decode(self._network.decoder, requests)
 
-    def _result(self, heard: _Heard, said: Decoded) -> WindowResult:
+    def _results(self, pairs: Sequence[tuple[_Heard, Decoded]]) -> list[WindowResult]:
         """Time the words; of a repetition one copy is left."""
+        kept = [without_repeats(said.tokens) for _, said in pairs]
+        counts = [len(heard.window.request.committed) + own for (heard, _), own in zip(pairs, kept, strict=True)]
+        times = boundaries([said.trace for _, said in pairs], counts)
+        return [self._result(*pair, own, at) for pair, own, at in zip(pairs, kept, times, strict=True)]
+
+    def _result(self, heard: _Heard, said: Decoded, kept: int, times: Sequence[int]) -> WindowResult:
         asked = heard.window.request
-        kept = without_repeats(said.tokens)
         text = [*asked.committed, *said.tokens[:kept]]
         written = "en" if asked.task == "translate" else heard.language
-        boundaries = token_boundaries(said.trace, len(text))
         return WindowResult(
             tokens=said.tokens[:kept],
             logprobs=said.logprobs[:kept],
             words=timed_words(
-                self._network.tokens, text, len(asked.committed), boundaries, start=asked.start, language=written
+                self._network.tokens, text, len(asked.committed), times, start=asked.start, language=written
             ),
             end=asked.start + heard.encoding.frames * FRAME,
             no_speech=said.no_speech,
@@ -211,3 +211,18 @@ def _together(
         if len(items) == 1:
             return [error]
     return [answer for item in items for answer in _together(work, [item])]
+
+
+def _through(
+    work: Callable[[Sequence[_Item]], Sequence[_Answer | Exception] | Sequence[_Answer]],
+    items: Sequence[_Item | Exception],
+) -> list[_Answer | Exception]:
+    """Do all items that are not errors yet; errors stay in their places."""
+    done = iter(_together(work, [item for item in items if not isinstance(item, Exception)]))
+    return [item if isinstance(item, Exception) else next(done) for item in items]
+
+
+def _paired(heard: _Heard | Exception, said: Decoded | Exception) -> tuple[_Heard, Decoded] | Exception:
+    if isinstance(heard, Exception):
+        return heard
+    return said if isinstance(said, Exception) else (heard, said)

@@ -3,12 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812 - its usual name
 from torch import Tensor
 
 from gpu_worker.model.blocks import State
 from gpu_worker.model.linear import Precision, bucket, linear
+from gpu_worker.model.staging import staged
 from gpu_worker.model.tokens import Tokens
 
 _CANDIDATES = 8
@@ -16,7 +18,10 @@ _CANDIDATES = 8
 
 
 _ROWS = 32
-"""Rows that are scored together: their logits, 6 MB, then stay in the processor's cache."""
+"""Rows that a CPU scores together: their logits, 6 MB, then stay in the processor's cache."""
+
+_ROWS_CUDA = 1024
+"""Rows that CUDA scores together: their logits are 200 MB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +44,7 @@ class Vocabulary:
         self.tokens = tokens
         embedding = state["decoder.token_embedding.weight"]
         self._device = device
+        self._rows = _ROWS_CUDA if device.type == "cuda" else _ROWS
         self._exact = precision.vocabulary == "fp32"
         self._embedding = embedding.to(device, torch.float32 if self._exact else embedding.dtype, copy=True)
         never = torch.zeros(tokens.eot + 1)
@@ -51,7 +57,11 @@ class Vocabulary:
 
     def embed(self, tokens: Sequence[int]) -> Tensor:
         """Return the embeddings of tokens, (tokens, width) in fp32."""
-        return F.embedding(torch.tensor(tokens, device=self._device), self._embedding).float()
+        return self.embedded(staged(np.array(tokens, dtype=np.int64), self._device))
+
+    def embedded(self, tokens: Tensor) -> Tensor:
+        """Return the embeddings of tokens that are on the device, any shape, with the width behind it, in fp32."""
+        return F.embedding(tokens, self._embedding).float()
 
     def choose(self, hidden: Tensor, beginnings: Sequence[int] = ()) -> Choice:
         """Pick the likeliest token after each row.
@@ -60,18 +70,25 @@ class Vocabulary:
             hidden: (rows, width), normalised.
             beginnings: rows after which a transcript begins; it cannot begin with a blank or with its end.
         """
-        tokens, logprobs, totals = [], [], []
-        first = torch.zeros(len(hidden), dtype=torch.bool, device=self._device)
-        first[list(beginnings)] = True
-        for rows, begins in zip(torch.split(hidden, _ROWS), torch.split(first, _ROWS), strict=True):
-            logits = self._logits(rows)
-            if begins.any():
-                logits[begins.nonzero(), self._not_first] = float("-inf")
-            best, token, total = self._best(rows, logits)
-            tokens.append(token)
-            logprobs.append(best - total)
-            totals.append(total)
-        return Choice(torch.cat(tokens).tolist(), torch.cat(logprobs).tolist(), torch.cat(totals))
+        parts = [
+            self.score(hidden[at : at + self._rows], [row - at for row in beginnings if 0 <= row - at < self._rows])
+            for at in range(0, len(hidden), self._rows)
+        ]
+        scored = torch.cat(parts, 1)
+        tokens, logprobs, _ = scored.tolist()
+        return Choice([int(token) for token in tokens], logprobs, scored[2])
+
+    def score(self, hidden: Tensor, beginnings: Sequence[int] = ()) -> Tensor:
+        """Return what `choose` does as one tensor, (3, rows): token, log-probability, and the sum's logarithm.
+
+        One tensor is one transfer; a token's number is exact in fp32.
+        """
+        logits = self._logits(hidden)
+        if beginnings:
+            begins = staged(np.array(beginnings, dtype=np.int64), self._device)
+            logits[begins[:, None], self._not_first] = float("-inf")
+        best, token, total = self._best(hidden, logits)
+        return torch.stack([token.float(), best - total, total])
 
     def no_speech(self, hidden: Tensor, totals: Tensor) -> list[float]:
         """Return the probability that there is no speech, of rows at a start of transcript.

@@ -3,7 +3,8 @@ import pytest
 import torch
 from whisper.timing import dtw_cpu, median_filter
 
-from gpu_worker.model.alignment import median, monotone_path, timed_words, token_boundaries
+from gpu_worker.model.alignment import monotone_path, timed_words, token_boundaries
+from gpu_worker.model.smoothing import median
 from gpu_worker.model.tokens import Tokens
 from gpu_worker.recognizer import FRAME
 

@@ -4,10 +4,16 @@ from whisper.model import Whisper
 
 from gpu_worker.model.columns import EncoderSettings, Level
 from gpu_worker.model.encoder import Encoder
+from gpu_worker.model.layers import AudioLayers
 from gpu_worker.model.linear import EXACT
 from gpu_worker.model.mel import Spectrum
 
 CPU = torch.device("cpu")
+
+
+def build(weights, settings):
+    """Return the encoder of a checkpoint in fp32."""
+    return Encoder(AudioLayers.build(weights.state, weights.dims, EXACT, CPU), CPU, settings)
 
 
 def padded(raw, settings):
@@ -21,7 +27,7 @@ def tiny(weights):
     """Whisper's own tiny.en, and ours in fp32."""
     model = Whisper(weights.dims)
     model.load_state_dict({k: v.float() for k, v in weights.state.items()})
-    return model.eval(), Encoder(weights.state, weights.dims, EXACT, CPU, settings=EncoderSettings(), batched=False)
+    return model.eval(), build(weights, EncoderSettings())
 
 
 @torch.inference_mode()
@@ -40,9 +46,7 @@ def test_full_context_equals_whispers_encoder_in_other_dimensions(random_weights
     """128 mel bands and other widths and layers are as exact."""
     model, weights = random_weights()
     raw = Spectrum(128, CPU).raw(clips[0].pcm, 0)
-    ours = Encoder(weights.state, weights.dims, EXACT, CPU, settings=EncoderSettings(), batched=False).features(
-        raw, full=True
-    )
+    ours = build(weights, EncoderSettings()).features(raw, full=True)
     assert (ours - model.encoder(padded(raw, EncoderSettings()))[0]).abs().max() < 1e-4
 
 
@@ -60,7 +64,7 @@ def test_a_window_that_fills_the_context_is_not_compacted(tiny, clips):
 def test_compaction_changes_little(weights, clips, group, bound):
     """Groups of one frame leave the audio as it was but for the edge of the 30 s; groups of 16 change it by percents."""
     raw = Spectrum(80, CPU).raw(clips[0].pcm, 0)
-    encoder = Encoder(weights.state, weights.dims, EXACT, CPU, settings=EncoderSettings(group=group), batched=False)
+    encoder = build(weights, EncoderSettings(group=group))
     ours, whole = encoder.encode([raw])[0], encoder.encode([raw], full=True)[0]
     heard = ours.values[:, :, ours.first : ours.first + ours.frames]
     exact = whole.values[:, :, : ours.frames]
@@ -82,7 +86,7 @@ def test_a_margin_that_covers_everything_is_exact(weights, clips):
     """A growing window on what was kept of it is the window computed anew, if all of it is in the margin."""
     raw = Spectrum(80, CPU).raw(clips[0].pcm, 0)
     settings = EncoderSettings(margin=1500, growth=100.0, drift=100.0)
-    encoder = Encoder(weights.state, weights.dims, EXACT, CPU, settings=settings, batched=False)
+    encoder = build(weights, settings)
     level = Level.of(raw, settings)
     kept = None
     for end in (100, 150, 220, 222, 300):
@@ -101,7 +105,7 @@ def test_kept_frames_change_little_and_cost_less(weights, clips):
     """With the usual margin a growing window computes a third of its rows and stays near the window computed anew."""
     raw = Spectrum(80, CPU).raw(clips[1].pcm, 0)
     settings = EncoderSettings()
-    encoder = Encoder(weights.state, weights.dims, EXACT, CPU, settings=settings, batched=False)
+    encoder = build(weights, settings)
     rows = []
     count = encoder._rows
     encoder._rows = lambda *args: rows.append(count(*args)) or rows[-1]
@@ -121,7 +125,7 @@ def test_kept_frames_change_little_and_cost_less(weights, clips):
 def test_who_wants_it_exact_gets_it(weights, clips):
     """Without ``reuse`` a growing window is the window computed anew, whatever was kept of it."""
     raw = Spectrum(80, CPU).raw(clips[1].pcm, 0)
-    encoder = Encoder(weights.state, weights.dims, EXACT, CPU, settings=EncoderSettings(), batched=False)
+    encoder = build(weights, EncoderSettings())
     kept = None
     for end, reuse in ((60, False), (100, True), (110, False)):
         ours, kept = encoder.encode_on(raw[:, : 2 * end], 0, kept, reuse=reuse)
@@ -134,7 +138,7 @@ def test_a_window_that_has_doubled_is_computed_anew(weights, clips):
     """What was heard with little around it is heard again at twice the length, and serves until the next doubling."""
     raw = Spectrum(80, CPU).raw(clips[1].pcm, 0)
     settings = EncoderSettings(growth=2.0, drift=100.0)
-    encoder = Encoder(weights.state, weights.dims, EXACT, CPU, settings=settings, batched=False)
+    encoder = build(weights, settings)
     kept, exact = None, []
     for end in (60, 110, 120, 170, 230, 240):
         ours, kept = encoder.encode_on(raw[:, : 2 * end], 0, kept, reuse=True)
@@ -148,7 +152,7 @@ def test_a_window_that_has_doubled_is_computed_anew(weights, clips):
 def test_a_window_that_is_another_is_computed_anew(weights, clips, change):
     """A window that begins elsewhere, ends sooner or is much louder takes nothing from the last one."""
     raw = Spectrum(80, CPU).raw(clips[2].pcm, 0)[:, :400]
-    encoder = Encoder(weights.state, weights.dims, EXACT, CPU, settings=EncoderSettings(), batched=False)
+    encoder = build(weights, EncoderSettings())
     _, kept = encoder.encode_on(raw[:, :300], 0, None, reuse=True)
     window, start = {
         "elsewhere": (raw[:, 100:], 50 * 320),
@@ -158,14 +162,3 @@ def test_a_window_that_is_another_is_computed_anew(weights, clips, change):
     ours, _ = encoder.encode_on(window, start, kept, reuse=True)
     [anew] = encoder.encode([window])
     assert (ours.values - anew.values).abs().max() < 1e-4
-
-
-@torch.inference_mode()
-def test_windows_of_a_batch_do_not_see_each_other(tiny, clips):
-    """Windows of different lengths encoded as one batch, as on CUDA, come out as they do alone."""
-    encoder = tiny[1]
-    raws = [Spectrum(80, CPU).raw(clip.pcm, 0) for clip in clips[:3]]
-    for alone, together in zip(encoder.encode(raws), encoder._encode_batch(raws, full=False), strict=True):
-        assert together.keys.shape == alone.keys.shape
-        assert (together.keys - alone.keys).abs().max() < 1e-3
-        assert (together.values - alone.values).abs().max() < 1e-3

@@ -1,0 +1,109 @@
+"""CUDA graphs: a pass over fixed shapes is recorded once, and from then on started as a whole.
+
+A decoder's pass over one token a row is hundreds of small kernels, and starting each takes longer than it runs.
+Recorded, they are one start. What is recorded reads and writes fixed memory: inputs are copied to where the recorded
+pass expects them, and its outputs are overwritten by the next one of its key.
+"""
+
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Sequence
+
+import torch
+from torch import Tensor
+
+from shared import logs
+
+log = logs.get("gpu_worker.model.graphs")
+
+Work = Callable[..., Tensor]
+"""Tensors in, one tensor out; the same kernels for the same shapes, and nothing that waits for the device."""
+
+MOST = 128
+"""Passes that are kept; the one that was not used for longest makes room."""
+
+
+Recording = Callable[[Sequence[Tensor]], Tensor]
+"""Starts a pass again on other values of the same shapes; the answer is overwritten by the next call."""
+
+Recorder = Callable[[Work, Sequence[Tensor]], Recording]
+
+
+class Graphs:
+    """Passes by key. A key stands for one function, the memory that it uses, and the shapes of its inputs.
+
+    The first pass of a key runs as it is, and warms what a recording must not meet cold; the second is recorded.
+
+    Args:
+        record: how; None where there is nothing to record with, and every pass just runs.
+        most: passes that are kept.
+    """
+
+    def __init__(self, record: Recorder | None, most: int = MOST) -> None:
+        self._record = record
+        self._most = most
+        self._known: OrderedDict[Hashable, Recording | None] = OrderedDict()
+
+    @classmethod
+    def on(cls, device: torch.device) -> "Graphs":
+        """Return what suits a device."""
+        return cls(CudaRecorder(device) if device.type == "cuda" else None)
+
+    @property
+    def recorded(self) -> int:
+        """How many passes are recorded."""
+        return sum(known is not None for known in self._known.values())
+
+    def run(self, key: Hashable, work: Work, inputs: Sequence[Tensor]) -> Tensor:
+        """Do ``work`` on tensors of the device; the answer is only good until the next pass of this key."""
+        if self._record is None:
+            return work(*inputs)
+        if key not in self._known:
+            self._note(key, None)
+            return work(*inputs)
+        self._known.move_to_end(key)
+        recording = self._known[key]
+        if recording is None:
+            try:
+                recording = self._record(work, inputs)
+            except RuntimeError as error:  # a kernel that cannot be recorded, or no memory: it runs all the same
+                log.warning("a pass was not recorded", event_id="graph_failed", key=str(key), reason=str(error))
+                self._record = None
+                return work(*inputs)
+            self._known[key] = recording
+        return recording(inputs)
+
+    def forget(self) -> None:
+        """Drop all recordings: the memory that they use is about to go."""
+        self._known.clear()
+
+    def _note(self, key: Hashable, recording: Recording | None) -> None:
+        self._known[key] = recording
+        while len(self._known) > self._most:
+            self._known.popitem(last=False)
+
+
+class CudaRecorder:
+    """Records with CUDA; recordings run one after another, so they share one pool of memory."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self._pool = torch.cuda.graph_pool_handle()
+
+    def __call__(self, work: Work, inputs: Sequence[Tensor]) -> Recording:
+        """Record work over copies of ``inputs``."""
+        held = [each.clone() for each in inputs]
+        graph = torch.cuda.CUDAGraph()
+        # Other threads may ask the driver for things while this one records: only its own calls count.
+        with (
+            torch.cuda.device(self._device),
+            torch.cuda.graph(graph, pool=self._pool, capture_error_mode="thread_local"),
+        ):
+            answer = work(*held)
+
+        def replay(values: Sequence[Tensor]) -> Tensor:
+            for target, value in zip(held, values, strict=True):
+                target.copy_(value, non_blocking=True)
+            graph.replay()
+            return answer
+
+        return replay
