@@ -142,7 +142,8 @@ class Chromium:
         first = self._socket
         with urllib.request.urlopen(f"http://127.0.0.1:{self._port}/json/list", timeout=CALL_TIMEOUT_S) as answer:
             newest = next(target for target in json.load(answer) if target["type"] == "page")
-        with connect(newest["webSocketDebuggerUrl"], max_size=None) as self._socket:
+        with connect(newest["webSocketDebuggerUrl"], max_size=None) as socket:
+            self._socket = socket
             try:
                 for domain in ("Page", "Runtime", "Log"):
                     self.call(f"{domain}.enable")

@@ -53,9 +53,9 @@ def server(running_server, browser):
     running_server.script = Script(word_s=WORD_S)
     running_server.sessions.clear()
     yield running_server
+    browser.permit("microphone", "granted")
     assert [line for line in browser.console if "favicon.ico" not in line] == []
     assert browser.evaluate(KEPT) is None
-    browser.permit("microphone", "granted")
     browser.evaluate("sessionStorage.clear()")
 
 
@@ -73,14 +73,15 @@ def reload(browser):
     browser.wait_for(f"document.readyState === 'complete' && {PHASE} !== 'old'")
 
 
-def visit_later(browser, change="", keep=None):
-    """Leave the page, change what it has kept, and come back to it by the browser's history."""
+def visit_later(browser, change="", keep=None, microphone="granted"):
+    """Leave the page, change what it has kept and may do, and come back to it by the browser's history."""
     home = browser.evaluate("location.href")
     browser.evaluate("location.href = 'favicon.svg'")
     browser.wait_for("location.href.endsWith('.svg') && document.readyState === 'complete'")
     if keep is not None:
         browser.evaluate(f"Object.assign(sessionStorage, {json.dumps(keep)})")
     browser.evaluate(f"(kept => {{ {change}; sessionStorage.setItem('session', JSON.stringify(kept)) }})({KEPT})")
+    browser.permit("microphone", microphone)
     browser.evaluate("history.back()")
     browser.wait_for(f"location.href === {json.dumps(home)} && document.readyState === 'complete'")
 
@@ -135,8 +136,7 @@ def test_audio_that_was_not_sent_is_kept(browser, server):
 def test_a_click_is_asked_for(browser, server):
     """Where the browser wants a click for the microphone the words are fetched, and one button goes on."""
     record(browser, server.url)
-    browser.permit("microphone", "prompt")
-    reload(browser)
+    visit_later(browser, microphone="prompt")
     browser.wait_for(f"{TITLE} === 'The page was loaded anew during your recording.'")
     assert browser.text("#notice-action") == "Continue recording"
     assert browser.evaluate("document.querySelector('#record').title") == "Continue recording"
@@ -153,12 +153,11 @@ def test_a_click_is_asked_for(browser, server):
 def test_without_a_click_it_ends(browser, server):
     """Who does not go on gets the last words, and the session is ended and not left to the server."""
     record(browser, server.url)
-    browser.permit("microphone", "prompt")
     hurry = browser.call(
         "Page.addScriptToEvaluateOnNewDocument",
         source="const late = setTimeout; setTimeout = (act, ms) => late(act, ms === 20_000 ? 1_500 : ms);",
     )
-    reload(browser)
+    visit_later(browser, microphone="prompt")
     browser.wait_for(f"{PHASE} === 'paused'")
     browser.wait_for(FINISHED)
     browser.call("Page.removeScriptToEvaluateOnNewDocument", **hurry)
