@@ -24,6 +24,9 @@ PIECE_BYTES = SAMPLE_RATE * 2
 READ_AT_LEAST_EVERY_S = 10.0
 """A held-back client's socket is read this often all the same, so that its close is seen."""
 
+TOO_BIG_BYTES = "too_big_bytes"
+"""Key of a ``websocket.receive`` event in place of ``bytes``: the size of a message that the server did not take."""
+
 CLEAN_CLOSES = frozenset({1000, 1001, 1005})
 """Close codes by which a client says that it has left; any other end is a broken network, and has a grace."""
 
@@ -205,7 +208,7 @@ class ClientSocket:
                 self._closed_by_client = said and (self._closing or message["code"] in CLEAN_CLOSES)
                 return
             data, text = message.get("bytes"), message.get("text")
-            size_bytes = len(text.encode() if text is not None else data or b"")
+            size_bytes = message.get(TOO_BIG_BYTES) or len(text.encode() if text is not None else data or b"")
             if size_bytes > self._max_message_bytes:
                 self._stop(
                     MessageTooBigError(f"A message of {size_bytes} bytes; the most is {self._max_message_bytes}")
