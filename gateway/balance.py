@@ -32,25 +32,22 @@ class Balance(Generic[H]):
         held = self._placement.holders(worker)
         return [each for each in held if each.session.standby is None and each.session.state in SETTLED]
 
-    def pick(self, now: float) -> tuple[H, Worker] | None:
-        """Return whom to move, and from where, to even out the loads; None if nobody, or not now."""
+    def evening(self, now: float) -> list[tuple[H, Worker]]:
+        """Return those of whom one is to be moved to even out the loads, and from where; nobody most of the time."""
         worker = self._pool.uneven()
         if worker is None or self._placement.line or self._is_moving():
             self._uneven_since = None
-            return None
+            return []
         self._uneven_since = now if self._uneven_since is None else self._uneven_since
         if now - self._last < BALANCE_EVERY_S:
-            return None
-        # A session that may be what kills its workers is not taken to yet another one for this.
-        ready = [each for each in self.movable(worker) if each.session.state is State.READY]
-        movable = [each for each in ready if not each.session.suspicion.present]
+            return []
+        movable = [each for each in self.movable(worker) if each.session.state is State.READY]
         pausing = [each for each in movable if each.session.pausing]
         if not pausing and now - self._uneven_since >= IMPATIENT_S:
             pausing = movable
-        if not pausing:
-            return None
-        self._last = now
-        return pausing[0], worker
+        if pausing:
+            self._last = now
+        return [(each, worker) for each in pausing]
 
     def _is_moving(self) -> bool:
         held = (each for worker in self._pool.workers() for each in self._placement.holders(worker))

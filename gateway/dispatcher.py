@@ -272,18 +272,19 @@ class Dispatcher:
             for conversation in self._balance.movable(worker):
                 if self._pool.with_room():
                     self._hand_over(conversation, "drain", worker)
-        picked = self._balance.pick(now)
-        if picked is not None:
-            self._hand_over(picked[0], "balance", picked[1])
+        for conversation, worker in self._balance.evening(now):
+            if self._hand_over(conversation, "balance", worker):
+                break
 
-    def _hand_over(self, conversation: Conversation, reason: str, source: Worker) -> None:
+    def _hand_over(self, conversation: Conversation, reason: str, source: Worker) -> bool:
         session = conversation.session
         grant = self.placement.lease_elsewhere(conversation, source, self._clock())
         if grant is None:
-            return
+            return False
         self._records.handing_over(session.id, reason, source.gpu_id, grant.gpu_id)
         self._records.allocated(conversation, grant, self._clock())
         self.perform(conversation, session.prepare(grant.lease, reason, self._clock()))
+        return True
 
 
 def no_capacity() -> SessionError:

@@ -175,10 +175,11 @@ class Switchboard:
         self._dispatcher.tidy(now)
 
     def _expire(self, conversation: Conversation, now: float) -> None:
-        session, was_over = conversation.session, conversation.over
+        session = conversation.session
         lease = session.overdue(now)
         if lease is not None:
             self._dispatcher.give_up(conversation, lease)
+        was_over = conversation.over
         self.perform(conversation, session.expire(now))
         if not was_over and isinstance(session.error, NoCapacityError):
             self.records.no_slot(session.id)

@@ -120,7 +120,8 @@ class Stream:
         if at <= self._settled:
             # Another worker has: an utterance that ended there would be decoded, and said, a second time.
             return
-        self._marks.append(max([at, *self._marks]))
+        if not self._marks or at > self._marks[-1]:
+            self._marks.append(at)
         self._advance()
 
     def finish(self, at: int) -> None:

@@ -345,6 +345,17 @@ def test_a_wait_that_runs_out_is_logged_in_the_guides_words():
     assert sentences(exchange).count("No GPU resources available") == 1
 
 
+def test_a_refusal_after_an_endless_load_is_logged_once():
+    """Who is given up by a worker and finds no place in line either is one refusal, not two."""
+    exchange = Exchange(workers=1, slots=1)
+    people = [exchange.client(open_wait_s=2.0).join() for _ in range(3)]
+    stalled = exchange.boot(0)
+    stalled.opening, stalled.weights = False, "loading"
+    exchange.run(10)
+    assert people[0].hangup.code == 1013
+    assert [event["connection"] for event in exchange.log.of("no_gpu_resources")] == [people[0].session.id]
+
+
 def test_a_worker_that_forgot_a_session_loses_it(exchange):
     """What a worker no longer reports is placed anew."""
     client = exchange.client().join()

@@ -238,6 +238,15 @@ def test_finalize_ahead_of_the_audio_waits_for_it(period, chunk):
     assert driver.text == speech.text
 
 
+def test_finalize_said_again_is_nothing_more_to_keep():
+    """However often a client asks at one place in its audio, it is one place to stop at."""
+    driver = Driver()
+    driver.stream.receive(0, bytes(2 * S))
+    for at in (S, S, S // 2, S):
+        driver.stream.finalize(at)
+    assert list(driver.stream._marks) == [S]
+
+
 def test_finalize_in_silence_changes_nothing():
     """With nothing open there is nothing to close."""
     driver = Driver()
