@@ -2,6 +2,8 @@
 
 import contextlib
 import dataclasses
+import itertools
+import json
 import os
 import ssl
 import sys
@@ -18,6 +20,7 @@ from tests.system.server import GATEWAY, Server, free_port
 from tests.system.talk import Talk, story
 
 TOKEN = "a-clients-secret"
+MONITOR_TOKEN = "an-operators-secret"
 MONITORING = ("/gpu-status", "/performance", "/metrics/prometheus", "/monitor", "/monitor/state")
 WORDS = ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"]
 
@@ -38,9 +41,13 @@ class Proxy:
         """Return the address of the page."""
         return f"https://127.0.0.1:{self.port}"
 
-    def get(self, path: str) -> httpx.Response:
+    def get(self, path: str, **headers: str) -> httpx.Response:
         """Answer an HTTP GET."""
-        return httpx.get(self.origin + path, verify=self.tls, trust_env=False, timeout=10)
+        return httpx.get(self.origin + path, headers=headers, verify=self.tls, trust_env=False, timeout=10)
+
+    def browser(self) -> httpx.Client:
+        """Return a client that keeps cookies and follows redirects, as a browser does."""
+        return httpx.Client(base_url=self.origin, verify=self.tls, trust_env=False, timeout=10, follow_redirects=True)
 
     def written(self) -> str:
         """Return everything in its logs; a request's line comes after its answer."""
@@ -204,8 +211,79 @@ def test_strangers_do_not_see_the_sessions(server, start, request):
     """From an address that is not on the list the monitoring is closed; health and the page are open."""
     ours = {"127.0.0.0/8": "192.0.2.0/24"} if "nginx" in request.node.name else {"private_ranges": "192.0.2.0/24"}
     with start(server.port, **ours) as (proxy, _):
-        assert {proxy.get(path).status_code for path in (*MONITORING, "/monitor/events")} == {403}
+        refusals = [proxy.get(path) for path in (*MONITORING, "/monitor/events")]
+        assert {refusal.status_code for refusal in refusals} == {403}
+        for refusal in refusals:
+            assert refusal.headers["content-type"].startswith("text/plain")
+            assert "add yours there, or set MONITOR_TOKEN" in refusal.text
         assert {proxy.get(path).status_code for path in ("/", "/health")} == {200}
+
+
+@pytest.fixture(scope="module")
+def open_server(tmp_path_factory):
+    """Give a gateway that listens for everybody and has no token for monitoring."""
+    with Server(tmp_path_factory.mktemp("open"), workers=1, HOST="0.0.0.0") as server:
+        server.start()
+        yield server
+        server.stop()
+
+
+def test_without_a_token_the_operator_is_told_what_to_set(open_server, start):
+    """A gateway that others reach shows a proxy's visitors no page and no names, and the sentence says what is missing."""
+    with start(open_server.port) as (proxy, _):
+        for path in ("/monitor", "/monitor/events", "/monitor/state"):
+            refusal = proxy.get(path)
+            assert (refusal.status_code, refusal.headers["content-type"]) == (403, "text/plain; charset=utf-8")
+            assert "MONITOR_TOKEN" in refusal.text
+        assert proxy.get("/gpu-status").json()["gpus"][0]["connection_ids"] is None
+    assert open_server.fetch("/monitor").status_code == 200  # asked from the machine itself
+
+
+@pytest.fixture(scope="module")
+def guarded_server(tmp_path_factory):
+    """Give a gateway that listens for everybody, with a token for monitoring."""
+    settings = {"HOST": "0.0.0.0", "MONITOR_TOKEN": MONITOR_TOKEN}
+    with Server(tmp_path_factory.mktemp("guarded"), workers=1, **settings) as server:
+        server.start()
+        yield server
+        server.stop()
+
+
+def test_with_the_token_the_wall_is_live(guarded_server, start):
+    """The token opens page and figures through a proxy, is in no log, and the page's stream comes as it happens."""
+    with start(guarded_server.port) as (proxy, _):
+        for path in (*MONITORING, "/monitor/events"):
+            refusal = proxy.get(path)
+            assert refusal.status_code == 401
+            assert "MONITOR_TOKEN" in refusal.text
+        answer = proxy.get("/gpu-status", authorization=f"Bearer {MONITOR_TOKEN}")
+        assert answer.json()["gpus"][0]["connection_ids"] == []
+        with proxy.browser() as browser:
+            page = browser.get(f"/monitor?token={MONITOR_TOKEN}")
+            assert (page.status_code, str(page.url)) == (200, f"{proxy.origin}/monitor")
+            assert "; Secure" in page.history[0].headers["set-cookie"]
+            for part in ("monitor.js", "monitor.css"):
+                assert part in page.text
+                assert browser.get(f"/{part}").status_code == 200
+            _check_the_stream(browser)
+        assert MONITOR_TOKEN not in proxy.written()
+
+
+def _check_the_stream(browser) -> None:
+    """Read the stream for some states: each must come soon after the server's clock says that it was made."""
+    with browser.stream("GET", "/monitor/events") as stream:
+        assert stream.headers["content-type"].startswith("text/event-stream")
+        names, ages_s = [], []
+        for event, data in itertools.pairwise(stream.iter_lines()):
+            if event.startswith("event: "):
+                names.append(event.removeprefix("event: "))
+            if event == "event: now":
+                ages_s.append(time.time() - json.loads(data.removeprefix("data: "))["at"])
+            if len(ages_s) == 4:
+                break
+    assert set(names) >= {"now", "history", "events"}
+    # The gateway makes one each second: a buffer of some kB would hold the first back for longer than this.
+    assert max(ages_s) < 2.0
 
 
 def test_a_gateway_that_is_away_gives_502_and_no_secret(start):
