@@ -22,6 +22,7 @@ from gpu_worker.model.shapes import batch_rows, up
 from gpu_worker.model.staging import staged
 from gpu_worker.model.vocabulary import Choice, Vocabulary
 
+_NEXT = "next"
 _TOKENS = 64
 _PASS = 16
 _COLUMNS = 128
@@ -98,7 +99,7 @@ class DenseDecoder:
         """Return memory that begins at the same address each time, unless it had to grow."""
         size = prod(shape)
         if name not in self._memory or len(self._memory[name]) < size:
-            self._graphs.forget()  # they know the old address
+            self._graphs.forget(_NEXT)  # they know the old address
             self._memory.pop(name, None)
             self._memory[name] = torch.empty(size, dtype=dtype, device=self.device)
         return self._memory[name][:size].view(shape)
@@ -156,7 +157,7 @@ class DenseDecoder:
             hidden = self.run(held, values[0][:, None], values[1], values[2][:, None])
             return self.vocabulary.score(hidden[:, 0])
 
-        return self._graphs.run(("next", held.keys.shape, held.bias.shape), work, (inputs,))
+        return self._graphs.run((_NEXT, (held.keys.shape, held.bias.shape)), work, (inputs,))
 
 
 def _attend(q: Tensor, keys: Tensor, values: Tensor, mask: Tensor) -> Tensor:

@@ -57,7 +57,7 @@ class DenseEncoder:
         bias = staged(biases, self._device)
         inputs = (mel, staged(frames, self._device), staged(places, self._device), bias)
         if rows * shape.columns <= _RECORDED:
-            made = self._graphs.run(("encode", mel.shape, shape.columns), self._run, inputs).clone()
+            made = self._graphs.run(("encode", (mel.shape, shape.columns)), self._run, inputs).clone()
         else:
             made = self._run(*inputs)
         return [_cut(made[:, :, i], bias[i], layout, compact=layout.compact) for i, layout in enumerate(layouts)]

@@ -18,6 +18,9 @@ log = logs.get("gpu_worker.model.graphs")
 Work = Callable[..., Tensor]
 """Tensors in, one tensor out; the same kernels for the same shapes, and nothing that waits for the device."""
 
+Key = tuple[str, Hashable]
+"""What a pass is called, and all else that makes it another pass: shapes above all."""
+
 MOST = 128
 """Passes that are kept; the one that was not used for longest makes room."""
 
@@ -29,7 +32,7 @@ Recorder = Callable[[Work, Sequence[Tensor]], Recording]
 
 
 class Graphs:
-    """Passes by key. A key stands for one function, the memory that it uses, and the shapes of its inputs.
+    """Passes by key. A key stands for one function on the same memory and inputs of the same shapes.
 
     The first pass of a key runs as it is, and warms what a recording must not meet cold; the second is recorded.
 
@@ -41,7 +44,7 @@ class Graphs:
     def __init__(self, record: Recorder | None, most: int = MOST) -> None:
         self._record = record
         self._most = most
-        self._known: OrderedDict[Hashable, Recording | None] = OrderedDict()
+        self._known: OrderedDict[Key, Recording | None] = OrderedDict()
 
     @classmethod
     def on(cls, device: torch.device) -> "Graphs":
@@ -53,7 +56,7 @@ class Graphs:
         """How many passes are recorded."""
         return sum(known is not None for known in self._known.values())
 
-    def run(self, key: Hashable, work: Work, inputs: Sequence[Tensor]) -> Tensor:
+    def run(self, key: Key, work: Work, inputs: Sequence[Tensor]) -> Tensor:
         """Do ``work`` on tensors of the device; the answer is only good until the next pass of this key."""
         if self._record is None:
             return work(*inputs)
@@ -72,11 +75,12 @@ class Graphs:
             self._known[key] = recording
         return recording(inputs)
 
-    def forget(self) -> None:
-        """Drop all recordings: the memory that they use is about to go."""
-        self._known.clear()
+    def forget(self, name: str) -> None:
+        """Drop the recordings of a name: the memory that they use is about to go."""
+        for key in [key for key in self._known if key[0] == name]:
+            del self._known[key]
 
-    def _note(self, key: Hashable, recording: Recording | None) -> None:
+    def _note(self, key: Key, recording: Recording | None) -> None:
         self._known[key] = recording
         while len(self._known) > self._most:
             self._known.popitem(last=False)

@@ -1,7 +1,7 @@
 """The recognizer: stock Whisper weights and our own forward passes."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -21,9 +21,13 @@ from gpu_worker.recognizer import (
     ListenRequest,
     ListenResult,
     ModelInfo,
+    Pcm,
     WindowRequest,
     WindowResult,
 )
+
+_LONGEST_S = 15
+"""Windows up to this are prepared for; few are longer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,12 +150,20 @@ class WhisperRecognizer:
             return self._step.run(requests)
 
     def _warm_up(self, step: Step) -> None:
-        """Pay what the first session would: torch's first calls choose and build kernels."""
-        noise = (np.random.default_rng(0).standard_normal(2 * 16_000) * 1000).astype(np.int16)
+        """Pay what the first session would: torch's first calls choose and build kernels, and CUDA records passes."""
+        noise = (np.random.default_rng(0).standard_normal(_LONGEST_S * 16_000) * 1000).astype(np.int16)
         self._vad.run([(VadState.new(), noise[: 16 * VAD_FRAME])])
-        request = WindowRequest(0, noise, 0, 0, None, "transcribe", (), (), (), reuse=False)
-        with torch.inference_mode():
-            answers = step.run([request, replace(request, pcm=noise[8000:])])
-        for answer in answers:
-            if isinstance(answer, Exception):
-                raise answer
+        if self._device.type == "cuda":
+            for seconds in range(_LONGEST_S, 0, -1):  # the longest first: it needs the most memory
+                for _ in range(2):  # a pass is recorded the second time
+                    _hear(step, [noise[: seconds * 16_000]])
+        _hear(step, [noise[: 2 * 16_000], noise[8000 : 2 * 16_000]])
+
+
+def _hear(step: Step, audios: Sequence[Pcm]) -> None:
+    """Take audio all the way, and raise what goes wrong."""
+    with torch.inference_mode():
+        answers = step.run([WindowRequest(0, pcm, 0, 0, None, "transcribe", (), (), (), reuse=False) for pcm in audios])
+    for answer in answers:
+        if isinstance(answer, Exception):
+            raise answer

@@ -75,7 +75,7 @@ class MadeUp:
         self._eot = tokens.eot
         self._longest = length
         self._generator = torch.Generator().manual_seed(0)
-        self.weights = Weights(f"made-up {name}", None, Path("made-up"), self.dims, self._state())
+        self.weights = Weights(f"made-up {name}", name, Path("made-up"), self.dims, self._state())
 
     @property
     def settings(self) -> DecodeSettings:

@@ -10,6 +10,8 @@ import torch
 
 from gpu_worker.model import step
 from gpu_worker.model.decoder import Decoder
+from gpu_worker.model.dense_decoder import DenseBatch, DenseDecoder
+from gpu_worker.model.dense_encoder import DenseEncoder
 from gpu_worker.model.encoder import Encoder
 from gpu_worker.model.mel import Spectrum
 from gpu_worker.model.vad import Vad
@@ -19,14 +21,18 @@ from .plain import PlainWhisper
 
 _PARTS: tuple[tuple[type | ModuleType, str, str], ...] = (
     (Vad, "run", "VAD"),
-    (Spectrum, "raw", "mel"),
+    (Spectrum, "raws", "mel"),
     (Encoder, "encode", "encoder"),
     (Encoder, "encode_on", "encoder"),
+    (DenseEncoder, "encode", "encoder"),
     (Decoder, "forward", "decoder"),
-    (Vocabulary, "embed", "vocabulary"),
+    # Nothing that these call may be timed: what is recorded for CUDA cannot be waited for half-way.
+    (DenseDecoder, "begin", "decoder"),
+    (DenseBatch, "forward", "decoder"),
+    (DenseBatch, "choose_next", "decoder"),
     (Vocabulary, "choose", "vocabulary"),
     (Vocabulary, "no_speech", "vocabulary"),
-    (step, "token_boundaries", "alignment"),
+    (step, "boundaries", "alignment"),
     (step, "timed_words", "alignment"),
     (PlainWhisper, "spectrum", "mel"),
     (PlainWhisper, "encode", "encoder"),

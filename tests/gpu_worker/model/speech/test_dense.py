@@ -223,12 +223,14 @@ def test_passes_are_recorded_the_second_time_and_the_oldest_goes():
     graphs = Graphs(recorder, most=2)
     one = torch.ones(3)
     for key in "aaab":
-        assert torch.equal(graphs.run(key, lambda x: x * 2, (one,)), one * 2)
+        assert torch.equal(graphs.run((key, 1), lambda x: x * 2, (one,)), one * 2)
     assert (graphs.recorded, recorder.started) == (1, 2)
-    graphs.run("c", lambda x: x * 2, (one,))
+    graphs.run(("c", 1), lambda x: x * 2, (one,))
     assert graphs.recorded == 0
-    graphs.run("c", lambda x: x * 2, (one,))
-    graphs.forget()
+    graphs.run(("c", 1), lambda x: x * 2, (one,))
+    graphs.forget("b")
+    assert graphs.recorded == 1
+    graphs.forget("c")
     assert graphs.recorded == 0
 
 
@@ -241,7 +243,7 @@ def test_what_cannot_be_recorded_runs_as_it_is():
         raise RuntimeError("operation not permitted when stream is capturing")
 
     graphs = Graphs(refuse)
-    answers = [graphs.run("a", lambda x: x + 1, (torch.zeros(1),)) for _ in range(4)]
+    answers = [graphs.run(("a", 1), lambda x: x + 1, (torch.zeros(1),)) for _ in range(4)]
     assert [float(answer) for answer in answers] == [1.0] * 4
     assert len(asked) == 1
 

@@ -1,0 +1,134 @@
+"""On a real GPU: recorded passes, half precision, memory. Skipped where there is none; no download is needed."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+from whisper.model import ModelDimensions, Whisper
+
+from gpu_worker.model.columns import EncoderSettings
+from gpu_worker.model.graphs import Graphs
+from gpu_worker.model.linear import EXACT, Precision
+from gpu_worker.model.loading import precision_for
+from gpu_worker.model.network import Network
+from gpu_worker.model.step import DecodeSettings, Step
+from gpu_worker.model.whisper_recognizer import WhisperRecognizer
+from gpu_worker.recognizer import WindowRequest, WindowResult
+from scripts.bench.capacity import Bench
+from scripts.bench.windows import WindowShape
+from shared.clips import load_clips
+
+pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device is at hand")
+
+CPU = torch.device("cpu")
+CUDA = torch.device("cuda")
+DIMS = ModelDimensions(
+    n_mels=128, n_audio_ctx=1500, n_audio_state=256, n_audio_head=4, n_audio_layer=3, n_vocab=51866, n_text_ctx=448,
+    n_text_state=256, n_text_head=4, n_text_layer=3,
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def state():
+    """A small model of random values; it says anything, but always the same."""
+    torch.manual_seed(3)
+    model = Whisper(DIMS)
+    torch.nn.init.normal_(model.decoder.positional_embedding, std=0.1)
+    return model.state_dict()
+
+
+@pytest.fixture(scope="module")
+def requests():
+    """Windows of real speech, of one to ten seconds."""
+    pcms = [np.frombuffer(clip.pcm(), dtype="<i2") for clip in load_clips()]
+    return [
+        WindowRequest(i, pcm[: 16_000 * (1 + i % 10)], 0, 0, "en", "transcribe", (), (), (), reuse=False)
+        for i, pcm in enumerate(pcms * 3)
+    ]
+
+
+def step_on(state, device, precision, graphs=None):
+    """Return a step over a network."""
+    network = Network.build(
+        state, DIMS, name=None, precision=precision, device=device, settings=EncoderSettings(keep=False), graphs=graphs
+    )
+    return Step(network, DecodeSettings())
+
+
+@torch.inference_mode()
+def run(step, requests):
+    """Return a step's results, none an error."""
+    answers = step.run(requests)
+    for answer in answers:
+        if isinstance(answer, Exception):
+            raise answer
+    return answers
+
+
+def plain(result):
+    """Return a result without what is only nearly the same."""
+    return dataclasses.replace(result, logprobs=(), no_speech=0.0)
+
+
+def test_fp32_says_what_the_cpu_says(state, requests):
+    """Words and times of a whole step are those that the CPU finds one window after another."""
+    here = run(step_on(state, CPU, EXACT), requests)
+    there = run(step_on(state, CUDA, EXACT), requests)
+    same = sum(plain(one) == plain(other) for one, other in zip(here, there, strict=True))
+    assert same >= 0.95 * len(requests)  # sums are added up in another order: random text is full of near-ties
+
+
+@pytest.mark.parametrize("kind", ["bf16", "fp16"])
+def test_a_recorded_pass_is_the_pass(state, requests, kind):
+    """Steps of growing and shrinking size say the same recorded and not, and passes were recorded."""
+    precision = Precision(kind, kind, kind)
+    graphs = Graphs.on(CUDA)
+    recorded, eager = step_on(state, CUDA, precision, graphs), step_on(state, CUDA, precision, Graphs(None))
+    for count in (1, 1, 1, 4, 4, 4, 24, 24, 24, 3, 1, 24):
+        for one, other in zip(run(recorded, requests[:count]), run(eager, requests[:count]), strict=True):
+            assert plain(one) == plain(other)
+    assert graphs.recorded >= 4
+
+
+def test_numbers_that_are_none_stay_in_their_row(state, requests):
+    """A window of values that are no numbers fails alone, in its step and in those after it."""
+    step = step_on(state, CUDA, precision_for(CUDA, DIMS.n_audio_state))
+    before = run(step, requests[:3])
+    raws = step._network.spectrum.raws
+
+    def spoilt(windows):
+        mels = raws(windows)
+        return [mel * float("nan") if i == 1 and len(mels) == 3 else mel for i, mel in enumerate(mels)]
+
+    step._network.spectrum.raws = spoilt
+    with torch.inference_mode():
+        answers = step.run(requests[:3])
+    step._network.spectrum.raws = raws
+    assert isinstance(answers[1], ArithmeticError)
+    after = run(step, requests[:3])
+    for i in (0, 2):
+        assert plain(answers[i]) == plain(before[i]) == plain(after[i])
+
+
+def test_made_up_text_is_said_in_half_precision():
+    """Weights of a model's size that spell a known text spell it, in steps of one and of many windows."""
+    bench = Bench("small", "cuda", 40)
+    shapes = [WindowShape(16_000 * s, 10, 8, 6, 12) for s in (2, 5, 9)]
+    for found in bench.steps({1.0: shapes}, (1, 8, 64), 1e12):
+        assert found.step_ms > 0  # steps() itself raises if a text is not the one that it should be
+
+
+def test_unloading_gives_the_memory_back():
+    """What a load takes on the device, recorded passes among it, an unload returns; the words are the same again."""
+    bench = Bench("base", "cuda", 20)
+    made: WhisperRecognizer = bench.recognizer
+    request = bench.model.request(0, WindowShape(48_000, 0, 0, 0, 20), np.ones(48_000, dtype=np.int16))
+    [before] = made.recognize([request])
+    held = torch.cuda.memory_reserved()
+    made.unload()
+    assert torch.cuda.memory_reserved() < held / 4
+    made.load()
+    [after] = made.recognize([request])
+    assert isinstance(before, WindowResult)
+    assert after == before
