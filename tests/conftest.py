@@ -17,7 +17,7 @@ GREEDY = (
     "tests/system/test_whole.py",
     "tests/system/test_wlk_client.py",
 )
-PATIENT = ("tests/deploy/", "tests/peers/", "tests/scripts/", "tests/system/")
+HUNGRY = ("tests/gpu", "tests/peers/test_peers_recognition.py", "tests/scripts/test_bench_engine.py")
 
 
 def company(nodeid: str) -> str:
@@ -27,7 +27,7 @@ def company(nodeid: str) -> str:
 
 def turn(nodeid: str) -> int:
     """Return when a test's turn comes, the lowest first."""
-    return 0 if nodeid.startswith(GREEDY) else 1 if nodeid.startswith(PATIENT) else 2
+    return 0 if nodeid.startswith(GREEDY) else 2 if nodeid.startswith(HUNGRY) else 1
 
 
 @pytest.hookimpl(optionalhook=True)  # the hook is pytest-xdist's
