@@ -63,7 +63,7 @@ class App {
 
   async #takeUp(kept) {
     this.#panel.choose(kept.choices);
-    const recording = new Recording(this.#panel);
+    const recording = new Recording(this, this.#panel, this.#transcript);
     recording.choices = kept.choices;
     recording.comeback = new Comeback(this, this.#panel, recording, kept);
     this.#recording = recording;
@@ -107,7 +107,7 @@ class App {
   }
 
   async #start() {
-    const recording = new Recording(this.#panel);
+    const recording = new Recording(this, this.#panel, this.#transcript);
     this.#recording = recording;
     this.#dropUnsent();
     this.setPhase("starting");
@@ -115,7 +115,7 @@ class App {
     this.#panel.setTime(0);
     this.#panel.setStatus("Asking for the microphone…", "busy");
     try {
-      recording.microphone = await Microphone.open(this.microphoneHandlers(recording));
+      recording.microphone = await Microphone.open(recording.microphoneHandlers);
     } catch (error) {
       if (!(error instanceof MicrophoneError)) {
         throw error;
@@ -157,43 +157,6 @@ class App {
       onEnd: (end) => this.#ended(recording, end),
     });
     this.#wakeLock.hold();
-  }
-
-  microphoneHandlers(recording) {
-    return {
-      onSamples: (pcm) => this.#captured(recording, pcm),
-      onLevel: (peak) => this.#measured(recording, peak),
-      onSuspended: (suspended) => {
-        if (this.isRecording(recording) && recording.microphone !== null) {
-          recording.hints.suspended(suspended);
-        }
-      },
-      onLost: () => {
-        this.finishBecause(words.MICROPHONE_LOST);
-      },
-    };
-  }
-
-  #captured(recording, pcm) {
-    if (this.#recording !== recording || recording.connection === null) {
-      return;
-    }
-    recording.connection.send(pcm);
-    const { session } = recording.connection;
-    this.#transcript.lengthen(session.capturedS);
-    this.#panel.setTime(session.capturedS);
-    this.#panel.setBacklog(session.unsentS, session.link === "up");
-    if (session.isFull && this.#phase === "recording") {
-      this.finishBecause(words.AUDIO_FULL);
-    }
-  }
-
-  #measured(recording, peak) {
-    if (this.#recording !== recording || this.#phase !== "recording") {
-      return;
-    }
-    this.#panel.setLevel(peak);
-    recording.hints.measured(peak, recording.session.capturedS);
   }
 
   /** A message of the server. */

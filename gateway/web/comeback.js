@@ -10,7 +10,7 @@ import * as words from "./words.js";
 // A page that was away for longer than this does not record again by itself.
 const GO_ON_S = 30;
 // A session that waits for a click holds a slot, and its server would end it after a while.
-const CONTINUE_WITHIN_MS = 20_000;
+const CONTINUE_WITHIN_S = 20;
 
 export class Comeback {
   #page;
@@ -95,7 +95,7 @@ export class Comeback {
   /** @returns {Promise<Microphone | null>} null when the recording was ended while the browser was asked */
   async #open() {
     const recording = this.#recording;
-    const microphone = await Microphone.open(this.#page.microphoneHandlers(recording));
+    const microphone = await Microphone.open(recording.microphoneHandlers);
     if (this.#page.isRecording(recording)) {
       return microphone;
     }
@@ -106,8 +106,8 @@ export class Comeback {
   #pause() {
     this.#page.setPhase("paused");
     this.#panel.setStatus(words.PAUSED, "idle");
-    this.#panel.showNotice(words.CONTINUE, { label: "Continue recording", act: () => this.resume() });
-    this.#patience = setTimeout(() => this.#page.finish(), CONTINUE_WITHIN_MS);
+    this.#panel.showNotice(words.continueNotice(CONTINUE_WITHIN_S), { label: "Continue recording", act: () => this.resume() });
+    this.#patience = setTimeout(() => this.#page.finish(), CONTINUE_WITHIN_S * 1_000);
   }
 
   /** Say once what became of the recording, when both the server and the microphone have answered. */

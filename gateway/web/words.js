@@ -110,11 +110,13 @@ export function discardNotice({ pendingS }) {
 export const TAKING_UP = "Taking up your recording…";
 export const PAUSED = "Paused";
 
-/** After a reload where the browser wants a click before it opens the microphone. */
-export const CONTINUE = {
-  title: "The page was loaded anew during your recording.",
-  detail: "The browser needs a click before it gives the microphone again; otherwise the recording ends in a moment.",
-};
+/** @returns {Notice} after a reload where the browser wants a click before it opens the microphone */
+export function continueNotice(withinS) {
+  return {
+    title: "The page was loaded anew during your recording.",
+    detail: `The browser wants a click before it gives the microphone again. Without one the recording ends in ${withinS} s.`,
+  };
+}
 
 export const ELSEWHERE = {
   title: "The recording goes on in another tab.",

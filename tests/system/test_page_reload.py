@@ -17,7 +17,7 @@ pytestmark = [
 ]
 
 WORKER = (sys.executable, "-m", "tests.gateway.web.positional_worker")
-WORD_S = 0.1
+WORD_S = 1 / 16
 SENTENCE_SAMPLES = int(len(WORDS) * WORD_S * SAMPLE_RATE)
 PHASE = "document.body.dataset.phase"
 TITLE = "document.querySelector('#notice:not([hidden]) #notice-title')?.textContent"
