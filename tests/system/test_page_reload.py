@@ -153,14 +153,15 @@ def test_a_click_is_asked_for(browser, server):
 def test_without_a_click_it_ends(browser, server):
     """Who does not go on gets the last words, and the session is ended and not left to the server."""
     record(browser, server.url)
-    hurry = browser.call(
+    hold = browser.call(
         "Page.addScriptToEvaluateOnNewDocument",
-        source="const late = setTimeout; setTimeout = (act, ms) => late(act, ms === 20_000 ? 1_500 : ms);",
+        source="const late = setTimeout; setTimeout = (act, ms) => ms === 20_000 ? (window.held = act, 0) : late(act, ms);",
     )
     visit_later(browser, microphone="prompt")
     browser.wait_for(f"{PHASE} === 'paused'")
+    browser.call("Page.removeScriptToEvaluateOnNewDocument", **hold)
+    browser.evaluate("held() && 1")
     browser.wait_for(FINISHED)
-    browser.call("Page.removeScriptToEvaluateOnNewDocument", **hurry)
     assert browser.evaluate(TITLE) == "The recording ended when the page was left."
     assert browser.text("#notice-detail") == "Everything that was said until then is here."
     (seen,) = server.sessions
