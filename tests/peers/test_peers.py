@@ -338,7 +338,7 @@ def test_12_half_a_sample_dies_with_its_socket():
         session.resumed(2.0)
         session.audio(b"\x03\x04\x05\x06", 2.0)
         session.check()
-        assert [pcm for _, pcm in session.journal.read(0)] == [b"\x01\x02\x03\x04\x05\x06"], noticed
+        assert [pcm for _, pcm in session.dossier.journal.read(0)] == [b"\x01\x02\x03\x04\x05\x06"], noticed
 
 
 @story
