@@ -130,7 +130,9 @@ def test_nothing_that_is_held_grows(session, spoken):
     for which in range(2):
         assert mean(each[which] for each in last) <= 1.1 * mean(each[which] for each in first)
         assert max(each[which] for each in last) <= 1.5 * max(each[which] for each in first)
-    assert session.resident[-1] - session.resident[2] < 24 * 2**20
+    # In the first minutes oneDNN still meets new shapes and keeps code for them, up to a bound of its own.
+    half = len(session.resident) // 2
+    assert session.resident[-1] - session.resident[half] < 12 * 2**20
 
 
 def test_times_do_not_drift(session, spoken):
