@@ -28,7 +28,8 @@ TOO_BIG_BYTES = "too_big_bytes"
 """Key of a ``websocket.receive`` event in place of ``bytes``: the size of a message that the server did not take."""
 
 CLEAN_CLOSES = frozenset({1000, 1001, 1005})
-"""Close codes by which a client says that it has left; any other end is a broken network, and has a grace."""
+"""Close codes by which a client says that it has left; any other end is a broken network, or a page that is loaded anew
+and says 4000, and has a grace."""
 
 
 class Doorman:

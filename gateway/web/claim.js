@@ -24,7 +24,13 @@ export class Claim {
         resolve(true);
         return new Promise((release) => this.#releases.push(release));
       };
-      const refused = (error) => (error.name === "TimeoutError" ? resolve(false) : reject(error));
+      const refused = (error) => {
+        if (error instanceof DOMException) {
+          resolve(error.name !== "TimeoutError"); // else locks are forbidden here, as if there were none
+        } else {
+          reject(error);
+        }
+      };
       navigator.locks.request(`session ${id}`, { signal: AbortSignal.timeout(WAIT_MS) }, held).catch(refused);
     });
   }

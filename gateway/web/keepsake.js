@@ -6,7 +6,7 @@
 import { fromBase64, toBase64 } from "./base64.js";
 import { SAMPLE_RATE } from "./outbox.js";
 
-const TRANSCRIPT = "transcript";
+const RUNS = "runs";
 const SESSION = "session";
 const KEEP_EVERY_MS = 10_000;
 // Storages hold 2.5 million characters and more, a second of audio takes 43 thousand: less of it where the text is long.
@@ -50,7 +50,7 @@ export function keep(transcript, session, choices) {
   discard();
   const isGoingOn = session !== undefined && session.kept(0) !== null;
   const texts = [true, false].map((withTimes) => () => transcript.saved({ isGoingOn, withTimes }));
-  const isTextKept = store(TRANSCRIPT, texts);
+  const isTextKept = store(RUNS, texts);
   if (isGoingOn) {
     // Without the text, the server is asked to say all of it again.
     const known = isTextKept ? {} : { lastSeq: 0 };
@@ -74,10 +74,10 @@ export function discard() {
 export function takeKept() {
   const [navigation] = performance.getEntriesByType("navigation");
   if (navigation?.type === "navigate" && document.wasDiscarded !== true) {
-    quietly(() => sessionStorage.removeItem(TRANSCRIPT));
+    quietly(() => sessionStorage.removeItem(RUNS));
     discard();
   }
-  const runs = load(TRANSCRIPT) ?? [];
+  const runs = load(RUNS) ?? [];
   const session = load(SESSION);
   if (session === null) {
     return { runs, session };

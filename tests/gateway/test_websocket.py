@@ -472,6 +472,21 @@ async def test_an_error_told_and_closed_has_no_grace(hall):
 
 
 @story
+async def test_a_page_that_is_loaded_anew_has_a_grace(hall):
+    """A page that goes away closes with 4000, which is no goodbye: the next one goes on with the session."""
+    first = hall.peer()
+    await hall.rest(2)
+    first.bring(bytes(32_000))
+    await hall.rest(2)
+    first.close(4000)
+    await hall.rest(1)
+    assert hall.exchange.switchboard.sessions == 1
+    second = hall.peer(f"mode=events&resume={first.messages[0]['resume_token']}&last_seq={first.messages[-1]['seq']}")
+    await hall.rest(2)
+    assert (second.messages[0]["resumed"], second.messages[0]["received"]) == (True, 16_000)
+
+
+@story
 async def test_a_clean_close_has_no_grace(hall):
     """Who closes the socket has left: the slot is free at once, and the token is worth nothing."""
     first = hall.peer()

@@ -172,13 +172,21 @@ class Chromium:
     def wait_for(self, expression: str, timeout_s: float = 10.0) -> None:
         """Evaluate the expression until it is true in JavaScript's sense."""
         deadline = time.monotonic() + timeout_s
-        while not self.evaluate(f"Boolean({expression})"):
+        while not self._holds(expression):
             if time.monotonic() > deadline:
                 text = self.evaluate("document.body.innerText")
                 raise PageError(
                     f"waited {timeout_s} s for {expression}\n--- page:\n{text}\n--- console:\n{self.console}"
                 )
             time.sleep(0.05)
+
+    def _holds(self, expression: str) -> bool:
+        try:
+            return bool(self.evaluate(f"Boolean({expression})"))
+        except PageError as error:
+            if "navigated" in str(error):
+                return False  # the page was left while it was asked
+            raise
 
     def text(self, selector: str) -> str:
         """Return the visible text of the first element that the selector finds."""

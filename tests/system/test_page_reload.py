@@ -150,6 +150,30 @@ def test_a_click_is_asked_for(browser, server):
     assert browser.evaluate(HEARD) == said(seen.samples)
 
 
+def test_audio_that_stays_suspended_asks_for_a_click(browser, server):
+    """A browser that gives the microphone but lets no audio run before a click is asked in the same way."""
+    record(browser, server.url)
+    timid = browser.call(
+        "Page.addScriptToEvaluateOnNewDocument",
+        source="""
+            addEventListener("pointerdown", () => { window.wasClicked = true; }, true);
+            AudioContext = class extends AudioContext {
+                constructor() { super(); super.suspend(); }
+                resume() { return window.wasClicked ? super.resume() : new Promise(() => {}); }
+            };
+        """,
+    )
+    visit_later(browser)
+    browser.call("Page.removeScriptToEvaluateOnNewDocument", **timid)
+    browser.wait_for(f"{TITLE} === 'The page was loaded anew during your recording.'")
+    count = len(browser.evaluate(HEARD))
+    browser.click("#record")
+    browser.wait_for(f"{HEARD}.length > {count} + 10")
+    stop(browser)
+    (seen,) = server.sessions
+    assert browser.evaluate(HEARD) == said(seen.samples)
+
+
 def test_without_a_click_it_ends(browser, server):
     """Who does not go on gets the last words, and the session is ended and not left to the server."""
     record(browser, server.url)
