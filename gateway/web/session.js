@@ -7,7 +7,8 @@
  *
  * A server that knows the conversation says how many samples it has; the rest follows. One that has forgotten it (it
  * was restarted, or we were away too long) begins at zero: everything after the last final text is sent again, and
- * what it says is moved to where it belongs in our time. All positions and times outside are the recording's.
+ * what it says is moved to where it belongs in our time. A page that was loaded anew begins with what the earlier one
+ * kept, at "connecting again". All positions and times outside are the recording's.
  */
 
 import { endKind } from "./endings.js";
