@@ -15,6 +15,10 @@ COOKIE = "monitor"
 KEPT_S = 30 * 86400
 """A browser that has shown the token once need not show it again for so long."""
 
+_FROM_ELSEWHERE = (
+    "From other machines only with a MONITOR_TOKEN: set one for the gateway, then open this page once with ?token=...\n"
+)
+
 Endpoint = Callable[[Request], Awaitable[Response]]
 
 
@@ -62,7 +66,7 @@ class Guard:
                 case Sight.NOTHING:
                     return _unauthorized("; in a browser, open this address with ?token=... once")
                 case Sight.FIGURES:
-                    return PlainTextResponse("From other machines only with a MONITOR_TOKEN\n", 403)
+                    return PlainTextResponse(_FROM_ELSEWHERE, 403)
 
         return endpoint
 
