@@ -1,13 +1,16 @@
-"""The encoder on CUDA: windows of a step in a few batches of fixed shapes.
+"""The encoder on CUDA: the columns of all windows of a step in one pass.
 
 A column is a frame of the convolution at a position, with a weight: a window's frames come first, each at its own
-position, then one for each group of silence, all the same silent frame at the middle of the group. So a batch is laid
-out by tables of indices, whatever the lengths of its windows, and nothing waits for a value on the device.
+position, then one for each group of silence, all the same silent frame at the middle of the group. So a pass is laid
+out by tables of indices, whatever the lengths of its windows, and nothing waits for a value on the device. Columns lie
+one after another: products neither know nor care where a window ends, and only attention sees windows, those of like
+lengths together.
 
 What was encoded a step ago is not kept here: keys and values of every layer are 150 MB a stream for large-v3-turbo.
 """
 
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 import torch
@@ -18,11 +21,11 @@ from gpu_worker.model.blocks import Block
 from gpu_worker.model.columns import EDGE, FLOOR, RANGE, EncoderSettings, Encoding, Layout
 from gpu_worker.model.graphs import Graphs
 from gpu_worker.model.layers import AudioLayers
-from gpu_worker.model.shapes import EncoderShape, batch_rows, parted
+from gpu_worker.model.shapes import EncoderShape, Packing, batch_rows, parted
 from gpu_worker.model.staging import staged
 
 _RECORDED = 4096
-"""Columns of a batch up to which starting its kernels may take longer than running them."""
+"""Columns of a pass up to which starting its kernels may take longer than running them."""
 
 
 class DenseEncoder:
@@ -38,57 +41,63 @@ class DenseEncoder:
     def encode(self, windows: Sequence[Tensor], *, full: bool = False) -> list[Encoding]:
         """Encode raw mel windows of shape (n_mels, 2 for each frame), none empty; ``full`` compacts nothing."""
         layouts = [Layout.of(w.shape[1] // 2, self.capacity, self._settings, full=full) for w in windows]
+        lengths = [layout.end - layout.begin for layout in layouts]
         found: dict[int, Encoding] = {}
-        for part in parted([layout.end - layout.begin for layout in layouts]):
-            encodings = self._encode([windows[i] for i in part], [layouts[i] for i in part])
-            found.update(zip(part, encodings, strict=True))
+        for parts in parted(lengths):
+            order = [i for part in parts for i in part]
+            tight = Packing.tight([[lengths[i] for i in part] for part in parts])
+            made = self._encode([windows[i] for i in order], [layouts[i] for i in order], tight)
+            found.update(zip(order, made, strict=True))
         return [found[i] for i in range(len(windows))]
 
-    def _encode(self, windows: Sequence[Tensor], layouts: Sequence[Layout]) -> list[Encoding]:
-        kept = max(layout.kept for layout in layouts)
-        shape = EncoderShape.of(kept, self._settings.group, EDGE, self.capacity)
+    def _encode(self, windows: Sequence[Tensor], layouts: Sequence[Layout], tight: Packing) -> list[Encoding]:
+        """Encode windows in one pass: a small one in one of few shapes and recorded, others packed tightly."""
+        # Convolutions are a hundredth of the work, and cuDNN prepares them for each shape: they are always padded.
         rows = batch_rows(len(windows))
+        shape = EncoderShape.of(max(layout.kept for layout in layouts), self._settings.group, EDGE, self.capacity)
         mel = torch.zeros(rows, windows[0].shape[0], 2 * shape.frames, device=self._device)
         for row, window in zip(mel, windows, strict=False):
             row[:, : window.shape[1]] = window
         frames = np.ones(rows, dtype=np.int64)  # rows that no window has hear one frame of nothing
         frames[: len(windows)] = [layout.frames for layout in layouts]
-        places, biases = self._tables(layouts, rows, shape)
+        recorded = rows * shape.columns <= _RECORDED
+        packing = Packing(((rows, shape.columns),)) if recorded else tight
+        places, biases = self._tables(layouts, packing, shape.frames)
         bias = staged(biases, self._device)
         inputs = (mel, staged(frames, self._device), staged(places, self._device), bias)
-        if rows * shape.columns <= _RECORDED:
-            made = self._graphs.run(("encode", (mel.shape, shape.columns)), self._run, inputs).clone()
-        else:
-            made = self._run(*inputs)
-        return [_cut(made[:, :, i], bias[i], layout, compact=layout.compact) for i, layout in enumerate(layouts)]
+        work = partial(self._run, packing=packing)
+        made = self._graphs.run(("encode", (mel.shape, packing)), work, inputs).clone() if recorded else work(*inputs)
+        return [_cut(made[at:], bias[at:], layout) for at, layout in zip(packing.starts(), layouts, strict=False)]
 
-    def _tables(self, layouts: Sequence[Layout], rows: int, shape: EncoderShape) -> tuple[np.ndarray, np.ndarray]:
-        """Return each column's frame of the convolution and its position, (2, rows, columns), and its bias."""
-        places = np.zeros((2, rows, shape.columns), dtype=np.int64)
-        biases = np.full((rows, shape.columns), -np.inf, dtype=np.float32)
-        biases[len(layouts) :, 0] = 0.0
-        for i, layout in enumerate(layouts):
-            places[:, i, : layout.kept] = np.arange(layout.kept)
-            biases[i, : layout.kept] = 0.0
+    def _tables(self, layouts: Sequence[Layout], packing: Packing, frames: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return each column's frame among ``frames`` of each window and its position, (2, columns), and its bias."""
+        places = np.zeros((2, packing.columns), dtype=np.int64)
+        biases = np.full(packing.columns, -np.inf, dtype=np.float32)
+        starts = packing.starts()
+        biases[starts] = 0.0  # also a window that is none attends to something
+        for row, (at, layout) in enumerate(zip(starts, layouts, strict=False)):
+            end = at + layout.kept
+            places[0, at:end] = row * frames + np.arange(layout.kept)
+            places[1, at:end] = np.arange(layout.kept)
+            biases[at:end] = 0.0
             if layout.compact:
                 middles, sizes = layout.silent_positions(self.capacity)
-                silent = slice(layout.kept, layout.kept + len(middles))
-                places[0, i, silent] = layout.frames + EDGE
-                places[1, i, silent] = middles.numpy()
-                biases[i, silent] = sizes.float().log().numpy()
+                silent = slice(end, end + len(middles))
+                places[0, silent] = row * frames + layout.frames + EDGE
+                places[1, silent] = middles.numpy()
+                biases[silent] = sizes.float().log().numpy()
         return places, biases
 
-    def _run(self, mel: Tensor, frames: Tensor, places: Tensor, bias: Tensor) -> Tensor:
-        """Encode a batch; answer the decoder's keys and values, (2, layers, windows, heads, columns, width)."""
+    def _run(self, mel: Tensor, frames: Tensor, places: Tensor, bias: Tensor, *, packing: Packing) -> Tensor:
+        """Encode a pass; answer the decoder's keys and values, (columns, layers, 2, heads, width)."""
         layers, heads, width = self._layers.text_shape
-        x = self._layers.convolve(self._scaled(mel, frames))
-        x = x.gather(1, places[0][..., None].expand(-1, -1, x.shape[2])) + self._layers.positions[places[1]]
-        mask = bias.to(self._layers.dtype)[:, None, None].expand(-1, -1, x.shape[1], -1)
+        x = self._layers.convolve(self._scaled(mel, frames)).flatten(0, 1)
+        x = x[places[0]] + self._layers.positions[places[1]]
+        masks = _masks(bias.to(self._layers.dtype), packing)
         for block in self._layers.blocks:
-            x = x + block.out(self._attend(block, x, mask))
+            x = x + block.out(self._attend(block, x, masks))
             x = x + block.down(block.up(block.mlp_norm(x)))
-        noted = self._layers.cross(self._layers.norm(x)).view(*x.shape[:2], layers, 2, heads, width)
-        return noted.permute(3, 2, 0, 4, 1, 5).contiguous()
+        return self._layers.cross(self._layers.norm(x)).view(len(x), layers, 2, heads, width)
 
     def _scaled(self, mel: Tensor, frames: Tensor) -> Tensor:
         """Scale each window as `Level` does, and fill what is behind it with its silence."""
@@ -98,16 +107,33 @@ class DenseEncoder:
         floor = (loudest + lift - RANGE).clamp(min=FLOOR)
         return (torch.where(own, torch.maximum(mel + lift, floor), floor) + 4.0) / 4.0
 
-    def _attend(self, block: Block, x: Tensor, mask: Tensor) -> Tensor:
-        windows, count, width = x.shape
-        qkv = block.qkv(block.attention_norm(x)).view(windows, count, 3, self._layers.shape[1], -1)
-        q, k, v = qkv.permute(2, 0, 3, 1, 4)
-        heard = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, scale=1.0)
-        return heard.transpose(1, 2).reshape(windows, count, width)
+    def _attend(self, block: Block, x: Tensor, masks: Sequence[Tensor]) -> Tensor:
+        """Attend from each column to those of its window."""
+        qkv = block.qkv(block.attention_norm(x))
+        heard: list[Tensor] = []
+        at = 0
+        for mask in masks:
+            windows, _, columns, _ = mask.shape
+            own = qkv[at : at + windows * columns].view(windows, columns, 3, self._layers.shape[1], -1)
+            q, k, v = own.permute(2, 0, 3, 1, 4)
+            part = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, scale=1.0)
+            heard.append(part.transpose(1, 2).reshape(windows * columns, -1))
+            at += windows * columns
+        return torch.cat(heard)
 
 
-def _cut(made: Tensor, bias: Tensor, layout: Layout, *, compact: bool) -> Encoding:
-    """Return one window's share of a batch: (2, layers, heads, columns, width)."""
-    keys, values = made[..., : layout.end - layout.begin, :]
-    own = bias[: layout.end - layout.begin] if compact else None
-    return Encoding(keys.transpose(-1, -2), values, own, 0, layout.frames)
+def _masks(bias: Tensor, packing: Packing) -> list[Tensor]:
+    """Return what is added to the attention logits of each part, (windows, 1, columns, columns)."""
+    parts = torch.split(bias, [windows * columns for windows, columns in packing.parts])
+    return [
+        part.view(windows, 1, 1, columns).expand(-1, -1, columns, -1)
+        for part, (windows, columns) in zip(parts, packing.parts, strict=True)
+    ]
+
+
+def _cut(made: Tensor, bias: Tensor, layout: Layout) -> Encoding:
+    """Return the window that begins a pass's columns."""
+    columns = layout.end - layout.begin
+    keys, values = made[:columns].unbind(2)
+    own = bias[:columns] if layout.compact else None
+    return Encoding(keys.permute(1, 2, 3, 0), values.permute(1, 2, 0, 3), own, 0, layout.frames)

@@ -57,7 +57,7 @@ class Graphs:
         return sum(known is not None for known in self._known.values())
 
     def run(self, key: Key, work: Work, inputs: Sequence[Tensor]) -> Tensor:
-        """Do ``work`` on tensors of the device; the answer is only good until the next pass of this key."""
+        """Do ``work`` on tensors of the device; the answer is only good until the next pass of any key."""
         if self._record is None:
             return work(*inputs)
         if key not in self._known:
@@ -87,7 +87,11 @@ class Graphs:
 
 
 class CudaRecorder:
-    """Records with CUDA; recordings run one after another, so they share one pool of memory."""
+    """Records with CUDA.
+
+    Recordings run one after another and none reads what another has left, so they share one pool of memory: what one
+    answers may be overwritten by the next, whichever that is.
+    """
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
@@ -98,8 +102,10 @@ class CudaRecorder:
         held = [each.clone() for each in inputs]
         graph = torch.cuda.CUDAGraph()
         # Other threads may ask the driver for things while this one records: only its own calls count.
+        # The outer stream is for what fails: torch then leaves its own stream for recording the current one.
         with (
             torch.cuda.device(self._device),
+            torch.cuda.stream(torch.cuda.current_stream(self._device)),
             torch.cuda.graph(graph, pool=self._pool, capture_error_mode="thread_local"),
         ):
             answer = work(*held)

@@ -7,12 +7,12 @@ import torch
 from torch import Tensor
 from whisper.audio import HOP_LENGTH, N_FFT, mel_filters
 
-from gpu_worker.model.shapes import up
-from gpu_worker.model.staging import staged
+from gpu_worker.model.shapes import batch_rows, up
+from gpu_worker.model.staging import room, sent
 from gpu_worker.recognizer import FRAME, Pcm
 
 _HOPS = 128
-"""Hops of windows that are transformed together are multiples of this: CUDA plans its transforms for each length."""
+"""Hops of windows that are transformed together are multiples of this: CUDA plans its transforms for each shape."""
 
 _REACH = N_FFT // 2
 _FLOOR = 1e-10
@@ -55,13 +55,15 @@ class Spectrum:
             return [self.raw(pcm, context) for pcm, context in windows]
         hops = [2 * whole_frames(len(pcm) - context) for pcm, context in windows]
         samples = up(max(hops, default=0), _HOPS) * HOP_LENGTH + N_FFT
-        waves = np.zeros((len(windows), samples), dtype=np.int16)
-        for row, (pcm, context), count in zip(waves, windows, hops, strict=True):
-            if count > 0:
-                own = _heard(pcm, context, count)
-                row[: len(own)] = own
-        found = self._transform(staged(waves, self.device))
-        return [own[:, : max(count, 0)] for own, count in zip(found, hops, strict=True)]
+        waves = room((batch_rows(len(windows)), samples), torch.int16, self.device)
+        rows = waves.numpy()
+        for row, (pcm, context), count in zip(rows, windows, hops, strict=False):
+            own = _heard(pcm, context, count) if count > 0 else pcm[:0]
+            row[: len(own)] = own
+            row[len(own) :] = 0
+        rows[len(windows) :] = 0
+        found = self._transform(sent(waves, self.device))
+        return [own[:, : max(count, 0)] for own, count in zip(found, hops, strict=False)]
 
     def _transform(self, samples: Tensor) -> Tensor:
         waves = torch.stft(

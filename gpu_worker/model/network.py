@@ -54,6 +54,9 @@ class Network:
         vocabulary = Vocabulary(state, Tokens(dims.n_vocab), precision, device)
         audio = AudioLayers.build(state, dims, precision, device)
         text = TextLayers.build(state, dims, precision, device, alignment_heads(name, dims))
+        if device.type == "cuda":
+            # torch prefers it on Hopper, and it builds a plan for every new shape, for tenths of a second each.
+            torch.backends.cuda.enable_cudnn_sdp(enabled=False)
         if device.type == "cuda" if dense is None else dense:
             graphs = graphs or Graphs.on(device)
             return cls(

@@ -7,8 +7,11 @@ _FRAMES = 64
 _ALIGNED = 8
 """A mask's rows are multiples of this, as the attention kernels read them."""
 
-_ROWS = 8192
-"""Columns of a batch that keep a large device busy; more in one batch gain nothing and pad more."""
+_COLUMNS = 65_536
+"""Columns that go through the layers together: what a layer makes of them for large models is 2 GB."""
+
+_ALIKE = 7 / 8
+"""The least share of the longest window's length in a part."""
 
 
 def up(count: int, step: int) -> int:
@@ -41,17 +44,55 @@ class EncoderShape:
         return cls(min(frames + edge, context), up(frames + groups, _ALIGNED))
 
 
-def parted(lengths: Sequence[int]) -> list[list[int]]:
-    """Part windows into batches of like lengths; answer their indices.
+def parted(lengths: Sequence[int]) -> list[list[list[int]]]:
+    """Part windows into passes, and those into parts of like lengths; answer their indices.
 
-    Each batch is padded to its longest, so windows are taken in order of length, and no more of them together than
-    keep the device busy.
+    Products take all columns of a pass as one, whatever windows they are of: the more, the busier the device. Attention
+    takes a part as one, padded to its longest window.
     """
-    order = sorted(range(len(lengths)), key=lambda i: -lengths[i])
-    parts: list[list[int]] = []
-    for i in order:
-        if parts and (len(parts[-1]) + 1) * lengths[parts[-1][0]] <= _ROWS:
-            parts[-1].append(i)
+    passes: list[list[list[int]]] = []
+    columns = 0
+    for i in sorted(range(len(lengths)), key=lambda i: -lengths[i]):
+        longest = lengths[passes[-1][-1][0]] if passes else lengths[i]
+        alike = lengths[i] >= _ALIKE * longest
+        taken = up(longest if alike else lengths[i], _ALIGNED)
+        if not passes or columns + taken > _COLUMNS:
+            passes.append([[i]])
+            columns = up(lengths[i], _ALIGNED)
+            continue
+        columns += taken
+        if alike:
+            passes[-1][-1].append(i)
         else:
-            parts.append([i])
-    return parts
+            passes[-1].append([i])
+    return passes
+
+
+@dataclass(frozen=True, slots=True)
+class Packing:
+    """How the columns of a pass lie, one after another.
+
+    Attributes:
+        parts: how many windows there are in each part, and of how many columns each of them.
+    """
+
+    parts: tuple[tuple[int, int], ...]
+
+    @classmethod
+    def tight(cls, parts: Sequence[Sequence[int]]) -> "Packing":
+        """Pack parts of windows, each as long as told; its longest is a part's first."""
+        return cls(tuple((len(part), up(part[0], _ALIGNED)) for part in parts))
+
+    @property
+    def columns(self) -> int:
+        """How many there are."""
+        return sum(windows * columns for windows, columns in self.parts)
+
+    def starts(self) -> list[int]:
+        """Return the first column of each window."""
+        found: list[int] = []
+        at = 0
+        for windows, columns in self.parts:
+            found += range(at, at + windows * columns, columns)
+            at += windows * columns
+        return found

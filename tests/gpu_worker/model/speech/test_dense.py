@@ -19,7 +19,7 @@ from gpu_worker.model.graphs import Graphs
 from gpu_worker.model.linear import EXACT
 from gpu_worker.model.mel import Spectrum
 from gpu_worker.model.network import Network
-from gpu_worker.model.shapes import EncoderShape, batch_rows, parted
+from gpu_worker.model.shapes import EncoderShape, Packing, batch_rows, parted
 from gpu_worker.model.step import DecodeSettings, Step
 from gpu_worker.recognizer import WindowResult
 from tests.gpu_worker.model.speech.conftest import growing, window
@@ -122,6 +122,19 @@ def test_many_windows_make_few_batches_of_like_lengths(small, clips):
     worst = max(float((heard(a) - heard(b)).abs().max()) for a, b in zip(one, other, strict=True))
     assert len(raws) > 20
     assert worst < 1e-3
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("count", [3, 12])
+def test_a_window_is_encoded_in_any_company_as_alone(small, clips, count):
+    """What no number is stays in its window, in a pass that is recorded and in one that is packed."""
+    spectrum, encoder = small[1].spectrum, small[1].encoder
+    raws = [spectrum.raw(clips[i % 4].pcm[: 16_000 * (2 + i)], 0) for i in range(count)]
+    before = encoder.encode(raws)
+    spoilt = [raw * float("nan") if i == 1 else raw for i, raw in enumerate(raws)]
+    for i, (one, other) in enumerate(zip(before, encoder.encode(spoilt), strict=True)):
+        assert other.values.isnan().all() if i == 1 else torch.equal(other.values, one.values), i
+        assert i == 1 or torch.equal(other.keys, one.keys)
 
 
 @pytest.fixture(scope="module")
@@ -248,14 +261,21 @@ def test_what_cannot_be_recorded_runs_as_it_is():
     assert len(asked) == 1
 
 
-def test_batches_are_of_like_lengths_and_leave_nobody_out():
-    """Each window is in one batch; the longest lead, and no batch is larger than keeps a device busy."""
+def test_a_pass_has_room_for_each_window_and_little_beside():
+    """Each window has columns of its own in one pass, no pass is larger than it may be, and padding is a tenth."""
     lengths = [random.Random(i).randrange(100, 1500) for i in range(200)]
-    parts = parted(lengths)
-    assert sorted(i for part in parts for i in part) == list(range(200))
-    assert all(len(part) * lengths[part[0]] <= 8192 for part in parts)
-    padded = sum(len(part) * lengths[part[0]] for part in parts)
-    assert padded < 1.1 * sum(lengths)
+    seen, columns = [], 0
+    for parts in parted(lengths):
+        packing = Packing.tight([[lengths[i] for i in part] for part in parts])
+        order = [i for part in parts for i in part]
+        ends = [*packing.starts()[1:], packing.columns]
+        assert all(end - at >= lengths[i] for at, end, i in zip(packing.starts(), ends, order, strict=True))
+        assert all(each % 8 == 0 for _, each in packing.parts)
+        assert packing.columns <= 65_536
+        seen += order
+        columns += packing.columns
+    assert sorted(seen) == list(range(200))
+    assert columns < 1.1 * sum(lengths)
     assert parted([]) == []
 
 
