@@ -98,7 +98,7 @@ def _stalled_at(
     # A mark is given whatever audio is left: only what has letters or digits was heard in it.
     spoken = [word for word in result.words if any(map(str.isalnum, word.text))]
     believed = reading.tail or window.committed
-    if result.looped or not believed or not spoken:
+    if not reading.trusted or not believed or not spoken:
         return None
     covered = min(spoken[-1].end, spoken[-1].start + policy.word_span_samples)
     return covered if speech_end - covered > limit else None

@@ -43,7 +43,8 @@ class Reading:
     Attributes:
         tail: its words, as far as their characters are whole.
         tokens: all its new tokens; none if it is not believed.
-        trusted: False if words may be missing from it or wrong: nothing is committed on its word alone.
+        trusted: False if words may be missing from it or wrong: it is shown, and said if the utterance ends with it,
+            but nothing is committed on its word before.
     """
 
     tail: tuple[TailWord, ...]
@@ -54,9 +55,11 @@ class Reading:
 def read(result: WindowResult, committed: int, policy: PolicySettings) -> Reading:
     """Return what to believe of ``result`` after ``committed`` decided tokens.
 
-    As long as nothing is decided in a window, a hypothesis of low probability is taken for an invention: Whisper
-    writes "Thank you." on noise, but with little confidence.
+    As long as nothing is decided in a window, a hypothesis of low probability is taken for an invention where there may
+    be no speech: Whisper writes "Thank you." on noise, but with little confidence. Of what is surely speech it is a
+    guess: better than nothing at the end, and nothing to go by until then.
     """
+    unlikely = not committed and _mean(result) < policy.hide_logprob
     if not committed and _is_invented(result, policy):
         return Reading((), (), trusted=False)
     open_words = [word for word in result.words if word.last > committed]
@@ -64,15 +67,18 @@ def read(result: WindowResult, committed: int, policy: PolicySettings) -> Readin
     while open_words and CUT_CHARACTER in open_words[-1].fresh:
         open_words.pop()
     tail = tuple(_tail_word(word, result, committed) for word in open_words)
-    return Reading(tail, result.tokens, trusted=not result.looped)
+    return Reading(tail, result.tokens, trusted=not (result.looped or unlikely))
 
 
 def _is_invented(result: WindowResult, policy: PolicySettings) -> bool:
-    if not result.tokens:
-        return False
-    mean = sum(result.logprobs) / len(result.logprobs)
+    mean = _mean(result)
+    unlikely_words = result.no_speech > policy.hide_possible_silence and mean < policy.hide_logprob
     unlikely_speech = result.no_speech > policy.hide_no_speech and mean < policy.hide_no_speech_logprob
-    return mean < policy.hide_logprob or unlikely_speech
+    return unlikely_words or unlikely_speech
+
+
+def _mean(result: WindowResult) -> float:
+    return sum(result.logprobs) / len(result.logprobs) if result.logprobs else 0.0
 
 
 def _tail_word(word: TimedWord, result: WindowResult, committed: int) -> TailWord:

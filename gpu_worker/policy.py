@@ -47,8 +47,11 @@ class PolicySettings:
         young_samples: before its window is this long no first word is committed: what Whisper makes of less is a guess.
         last_hold_samples: the last word of a hypothesis stays open if it ends this close to the window's end.
 
-        hide_logprob: a first hypothesis with a lower mean log probability is not believed.
-        hide_no_speech: nor is one with a higher probability of no speech ...
+        hide_logprob: a first hypothesis with a lower mean log probability is not believed ...
+        hide_possible_silence: ... if it has a higher probability of no speech than this. Of what Whisper writes on
+            noise none has less than 0.68 (singing 0.35); on speech that is hard to it, most of all where it translates,
+            its words are as unlikely at 0.25 and less, and all of an utterance would be lost with them.
+        hide_no_speech: nor is one with a higher probability of no speech than this ...
         hide_no_speech_logprob: ... together with a mean log probability lower than this.
 
         window_samples: from this length on a window is trimmed; catching up, windows are this long. Long, at 0.5 and
@@ -98,6 +101,7 @@ class PolicySettings:
     last_hold_samples: int = samples(0.6)
 
     hide_logprob: float = -1.0
+    hide_possible_silence: float = 0.3
     hide_no_speech: float = 0.6
     hide_no_speech_logprob: float = -0.7
 

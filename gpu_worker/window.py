@@ -48,7 +48,7 @@ class Window:
             CommittedToken(item.token, ends.get(index, item.end)) for index, item in enumerate(self.committed)
         )
         self.tail, self.draft = reading.tail, reading.tokens
-        self.previous = tuple(word.key for word in reading.tail)
+        self.previous = tuple(word.key for word in reading.tail) if reading.trusted else ()
         self.trusted = reading.trusted
         self.decoded = True
 

@@ -10,7 +10,9 @@ from tests.gpu_worker.driver import POLICY
 S = 16_000
 
 
-def result(*items: tuple[str, float], end_s: float, looped: bool = False, logprob: float = -0.1) -> WindowResult:
+def result(
+    *items: tuple[str, float], end_s: float, looped: bool = False, logprob: float = -0.1, no_speech: float = 0.0
+) -> WindowResult:
     """Return a result with one token a word from (text, end in seconds)."""
     words = tuple(
         TimedWord(text, text, index, index + 1, round((end - 0.3) * S), round(end * S))
@@ -22,7 +24,7 @@ def result(*items: tuple[str, float], end_s: float, looped: bool = False, logpro
         logprobs=(logprob,) * len(words),
         words=words,
         end=round(end_s * S),
-        no_speech=0.0,
+        no_speech=no_speech,
         looped=looped,
         language="en",
         accepted=0,
@@ -74,8 +76,18 @@ def test_at_the_end_everything_is_taken():
 
 def test_a_hidden_hypothesis_is_dropped_at_the_end():
     """What was not believed while it could change is not said at the end either."""
-    found = result((" you", 1.0), end_s=1.5, logprob=-1.5)
+    found = result((" you", 1.0), end_s=1.5, logprob=-1.5, no_speech=0.5)
     assert taken(run(Window(0, asked_until=0), found, speech_s=1.4, final=True)) == []
+
+
+def test_speech_that_is_hard_to_the_model_is_not_lost():
+    """Unlikely words of what is surely speech commit nothing, nor do the next agree with them; at the end they are said."""
+    guess = result((" tigre", 1.0), (" du", 1.4), end_s=3.0, logprob=-1.5, no_speech=0.1)
+    window = Window(0, asked_until=0)
+    assert taken(run(window, guess, speech_s=2.0, cadence_s=0.5)) == []
+    assert [word.text for word in window.tail] == [" tigre", " du"]
+    assert taken(run(window, replace(guess, logprobs=(-0.8, -0.8)), speech_s=2.0, cadence_s=0.5)) == []
+    assert taken(run(window, guess, speech_s=2.0, final=True)) == [" tigre", " du"]
 
 
 def test_a_loop_commits_nothing_underway_and_one_copy_at_the_end():
@@ -203,7 +215,7 @@ def test_a_stall_needs_words_that_are_believed():
     """Noise without words, hidden words and loops are no stalls."""
     for found in (
         result(end_s=6.0),
-        result((" a", 1.0), end_s=6.0, logprob=-2.0),
+        result((" a", 1.0), end_s=6.0, logprob=-2.0, no_speech=0.5),
         result((" a", 1.0), end_s=6.0, looped=True),
     ):
         window = Window(0, asked_until=0)

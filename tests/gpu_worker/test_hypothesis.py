@@ -65,12 +65,19 @@ def test_a_broken_character_in_the_middle_does_not_stop_the_rest():
 
 
 @pytest.mark.parametrize(
-    ("logprob", "no_speech", "believed"), [(-1.1, 0.0, False), (-0.9, 0.5, True), (-0.8, 0.7, False), (-0.6, 0.9, True)]
+    ("logprob", "no_speech", "believed"),
+    [(-1.1, 0.4, False), (-0.9, 0.5, True), (-0.8, 0.7, False), (-0.6, 0.9, True)],
 )
 def test_an_unlikely_first_hypothesis_is_hidden(logprob, no_speech, believed):
     """Inventions on noise have a low probability, or a middling one where no speech is likely."""
     reading = read(result([(" thanks", " thanks", 2)], logprob=logprob, no_speech=no_speech), 0, POLICY)
     assert bool(reading.tail) == bool(reading.tokens) == reading.trusted == believed
+
+
+def test_speech_that_is_hard_to_the_model_is_shown_and_not_trusted():
+    """Where there is surely speech, unlikely words are a guess and no invention."""
+    reading = read(result([(" tigre", " tigre", 2)], logprob=-1.9, no_speech=0.2), 0, POLICY)
+    assert (texts(reading), reading.tokens, reading.trusted) == ([" tigre"], (0, 1), False)
 
 
 def test_after_the_first_committed_word_nothing_is_hidden():
