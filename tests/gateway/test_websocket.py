@@ -507,7 +507,9 @@ class Wire(asyncio.Transport):
 
     def __init__(self, app, max_bytes) -> None:
         super().__init__()
-        config = uvicorn.Config(app, ws_max_size=max_bytes, ws_ping_interval=None, ws_per_message_deflate=False)
+        config = uvicorn.Config(
+            app, ws_max_size=max_bytes, ws_ping_interval=None, ws_per_message_deflate=False, log_config=None
+        )
         config.load()
         self.closed = False
         self.client = ClientProtocol(parse_uri("ws://a.example/asr"))

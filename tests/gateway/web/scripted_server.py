@@ -96,7 +96,9 @@ class ScriptedServer:
         self._conversations: dict[str, _Conversation] = {}
         site = [WebSocketRoute("/asr", self._asr), Mount("/", StaticFiles(directory=WEB, html=True))]
         app = Starlette(routes=[Mount("/captions", routes=site), *site], middleware=[Middleware(_Security)])
-        config = uvicorn.Config(app, host="127.0.0.1", port=0, log_level="warning", ws="websockets-sansio")
+        config = uvicorn.Config(
+            app, host="127.0.0.1", port=0, log_config=None, log_level="warning", ws="websockets-sansio"
+        )
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._server.run, daemon=True)
 
