@@ -63,6 +63,7 @@ class WhisperRecognizer:
         self._voices: dict[int, VadState] = {}
         self._step: Step | None = None
         self._fallbacks = 0
+        self._warm = False
         self._info = ModelInfo(weights.name, Tokens(weights.dims.n_vocab).languages, device.type, device_name)
 
     @property
@@ -150,14 +151,19 @@ class WhisperRecognizer:
             return self._step.run(requests)
 
     def _warm_up(self, step: Step) -> None:
-        """Pay what the first session would: torch's first calls choose and build kernels, and CUDA records passes."""
+        """Pay what the first session would: torch's first calls choose and build kernels, on CUDA for each shape.
+
+        What a process has built it has for good; so a later load, for which a client waits, is spared it. Passes that
+        are recorded go with the weights: they are recorded again as they are met, in some hundredths of a second each.
+        """
         noise = (np.random.default_rng(0).standard_normal(_LONGEST_S * 16_000) * 1000).astype(np.int16)
         self._vad.run([(VadState.new(), noise[: 16 * VAD_FRAME])])
-        if self._device.type == "cuda":
+        if self._device.type == "cuda" and not self._warm:
             for seconds in range(_LONGEST_S, 0, -1):  # the longest first: it needs the most memory
                 for _ in range(2):  # a pass is recorded the second time
                     _hear(step, [noise[: seconds * 16_000]])
         _hear(step, [noise[: 2 * 16_000], noise[8000 : 2 * 16_000]])
+        self._warm = True
 
 
 def _hear(step: Step, audios: Sequence[Pcm]) -> None:

@@ -5,6 +5,8 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F  # noqa: N812 - its usual name
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from whisper.model import ModelDimensions, Whisper
 
 from gpu_worker.model.columns import EncoderSettings
@@ -27,6 +29,15 @@ DIMS = ModelDimensions(
     n_mels=128, n_audio_ctx=1500, n_audio_state=256, n_audio_head=4, n_audio_layer=3, n_vocab=51866, n_text_ctx=448,
     n_text_state=256, n_text_head=4, n_text_layer=3,
 )  # fmt: skip
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _exact_convolutions():
+    """What is asked for in fp32 is computed in it; by itself torch rounds what convolutions multiply."""
+    before = torch.backends.cudnn.allow_tf32
+    torch.backends.cudnn.allow_tf32 = False
+    yield
+    torch.backends.cudnn.allow_tf32 = before
 
 
 @pytest.fixture(scope="module")
@@ -131,4 +142,56 @@ def test_unloading_gives_the_memory_back():
     made.load()
     [after] = made.recognize([request])
     assert isinstance(before, WindowResult)
-    assert after == before
+    assert isinstance(after, WindowResult)
+    assert plain(after) == plain(before)
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float32])
+@pytest.mark.parametrize(("windows", "rows", "columns"), [(5, 312, 312), (4, 1, 384), (3, 48, 192)])
+def test_attention_is_not_torchs_slow_way(state, dtype, windows, rows, columns):
+    """The kernel that needs neither a plan for each shape nor all logits in memory takes what we ask, and is right."""
+    step_on(state, CUDA, precision_for(CUDA, DIMS.n_audio_state))
+    assert not torch.backends.cuda.cudnn_sdp_enabled()
+    q, k, v = (torch.randn(windows, count, 4, 64, device=CUDA) for count in (rows, columns, columns))
+    bias = torch.zeros(windows, columns, device=CUDA)
+    bias[:, columns - 40 :] = float("-inf")
+    seen = torch.arange(columns, device=CUDA) <= torch.arange(columns - rows, columns, device=CUDA)[:, None]
+    for mask in (bias[:, None, None].expand(-1, -1, rows, -1), seen[None, None].expand(windows, -1, -1, -1)):
+        given = mask if mask.dtype == torch.bool else mask.to(dtype)
+        with sdpa_kernel(SDPBackend.EFFICIENT_ATTENTION):  # raises if it cannot
+            found = F.scaled_dot_product_attention(
+                *(each.transpose(1, 2).to(dtype) for each in (q, k, v)), attn_mask=given, scale=0.125
+            )
+        exact = F.scaled_dot_product_attention(
+            *(each.transpose(1, 2).double().cpu() for each in (q, k, v)),
+            attn_mask=mask.cpu() if mask.dtype == torch.bool else mask.double().cpu(), scale=0.125,
+        )  # fmt: skip
+        assert (found.double().cpu() - exact).abs().max() < 0.03
+
+
+@torch.inference_mode()
+def test_a_pass_that_cannot_be_recorded_runs_on_the_stream_it_was_asked_on():
+    """After a recording that fails, passes run as they are, on the current stream, with what came before them done."""
+    graphs = Graphs.on(CUDA)
+    stream = torch.cuda.current_stream()
+
+    def waits(x):
+        return x * float(x.sum())
+
+    for count in range(3):
+        one = torch.full((4,), float(count), device=CUDA)
+        assert torch.equal(graphs.run(("waits", 4), waits, (one,)), one * 4 * count)
+        assert torch.cuda.current_stream() == stream
+    assert graphs.recorded == 0
+
+
+@torch.inference_mode()
+def test_a_later_load_records_nothing_beforehand():
+    """A load for which a client waits is spared what the process's first one has built."""
+    bench = Bench("tiny", "cuda", 20)
+    first = bench.recognizer._step._network.decoder._graphs.recorded
+    bench.recognizer.unload()
+    bench.recognizer.load()
+    assert first > 10
+    assert bench.recognizer._step._network.decoder._graphs.recorded < first / 2
