@@ -185,11 +185,21 @@ def test_numbers_that_are_none_stay_in_their_row(both, requests):
     _, dense = both
     some = [pair[1] for pair in requests[:3]]
     before = decode(dense.decoder, some)
-    nan = dataclasses.replace(some[1].encoding, values=some[1].encoding.values * float("nan"))
-    broken = decode(dense.decoder, [some[0], dataclasses.replace(some[1], encoding=nan), some[2]])
-    assert isinstance(broken[1], ArithmeticError)
-    for answers in ([broken[0], broken[2]], decode(dense.decoder, [some[0], some[2]])):
-        assert [said.tokens for said in answers] == [before[0].tokens, before[2].tokens]
+    nan = dataclasses.replace(some[2].encoding, values=some[2].encoding.values * float("nan"))
+    broken = decode(dense.decoder, [*some[:2], dataclasses.replace(some[2], encoding=nan)])
+    assert isinstance(broken[2], ArithmeticError)
+    for answers in (broken[:2], decode(dense.decoder, some[:2])):  # shorter ones, where the long one was
+        assert [said.tokens for said in answers] == [said.tokens for said in before[:2]]
+
+
+@torch.inference_mode()
+def test_what_was_decoded_outlives_the_next_batch(both, requests):
+    """Attention that one batch has noted is the same when the next has used the memory."""
+    _, dense = both
+    [said] = decode(dense.decoder, [requests[0][1]])
+    noted = said.trace.clone()
+    decode(dense.decoder, [requests[4][1]])
+    assert torch.equal(said.trace, noted)
 
 
 @torch.inference_mode()
