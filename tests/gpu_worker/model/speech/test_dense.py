@@ -203,6 +203,23 @@ def test_what_was_decoded_outlives_the_next_batch(both, requests):
 
 
 @torch.inference_mode()
+def test_recordings_go_with_the_memory_that_they_know(random_weights, clips):
+    """A window is decoded as before when a larger batch between has made its memory another."""
+    recorder = Replayed()
+    dense = build(random_weights()[1], recorder)[1]
+    start, sot = dense.tokens.start("en", "transcribe", ())
+    heard = dense.encoder.encode([dense.spectrum.raw(clip.pcm, 0) for clip in clips[:3]])
+    asked = [DecodeRequest(encoding, start, sot, (), (), 8) for encoding in heard]
+    [before] = decode(dense.decoder, asked[:1])
+    started = recorder.started
+    decode(dense.decoder, asked)
+    [after] = decode(dense.decoder, asked[:1])
+    assert started > 2
+    assert after.tokens == before.tokens
+    assert torch.equal(after.trace, before.trace)
+
+
+@torch.inference_mode()
 def test_a_step_is_the_same_both_ways(both, clips):
     """From samples to words with their times: a step over windows of all lengths, and one that cannot be, among them."""
     asked = [window(clip.pcm[: 16_000 * (1 + i)], key=i) for i, clip in enumerate(clips)]
