@@ -14,12 +14,13 @@ class Outbox:
         decoded_until: every sample before it was decoded or is known as silence.
         ledger: the accounts, settled up to ``keep_from``.
         language: the language in use, once it is known.
+        settled_language: the one that another worker would go on with, once it is settled.
     """
 
     def __init__(self, *, lease: int, opening: Books, language: str | None) -> None:
         self.keep_from = self.decoded_until = self._reported = self._word_end = opening.until
         self.ledger = Ledger(opening)
-        self.language = language
+        self.language = self.settled_language = language
         self._lease = lease
         self._segment_open = False
         self._out: list[Hypothesis | Finished] = []
@@ -63,7 +64,7 @@ class Outbox:
             speaking=window is not None,
             committed=window.committed if window else (),
             draft=window.draft if window else (),
-            language=self.language,
+            language=self.settled_language,
             books=self.ledger.books,
         )
         self._out.append(

@@ -12,6 +12,7 @@ from gpu_worker.audio import SAMPLE_BYTES, SampleBuffer
 from gpu_worker.decision import decide
 from gpu_worker.endpointing import Gate
 from gpu_worker.hypothesis import TailWord
+from gpu_worker.language import Language
 from gpu_worker.outbox import Outbox
 from gpu_worker.planning import Plan, Progress, ends_for_free, is_covered, next_decode
 from gpu_worker.policy import PolicySettings
@@ -50,10 +51,9 @@ class Stream:
         self.key, self.lease, self.session = key, lease, session
         self._task = task
         self._policy = policy
-        self._language = resume.language if resume and resume.language else language
-        self._detected = self._language
+        self._language = Language(language, resume.language if resume else None, policy)
         self._audio = SampleBuffer(books.until)
-        self._outbox = Outbox(lease=lease, opening=books, language=self._language)
+        self._outbox = Outbox(lease=lease, opening=books, language=self._language.used)
         self._floor = resume.window_start if resume else books.until
         self._gate = Gate(heard=books.until, deaf_until=self._floor, policy=policy)
         self._window: Window | None = None
@@ -207,7 +207,7 @@ class Stream:
             pcm=self._audio.copy(start - context, plan.end),
             start=start,
             context=context,
-            language=self._language,
+            language=self._language.ask(start, plan.end),
             task=self._task,
             prompt=(),
             committed=tuple(item.token for item in self._window.committed),
@@ -226,7 +226,7 @@ class Stream:
             raise ValueError("no window request is out")
         self._asked = None
         self._outbox.ledger.decoded(window.start, plan.end)
-        self._detected = result.language
+        self._language.take(result.language, window.start, plan.end)
         decision = decide(window, plan, result, self._gate.utterances[0].last_speech, self._policy)
         self._window = decision.window
         if decision.window is None:
@@ -293,8 +293,8 @@ class Stream:
 
     def _emit(self, taken: tuple[TailWord, ...], *, closes: bool) -> None:
         if taken:
-            # Words that were believed settle the language; a first window alone may be too short to tell.
-            self._language = self._outbox.language = self._detected
+            self._language.believe()
+            self._outbox.language, self._outbox.settled_language = self._language.used, self._language.settled
         self._move()
         self._outbox.hypothesis(taken, self._window, floor=self._floor, received=self.received, closes=closes)
 

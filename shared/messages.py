@@ -61,7 +61,7 @@ class ResumeState:
         speaking: whether the stream was inside an utterance.
         committed: tokens decided inside the window, a forced prefix of the next decode.
         draft: tokens of the last tail.
-        language: the language in use, once it is known.
+        language: the one to go on with, once words of a long window have settled it.
         books: the accounts up to ``keep_from``.
     """
 

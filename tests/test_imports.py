@@ -47,6 +47,7 @@ CORES = {
         "endpointing",
         "guards",
         "hypothesis",
+        "language",
         "outbox",
         "planning",
         "policy",

@@ -133,11 +133,11 @@ def test_the_tail_is_shown_and_never_holds_a_cut_character():
     assert driver.text == " café" * 12
 
 
-def test_the_language_is_settled_with_the_first_words():
-    """Without a language the model is asked to detect it until words are committed; then it is kept."""
+def test_the_language_is_settled_with_the_words_of_a_long_window():
+    """Without a language the model is asked to detect it until words of a long window are committed; then it is kept."""
     driver = Driver(stream=open_stream(language=None))
     asked = []
-    speech = say([0.5, "one", "two", "three", "four", "five", "six", 1.0])
+    speech = say([0.5, "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", 1.0])
     original = driver.model.recognize
     driver.model.recognize = lambda requests: (asked.extend(r.language for r in requests), original(requests))[1]
     driver.feed(speech.pcm)
