@@ -86,6 +86,10 @@ class Graphs:
             self._known.popitem(last=False)
 
 
+_BROKEN: list[torch.cuda.CUDAGraph] = []
+"""Recordings that failed, kept for good: torch's allocator goes on asking them whether memory is for them."""
+
+
 class CudaRecorder:
     """Records with CUDA.
 
@@ -101,14 +105,11 @@ class CudaRecorder:
         """Record work over copies of ``inputs``."""
         held = [each.clone() for each in inputs]
         graph = torch.cuda.CUDAGraph()
-        # Other threads may ask the driver for things while this one records: only its own calls count.
-        # The outer stream is for what fails: torch then leaves its own stream for recording the current one.
-        with (
-            torch.cuda.device(self._device),
-            torch.cuda.stream(torch.cuda.current_stream(self._device)),
-            torch.cuda.graph(graph, pool=self._pool, capture_error_mode="thread_local"),
-        ):
-            answer = work(*held)
+        try:
+            answer = self._recorded(graph, work, held)
+        except RuntimeError:
+            _BROKEN.append(graph)
+            raise
 
         def replay(values: Sequence[Tensor]) -> Tensor:
             for target, value in zip(held, values, strict=True):
@@ -117,3 +118,13 @@ class CudaRecorder:
             return answer
 
         return replay
+
+    def _recorded(self, graph: torch.cuda.CUDAGraph, work: Work, held: Sequence[Tensor]) -> Tensor:
+        # Other threads may ask the driver for things while this one records: only its own calls count. The outer
+        # stream is for what fails: torch then leaves its own stream for recording the current one.
+        with (
+            torch.cuda.device(self._device),
+            torch.cuda.stream(torch.cuda.current_stream(self._device)),
+            torch.cuda.graph(graph, pool=self._pool, capture_error_mode="thread_local"),
+        ):
+            return work(*held)

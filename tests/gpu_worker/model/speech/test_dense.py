@@ -14,7 +14,7 @@ import torch
 from gpu_worker.model.alignment import token_boundaries
 from gpu_worker.model.alignment_together import boundaries_together
 from gpu_worker.model.columns import EncoderSettings
-from gpu_worker.model.decoding import DecodeRequest, decode
+from gpu_worker.model.decoding import Decoded, DecodeRequest, decode
 from gpu_worker.model.graphs import Graphs
 from gpu_worker.model.linear import EXACT
 from gpu_worker.model.mel import Spectrum
@@ -186,10 +186,13 @@ def test_numbers_that_are_none_stay_in_their_row(both, requests):
     some = [pair[1] for pair in requests[:3]]
     before = decode(dense.decoder, some)
     nan = dataclasses.replace(some[2].encoding, values=some[2].encoding.values * float("nan"))
-    broken = decode(dense.decoder, [*some[:2], dataclasses.replace(some[2], encoding=nan)])
+    broken = decode(dense.decoder, [*some[:2], dataclasses.replace(some[2], encoding=nan, committed=(1000,) * 40)])
     assert isinstance(broken[2], ArithmeticError)
-    for answers in (broken[:2], decode(dense.decoder, some[:2])):  # shorter ones, where the long one was
-        assert [said.tokens for said in answers] == [said.tokens for said in before[:2]]
+    few = decode(dense.decoder, some[:2])  # shorter ones, where the long one was
+    roomy = decode(dense.decoder, [*some[:2], dataclasses.replace(some[2], limit=90)])  # as large as the broken one
+    assert isinstance(roomy[2], Decoded)
+    for answers in (broken, few, roomy):
+        assert [said.tokens for said in answers[:2]] == [said.tokens for said in before[:2]]
 
 
 @torch.inference_mode()
