@@ -30,7 +30,7 @@ READY = STATUSES[-1]
 def server(start_server):
     """Give four real workers of four slots with real weights, which can be told to raise."""
     worker = (sys.executable, "-m", "tests.system.faulty_real_worker")
-    settings = {"WHISPER_MODEL": "tiny.en", "MODEL_IDLE_UNLOAD_S": "0", "DRAIN_S": "5"}
+    settings = {"WHISPER_MODEL": "tiny.en", "MODEL_IDLE_UNLOAD_S": "0", "DRAIN_S": "8"}
     # Between two sentences people wait for the last word of the slowest, however long a busy machine takes.
     server = start_server(workers=WORKERS, worker=worker, IDLE_TIMEOUT_S="600", **settings)
     (server.run_dir / "faults").mkdir()
