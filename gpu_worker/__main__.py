@@ -39,14 +39,17 @@ def pin(settings: WorkerSettings) -> str:
     """Choose the device and see to it that torch will see no other.
 
     Raises:
-        SettingsError: CUDA is asked for and there is no GPU.
+        SettingsError: there is no such GPU.
     """
     os.environ.setdefault("CUDA_DEVICE_ORDER", "PCI_BUS_ID")
     os.environ.setdefault("CUDA_VISIBLE_DEVICES", str(settings.gpu_id))
-    found = gpu.has_gpu()
+    try:
+        found = settings.device != "cpu" and gpu.has_gpu()
+    except LookupError as error:
+        raise SettingsError(f"DEVICE={settings.device!r}: {error}") from error
     if settings.device == "cuda" and not found:
         raise SettingsError("DEVICE='cuda': no NVIDIA GPU is found")
-    return "cuda" if found and settings.device != "cpu" else "cpu"
+    return "cuda" if found else "cpu"
 
 
 def load(settings: WorkerSettings, device: str) -> Recognizer:

@@ -63,12 +63,24 @@ Gauge = CpuGauge | NvmlGauge
 
 
 def has_gpu() -> bool:
-    """Tell whether NVML finds a device."""
+    """Tell whether there is a GPU for this process: the first that ``CUDA_VISIBLE_DEVICES`` names, if it names any.
+
+    Raises:
+        LookupError: it names one that is not there; the message says how many are.
+    """
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES", "0")
     try:
         pynvml.nvmlInit()
-        return int(pynvml.nvmlDeviceGetCount()) > 0
+        count = int(pynvml.nvmlDeviceGetCount())
     except pynvml.NVMLError:
         return False
+    if not count or visible.split(",", maxsplit=1)[0].strip() in {"", "-1"}:
+        return False
+    try:
+        NvmlGauge(visible)
+    except (pynvml.NVMLError, ValueError) as error:
+        raise LookupError(f"CUDA_VISIBLE_DEVICES={visible!r} names no GPU; {count} are here: {error}") from error
+    return True
 
 
 def gauge(device: str) -> Gauge:

@@ -59,7 +59,7 @@ class WhisperRecognizer:
         self._device = device
         self._encoder_settings = encoder or EncoderSettings()
         self._decode_settings = decode or DecodeSettings()
-        self._vad = Vad()
+        self._vad = Vad(device=device)
         self._voices: dict[int, VadState] = {}
         self._step: Step | None = None
         self._fallbacks = 0

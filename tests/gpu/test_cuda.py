@@ -15,6 +15,7 @@ from gpu_worker.model.linear import EXACT, Precision
 from gpu_worker.model.loading import precision_for
 from gpu_worker.model.network import Network
 from gpu_worker.model.step import DecodeSettings, Step
+from gpu_worker.model.vad import Vad, VadState
 from gpu_worker.model.whisper_recognizer import WhisperRecognizer
 from gpu_worker.recognizer import WindowRequest, WindowResult
 from scripts.bench.capacity import Bench
@@ -195,3 +196,14 @@ def test_a_later_load_records_nothing_beforehand():
     bench.recognizer.load()
     assert first > 10
     assert bench.recognizer._step._network.decoder._graphs.recorded < first / 2
+
+
+def test_speech_is_told_from_silence_as_on_the_cpu():
+    """The voice detector's probabilities are the CPU's, of streams of several lengths in one call."""
+    pcms = [np.frombuffer(clip.pcm(), dtype="<i2")[: 512 * 20 * (1 + i)] for i, clip in enumerate(load_clips()[:4])]
+    here, there = Vad(), Vad(device=CUDA)
+    pairs = zip(
+        here.run([(VadState.new(), p) for p in pcms]), there.run([(VadState.new(), p) for p in pcms]), strict=True
+    )
+    for (one, _), (other, _) in pairs:
+        assert np.abs(one - other).max() < 1e-3

@@ -2,9 +2,15 @@ import json
 import subprocess
 import sys
 
+import pynvml
+import pytest
+
 from gpu_worker import gpu
+from gpu_worker.__main__ import pin
 from gpu_worker.gpu import CpuGauge
+from shared.errors import SettingsError
 from shared.messages import MemoryReport
+from shared.settings import WorkerSettings
 
 READINGS = """
 import json, numpy as np
@@ -39,3 +45,43 @@ def test_a_control_groups_limit_is_the_total(tmp_path, monkeypatch):
     assert CpuGauge().read().total == 2**30
     limit.write_text("max\n")
     assert CpuGauge().read().total > 2**30
+
+
+@pytest.fixture
+def driver(monkeypatch):
+    """A driver that knows two devices, in place of this machine's."""
+
+    def device(index):
+        if not 0 <= index < 2:
+            raise pynvml.NVMLError(pynvml.NVML_ERROR_INVALID_ARGUMENT)
+        return index
+
+    monkeypatch.setattr(pynvml, "nvmlInit", lambda: None)
+    monkeypatch.setattr(pynvml, "nvmlDeviceGetCount", lambda: 2)
+    monkeypatch.setattr(pynvml, "nvmlDeviceGetHandleByIndex", device)
+    monkeypatch.setattr(pynvml, "nvmlDeviceGetUUID", lambda index: f"GPU-{index}")
+
+
+@pytest.mark.parametrize(
+    ("visible", "device", "chosen"),
+    [("1", "auto", "cuda"), ("", "auto", "cpu"), ("-1", "auto", "cpu"), ("0,1", "cuda", "cuda"), ("7", "cpu", "cpu")],
+)
+def test_the_device_is_what_is_visible(driver, monkeypatch, visible, device, chosen):
+    """A hidden GPU is none, and who asks for the CPU is not asked about GPUs."""
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    assert pin(WorkerSettings.from_env({"DEVICE": device})) == chosen
+
+
+@pytest.mark.parametrize("visible", ["2", "card"])
+def test_a_gpu_that_is_not_there_is_named(driver, monkeypatch, visible):
+    """A worker too many for the machine's GPUs says so and is not started again and again."""
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    with pytest.raises(SettingsError, match=f"CUDA_VISIBLE_DEVICES='{visible}' names no GPU; 2 are here"):
+        pin(WorkerSettings.from_env({}))
+
+
+def test_who_asks_for_cuda_without_a_gpu_is_told(driver, monkeypatch):
+    """Where all GPUs are hidden, ``DEVICE=cuda`` cannot be."""
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    with pytest.raises(SettingsError, match="no NVIDIA GPU is found"):
+        pin(WorkerSettings.from_env({"DEVICE": "cuda"}))
