@@ -59,6 +59,7 @@ export class TranscriptView {
   #lines = new Map();
   #run = null;
   #followsEnd = true;
+  #placed = 0;
 
   /** @param {{scroller: HTMLElement, list: HTMLElement, empty: HTMLElement, latest: HTMLButtonElement}} parts */
   constructor({ scroller, list, empty, latest }, transcript) {
@@ -70,7 +71,7 @@ export class TranscriptView {
     scroller.addEventListener("scroll", () => this.#scrolled(), { passive: true });
     new ResizeObserver(() => this.#follow()).observe(scroller);
     latest.addEventListener("click", () => {
-      this.#followsEnd = true;
+      this.#turnToEnd();
       this.#follow();
     });
   }
@@ -82,7 +83,7 @@ export class TranscriptView {
     const time = startedAt.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
     this.#run.append(element("h2", "mark", time));
     this.#list.append(this.#run);
-    this.#followsEnd = true;
+    this.#turnToEnd();
     this.#settle();
   }
 
@@ -121,9 +122,20 @@ export class TranscriptView {
     this.#follow();
   }
 
+  #turnToEnd() {
+    this.#followsEnd = true;
+    this.#placed = 0;
+  }
+
   #follow() {
+    const { scrollTop, clientHeight, scrollHeight } = this.#scroller;
+    // Whoever has scrolled up is left there, also before their scroll is told. A page that became shorter moves too.
+    if (scrollTop < Math.min(this.#placed, scrollHeight - clientHeight) - NEAR_END_PX) {
+      this.#followsEnd = false;
+    }
     if (this.#followsEnd) {
-      this.#scroller.scrollTop = this.#scroller.scrollHeight;
+      this.#scroller.scrollTop = scrollHeight;
+      this.#placed = this.#scroller.scrollTop;
     }
     this.#latest.hidden = this.#followsEnd;
   }

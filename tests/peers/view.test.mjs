@@ -75,3 +75,46 @@ test("markup in a tail, in committed words and in a final is shown letter by let
   }
   assert.ok(!list.names.includes("img") && !list.names.includes("script"));
 });
+
+/** A box 100 pixels high over content that grows by 30 with each word, which clamps where it is scrolled to. */
+class Box extends Node {
+  clientHeight = 100;
+  scrollHeight = 400;
+  #top = 0;
+
+  get scrollTop() {
+    return this.#top;
+  }
+
+  set scrollTop(value) {
+    this.#top = Math.max(0, Math.min(value, this.scrollHeight - this.clientHeight));
+  }
+}
+
+test("who scrolls up is left there before the browser tells of it, and who does not sees the end", () => {
+  const transcript = new Transcript();
+  const scroller = new Box("div");
+  const parts = { scroller, list: new Node("div"), empty: new Node("p"), latest: new Node("button") };
+  const view = new TranscriptView(parts, transcript);
+  const say = (text) => {
+    scroller.scrollHeight += 30;
+    const message = { segment: 1, start: 0, end: 1, type: "partial", committed: text, tail: "" };
+    transcript.apply(message).forEach((segment) => view.update(segment));
+  };
+  transcript.begin(new Date(0));
+  view.beginRun();
+  say("one");
+  assert.equal(scroller.scrollTop, 330);
+  scroller.scrollTop = 0; // no event yet
+  say("one two");
+  assert.equal(scroller.scrollTop, 0);
+  assert.equal(parts.latest.hidden, false);
+  transcript.begin(new Date(1));
+  view.beginRun();
+  say("three");
+  assert.equal(scroller.scrollTop, scroller.scrollHeight - 100);
+  scroller.scrollHeight = 200; // lines were taken off: the box moves, and nobody has scrolled
+  scroller.scrollTop = 1000;
+  say("three four");
+  assert.equal(scroller.scrollTop, 130);
+});
