@@ -20,7 +20,9 @@ pytestmark = [pytest.mark.system, pytest.mark.timeout(240)]
 CLIPS = load_clips()
 SESSIONS = 16
 UNLOAD_S = 2
-WORD_ERRORS = 0.15
+WORD_ERRORS = 0.06
+OWN_WORD_ERRORS = 0.25
+"""Of one session, whose 33 words may hold a hard clip: others' words would be wrong in nearly all."""
 LEAST_GB = 0.03
 """Half of what a worker's prepared copy of the smallest model takes."""
 
@@ -123,12 +125,13 @@ def test_distribution(evening):
 
 
 def test_words(evening):
-    """All sixteen got their own words right, committed, with fewer than fifteen errors in a hundred."""
+    """All sixteen got their own words, committed; of all of them fewer than six in a hundred are wrong."""
+    said = [normalize(speech(number)[1]) for number in range(SESSIONS)]
+    got = [normalize(talk.text) for talk in evening.talks]
     for number, talk in enumerate(evening.talks):
-        _, said = speech(number)
-        errors = jiwer.wer(normalize(said), normalize(talk.text))
-        assert errors < WORD_ERRORS, (number, said, talk.text)
+        assert jiwer.wer(said[number], got[number]) < OWN_WORD_ERRORS, (number, said[number], talk.text)
         assert talk.shown == talk.text
+    assert jiwer.wer(said, got) < WORD_ERRORS, got
 
 
 def test_statuses(evening):
