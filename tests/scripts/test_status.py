@@ -259,3 +259,4 @@ def watched(server, options):
         os.kill(watch.pid, 2)
         watch.communicate(timeout=20)
         assert watch.returncode == 1
+        assert server.workers[0].wait(20) == 0  # told once more while it leaves it would be ended by the signal
