@@ -21,8 +21,7 @@ CLIPS = load_clips()
 SESSIONS = 16
 UNLOAD_S = 2
 WORD_ERRORS = 0.06
-OWN_WORD_ERRORS = 0.25
-"""Of one session, whose 33 words may hold a hard clip: others' words would be wrong in nearly all."""
+SAME_WORDS_ERRORS = 0.15
 LEAST_GB = 0.03
 """Half of what a worker's prepared copy of the smallest model takes."""
 
@@ -125,13 +124,14 @@ def test_distribution(evening):
 
 
 def test_words(evening):
-    """All sixteen got their own words, committed; of all of them fewer than six in a hundred are wrong."""
+    """All sixteen got their own words, committed: those who say the same fewer than fifteen errors in a hundred."""
     said = [normalize(speech(number)[1]) for number in range(SESSIONS)]
     got = [normalize(talk.text) for talk in evening.talks]
-    for number, talk in enumerate(evening.talks):
-        assert jiwer.wer(said[number], got[number]) < OWN_WORD_ERRORS, (number, said[number], talk.text)
-        assert talk.shown == talk.text
+    for first in range(len(CLIPS)):
+        same = slice(first, None, len(CLIPS))
+        assert jiwer.wer(said[same], got[same]) < SAME_WORDS_ERRORS, (said[same], got[same])
     assert jiwer.wer(said, got) < WORD_ERRORS, got
+    assert all(talk.shown == talk.text for talk in evening.talks)
 
 
 def test_statuses(evening):
