@@ -1,5 +1,6 @@
 """Joins sessions and workers (shell): performs what sessions ask for, and hands them what workers say."""
 
+from collections import deque
 from collections.abc import Callable, Sequence
 from typing import assert_never
 
@@ -13,7 +14,7 @@ from gateway.placement import Placement
 from gateway.pool import Grant, Lost, Pool, Worker
 from gateway.records import Records
 from gateway.session import Session
-from gateway.states import SETTLED
+from gateway.states import SETTLED, State
 from shared import logs
 from shared import messages as m
 from shared.errors import NoCapacityError, SessionError
@@ -25,6 +26,9 @@ FromLease = m.Opened | m.Full | m.Hypothesis | m.Finished | m.StreamFailed
 
 class Dispatcher:
     """Who is served by whom. Whatever a session asks for or a worker says is done before the call returns.
+
+    What sessions want done goes through one queue, and so do the workers that turn out to be unreachable meanwhile: a
+    session's own list is worked off before anything else happens to the session.
 
     Args:
         name: this life of the gateway, told to workers.
@@ -43,38 +47,64 @@ class Dispatcher:
         self._clock = clock
         self._balance = Balance(pool, self.placement, clock())
         self._serving = False
+        self._queue: deque[tuple[Conversation, Action]] = deque()
+        self._unreachable: deque[bytes] = deque()
+        self._touched: dict[str, Conversation] = {}
+        self._draining = False
         self._missed: dict[str, tuple[bytes, list[Session]]] = {}  # by worker: who is blamed for its silence
 
     # --- what sessions ask for ------------------------------------------------------------------------------
 
     def perform(self, conversation: Conversation, actions: Sequence[Action]) -> None:
-        """Do what a session wants done, in order."""
-        for action in actions:
-            match action:
-                case Tell(message):
-                    self._tell(message)
-                case Lease(avoid):
-                    self._place(conversation, avoid)
-                case Release(lease, close):
-                    self._release(lease, close=close)
-                case Ready(load_ms):
-                    self._records.ready(conversation, load_ms, self._clock())
-                case Moved():
-                    self._records.moved(conversation, action)
-                case Hangup():
-                    conversation.hang_up(action)
-                case _:
-                    assert_never(action)
-        conversation.notify()
+        """Do what a session wants done, in order; what that leads to comes behind it."""
+        self._touched[conversation.session.id] = conversation
+        self._queue.extend((conversation, action) for action in actions)
+        if self._draining:
+            return
+        self._draining = True
+        self._drain()
+        self._draining = False
+        touched, self._touched = self._touched, {}
+        for each in touched.values():
+            each.notify()
+
+    def _drain(self) -> None:
+        while self._queue or self._unreachable:
+            try:
+                if self._queue:
+                    self._do(*self._queue.popleft())
+                else:
+                    self._lose(self._pool.gone(self._unreachable.popleft(), "cannot be reached"))
+            except Exception:  # one session's failure must not take from the others what they wait for
+                log.exception("an action failed", event_id="action_failed")
+
+    def _do(self, conversation: Conversation, action: Action) -> None:
+        match action:
+            case Tell(message):
+                self._tell(message)
+            case Lease(avoid):
+                self._place(conversation, avoid)
+            case Release(lease, close):
+                self._release(lease, close=close)
+            case Ready(load_ms):
+                self._records.ready(conversation, load_ms, self._clock())
+            case Moved():
+                self._records.moved(conversation, action)
+            case Hangup():
+                conversation.hang_up(action)
+            case _:
+                assert_never(action)
 
     def _tell(self, message: ToLease) -> None:
         worker = self._pool.holder(message.lease)
-        # A lease can go while earlier actions are performed: its successor has been told everything.
+        # A lease can go before its messages are sent: its successor has been told everything.
         if worker is not None and not self._link.send(worker.identity, message):
-            self._lose(self._pool.gone(worker.identity, "cannot be reached"))
+            self._unreachable.append(worker.identity)
 
     def _place(self, conversation: Conversation, avoid: str | None) -> None:
         session, newcomer = conversation.session, conversation.allocated is None
+        if session.state is not State.WAITING:
+            return  # it has ended since it asked
         grant = self.placement.lease(conversation, self._clock(), avoid=avoid)
         self.placement.step_out(conversation)
         if grant is not None:
@@ -87,7 +117,10 @@ class Dispatcher:
 
     def _grant(self, conversation: Conversation, grant: Grant) -> None:
         session, now = conversation.session, self._clock()
-        self._records.allocated(conversation, grant, now)
+        first = conversation.allocated is None
+        if first:
+            conversation.allocated = now
+        self._records.allocated(conversation, grant, first=first)
         self.perform(conversation, session.granted(grant.lease, grant.gpu_id, now))
         worker = self._pool.holder(grant.lease)
         if worker is None or worker.facts is None:
@@ -186,6 +219,7 @@ class Dispatcher:
                 self.perform(conversation, session.hypothesis(message, now))
                 if not conversation.over:
                     self._records.recognized(conversation, message, before, worker.gpu_id, now)
+                    conversation.arrivals.forget(message.keep_from)
             case m.Finished():
                 self.perform(conversation, session.finished(message))
                 self._records.flushed(conversation, worker.gpu_id, now)
@@ -282,7 +316,7 @@ class Dispatcher:
         if grant is None:
             return False
         self._records.handing_over(session.id, reason, source.gpu_id, grant.gpu_id)
-        self._records.allocated(conversation, grant, self._clock())
+        self._records.allocated(conversation, grant, first=False)
         self.perform(conversation, session.prepare(grant.lease, reason, self._clock()))
         return True
 

@@ -35,7 +35,7 @@ class Records:
         self.statistics.outcomes[error.code] += 1
         log.warning("connection refused", event_id="connection_refused", connection=connection, code=error.code)
 
-    def allocated(self, conversation: Conversation, grant: Grant, now: float) -> None:
+    def allocated(self, conversation: Conversation, grant: Grant, *, first: bool) -> None:
         """A session got a lease; its first one is timed."""
         connection = conversation.session.id
         log.info(
@@ -45,10 +45,9 @@ class Records:
             gpu_id=grant.gpu_id,
             lease=grant.lease,
         )
-        if conversation.allocated is not None:
+        if not first or conversation.allocated is None:
             return
-        conversation.allocated = now
-        took_ms = (now - conversation.arrived) * 1000 - conversation.accept_ms
+        took_ms = (conversation.allocated - conversation.arrived) * 1000 - conversation.accept_ms
         log.info(
             f"Connection {connection}: GPU {grant.gpu_id} allocated ({took_ms:.0f}ms)",
             event_id="allocation_timed",
@@ -111,7 +110,6 @@ class Records:
         for word in step.words:
             if (age_s := arrivals.age_s(word.end, now)) is not None:
                 self.statistics.heard("commit", gpu_id, age_s, now)
-        arrivals.forget(step.keep_from)
 
     def flushed(self, conversation: Conversation, gpu_id: int, now: float) -> None:
         """A session that was told the end of its audio has said everything."""

@@ -41,11 +41,11 @@ class Witness(Records):
         self.history.refused(self._clock())
         self.events.note(time.time(), "refused", session=connection, detail=code)
 
-    def allocated(self, conversation: Conversation, grant: Grant, now: float) -> None:
+    def allocated(self, conversation: Conversation, grant: Grant, *, first: bool) -> None:
         """A session got a lease; only its first is an event: later ones are moves."""
-        if conversation.allocated is None:
+        if first:
             self.events.note(time.time(), "allocated", session=conversation.session.id, gpu_id=grant.gpu_id)
-        super().allocated(conversation, grant, now)
+        super().allocated(conversation, grant, first=first)
 
     def ready(self, conversation: Conversation, load_ms: float, now: float) -> None:
         """A session became ready for the first time."""

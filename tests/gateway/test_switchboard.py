@@ -1,10 +1,13 @@
 """The switchboard: the guide's log sentences to the letter, every lease given back, sessions that outlive workers."""
 
+import inspect
 import json
+import sys
 import time
 
 import pytest
 
+from gateway.actions import Hangup
 from gateway.pool import AILING
 from gateway.states import State
 from gateway.suspicion import MAX_DEATHS
@@ -578,3 +581,48 @@ def test_a_drain_says_the_last_words(exchange):
     assert client.hangup.code == 1012
     assert client.session.transcript.words == 2
     assert client.session.outcome == "service_restart"
+
+
+# --- what is written down, and what is done -----------------------------------------------------------------------
+
+
+def test_what_is_written_down_decides_nothing(monkeypatch):
+    """A session whose worker died waits for another also when nothing of it is logged or counted."""
+    exchange = Exchange(workers=1).boot_all()
+    records = exchange.switchboard.records
+    for name in [name for name in dir(records) if not name.startswith("_") and callable(getattr(records, name))]:
+        monkeypatch.setattr(records, name, lambda *_, **__: None)
+    client = exchange.client().join()
+    exchange.run(2)
+    assert client.session.state is State.READY
+    exchange.workers[0].alive = False
+    exchange.run(10)
+    assert client.session.state is State.WAITING
+    exchange.boot(0)
+    exchange.run(3)
+    assert client.session.state is State.READY
+
+
+def test_three_hundred_unreachable_workers_take_no_stack():
+    """A session that finds one worker after the other unreachable is told so in the end, whatever the stack's depth."""
+    exchange = Exchange(workers=300, slots=1).boot_all()
+    exchange.link.unreachable = set(exchange.link.workers)
+    depth = len(inspect.stack())
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(depth + 60)
+    try:
+        client = exchange.client().join()
+    finally:
+        sys.setrecursionlimit(limit)
+    assert exchange.pool.serving() == []
+    assert client.session.state is State.ENDED or client.conversation in exchange.switchboard._dispatcher.placement.line
+
+
+def test_one_failing_action_does_not_take_the_others(exchange, monkeypatch):
+    """An error while one action is done is logged, and those behind it are done all the same."""
+    client = exchange.client().join()
+    exchange.run(2)
+    monkeypatch.setattr(exchange.switchboard._dispatcher, "_tell", lambda _: 1 / 0)
+    client.perform([*client.session.audio(b"\x01\x00" * 320, 0.0), Hangup(1000, "")])
+    assert client.hangup == Hangup(1000, "")
+    assert len(exchange.log.of("action_failed")) == 1
