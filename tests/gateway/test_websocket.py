@@ -13,7 +13,7 @@ from websockets.client import ClientProtocol
 from websockets.frames import Frame, Opcode
 from websockets.uri import parse_uri
 
-from gateway.__main__ import Protocol
+from gateway.uvicorn_protocol import Protocol
 from gateway.websocket import TOO_BIG_BYTES, Doorman
 from shared.settings import GatewaySettings
 from tests.gateway.exchange import Exchange

@@ -9,7 +9,8 @@ import json
 import os
 import sys
 
-import gateway.__main__ as start
+from gateway import server
+from gateway.__main__ import main
 from gateway.monitor import health_status
 from gateway.pool import Pool
 
@@ -76,6 +77,6 @@ if __name__ == "__main__":
         with_room = Pool.with_room
         Pool.with_room = lambda pool: with_room(pool)[:1]
         Pool.uneven = lambda _pool: None
-    create_app = start.create_app
-    start.create_app = lambda *arguments: Liar(create_app(*arguments))
-    sys.exit(start.main())
+    create_app = server.create_app
+    server.create_app = lambda *arguments: Liar(create_app(*arguments))
+    sys.exit(main())
