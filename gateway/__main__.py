@@ -13,6 +13,9 @@ from shared.settings import GatewaySettings
 NEVER = 3
 """Exit code of a process that can never start, so that its supervisor does not try again."""
 
+FAILED = 1
+"""Exit code after a failure, for which a supervisor starts the process again."""
+
 
 def main() -> int:
     """Run the gateway and return its exit code."""
@@ -25,11 +28,11 @@ def main() -> int:
     # uvicorn writes each WebSocket's address with its query, which may hold a token.
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
     try:
-        asyncio.run(serve(settings))
+        ended_well = asyncio.run(serve(settings))
     except SettingsError as error:
         sys.stderr.write(f"gateway: {error}\n")
         return NEVER
-    return 0
+    return 0 if ended_well else FAILED
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import uvicorn
 
 from gateway.app import create_app, create_switchboard
+from gateway.background import BackgroundTasks
 from gateway.uvicorn_protocol import Protocol
 from shared import logs
 from shared.errors import SettingsError
@@ -16,6 +17,9 @@ from shared.settings import GatewaySettings
 
 DEAD_PEER_MS = 60_000
 """The kernel drops a connection whose peer has not taken data for so long."""
+
+FAILED_DRAIN_S = 1.0
+"""After a failure sessions have no longer to end: what they wait for may never come."""
 
 
 class Server(uvicorn.Server):
@@ -27,12 +31,13 @@ class Server(uvicorn.Server):
         yield
 
 
-async def serve(settings: GatewaySettings) -> None:
-    """Run the gateway until SIGTERM or SIGINT, then flush its sessions and return."""
+async def serve(settings: GatewaySettings) -> bool:
+    """Run the gateway until SIGTERM or SIGINT, then flush its sessions; return False if it ended by a failure."""
     log = logs.get("gateway")
     link, switchboard = create_switchboard(settings)
+    background = BackgroundTasks()
     config = uvicorn.Config(
-        create_app(settings, link, switchboard),
+        create_app(settings, link, switchboard, background),
         ws=Protocol,
         ws_max_size=settings.max_message_bytes,
         ws_ping_interval=None,
@@ -50,15 +55,21 @@ async def serve(settings: GatewaySettings) -> None:
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     serving = asyncio.create_task(server.serve(sockets=[listener]))
     stopping = asyncio.create_task(stop.wait())
+    failing = asyncio.create_task(background.failed.wait())
     host, port = listener.getsockname()[:2]
     log.info(f"Gateway listens on http://{host}:{port}/", event_id="gateway_started", host=host, port=port)
-    await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
-    if stop.is_set():
+    await asyncio.wait({serving, stopping, failing}, return_when=asyncio.FIRST_COMPLETED)
+    if not serving.done():
         log.info("Gateway stops", event_id="gateway_stopping", sessions=switchboard.sessions)
-        await switchboard.drain(settings.drain_s)
+        try:
+            await switchboard.drain(FAILED_DRAIN_S if background.failure else settings.drain_s)
+        except Exception:  # a gateway that has failed must end all the same
+            log.exception("the sessions could not be ended", event_id="drain_failed")
         server.should_exit = True
     await serving
     stopping.cancel()
+    failing.cancel()
+    return background.failure is None
 
 
 def listen(host: str, port: int) -> socket.socket:
