@@ -1,6 +1,7 @@
 """``/asr``: one client's socket, both ways."""
 
 import asyncio
+import contextlib
 import json
 import uuid
 from collections import deque
@@ -133,6 +134,7 @@ class ClientSocket:
         self._max_message_bytes = settings.max_message_bytes
         self._send_limit_s = settings.send_limit_s
         self._wake = asyncio.Event()
+        self._timed = False  # whether the writer wakes by itself when what is queued may be sent
         self._room = asyncio.Event()
         self._hangup: Hangup | None = None
         self._hung_up = asyncio.Event()
@@ -144,12 +146,17 @@ class ClientSocket:
     # --- what the conversation calls ------------------------------------------------------------------------
 
     def wake(self) -> None:
-        """There is something to send, or room to receive."""
+        """Wake the writer if there is something new to send, and the reader if there is room.
+
+        This is called for each message from the client, most of which leave nothing to send.
+        """
         conversation = self._conversation
         if conversation.outbox.overflowing and not conversation.over:
             self._stop(SessionLimitError("The client does not read what it is sent"))
-        self._wake.set()
-        if not conversation.session.full:
+        wait_s = conversation.outbox.wait_s(self._switchboard.clock())
+        if wait_s is not None and (wait_s == 0 or not self._timed):
+            self._wake.set()
+        if not self._room.is_set() and not conversation.session.full:
             self._room.set()
 
     def hang_up(self, hangup: Hangup) -> None:
@@ -272,7 +279,7 @@ class ClientSocket:
 
     def _complain(self, sentence: str) -> None:
         self._conversation.view.complaint(sentence)
-        self._wake.set()
+        self.wake()
 
     def _stop(self, error: SessionError) -> None:
         self._switchboard.perform(self._conversation, self._conversation.session.stop(error))
@@ -287,12 +294,12 @@ class ClientSocket:
                 await self._websocket.send_text(text)
                 continue
             wait_s = outbox.wait_s(now)
-            if wait_s is None and self._hangup is not None:
+            if wait_s is not None:
+                await self._woken_within(wait_s)
+            elif self._hangup is None:
+                await self._wake.wait()
+            else:
                 break
-            try:
-                await asyncio.wait_for(self._wake.wait(), wait_s)
-            except TimeoutError:
-                continue
         hangup = self._hangup or Hangup(1011, "")
         if self._replaced:
             await self._websocket.send_text(_error_text(ReplacedError(hangup.reason)))
@@ -300,6 +307,13 @@ class ClientSocket:
             await asyncio.sleep(hangup.linger_s)  # the reader ends first if the client closes
         self._closing = True
         await self._websocket.close(hangup.code, _close_reason(hangup.reason))
+
+    async def _woken_within(self, limit_s: float) -> None:
+        self._timed = True
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(limit_s):
+                await self._wake.wait()
+        self._timed = False
 
     async def _cut_off(self) -> None:
         """End a connection whose client does not take its last messages."""

@@ -374,6 +374,48 @@ def test_a_giant_message_ends_the_session(payload):
     asyncio.run(told())
 
 
+@pytest.mark.parametrize("held_back", [False, True], ids=["nothing to send", "a state that must wait"])
+def test_the_writer_sleeps_while_audio_comes(held_back):
+    """Thousands of messages with nothing new to send do not wake the writer; what is said then is sent at once."""
+
+    async def told():
+        hall = Hall()
+        peer = hall.peer()
+        await hall.rest(2)
+        (conversation,) = hall.exchange.switchboard.conversations
+        outbox, rounds = conversation.outbox, 0
+        if held_back:
+            outbox.offer("large", lambda: {"text": "x" * 1_000_000})
+            conversation.notify()
+            await hall.rest(1)
+            outbox.offer("large", lambda: {"text": "later"})
+            conversation.notify()
+            await hall.rest(1)
+            assert outbox.waiting == 1
+        pop = outbox.pop
+
+        def counted(now):
+            nonlocal rounds
+            rounds += 1
+            return pop(now)
+
+        outbox.pop = counted
+        for _ in range(5000):
+            peer.bring(bytes(4))
+            for _ in range(3):
+                await asyncio.sleep(0)
+        assert conversation.session.received == 10_000
+        assert rounds <= 3
+        outbox.post({"type": "news"})
+        conversation.notify()
+        for _ in range(5):
+            await asyncio.sleep(0)
+        assert peer.of("news")
+        await hall.empty()
+
+    asyncio.run(told())
+
+
 @story
 async def test_a_full_journal_leaves_the_socket_unread(hall):
     """While nothing is decoded no more is read than the bound and two messages; then everything is, and nothing is lost."""
