@@ -1,80 +1,78 @@
-"""uvicorn's WebSocket with what `gateway.websocket` needs to know beside (shell)."""
+"""uvicorn's WebSocket, with an end that every client sees when it breaks the protocol (shell)."""
 
-import asyncio
-from collections.abc import Generator
+from typing import cast
 
-import uvicorn
+from uvicorn._types import ASGIReceiveEvent, ASGISendEvent
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
-from uvicorn.server import ServerState
 from websockets.exceptions import PayloadTooBig
-from websockets.frames import CloseCode, Frame, Opcode
-from websockets.protocol import State
-from websockets.server import ServerProtocol
+from websockets.frames import CloseCode
 
 from gateway.websocket import TOO_BIG_BYTES
 
-MASK_BYTES = 4
-"""Follow a client's frame's length, which is all that is read of one that is too large."""
-
-DATA_OPCODES = frozenset({Opcode.CONT, Opcode.TEXT, Opcode.BINARY})
-
-
-class Frames(ServerProtocol):
-    """A WebSocket's frames: one that is too large is refused by its header, passed over, and nothing of it is held.
-
-    Left to itself it would end the connection on the spot with a bare 1009, and its reader might never see that.
-    """
-
-    refusing = False
-
-    def fail(self, code: CloseCode | int, reason: str = "") -> None:
-        """Fail the connection, unless it is for the size of a message: then its end is the application's."""
-        if code != CloseCode.MESSAGE_TOO_BIG or self.state not in (State.OPEN, State.CLOSING):
-            super().fail(code, reason)
-
-    def pass_over(self, size_bytes: int) -> None:
-        """Throw away the frame that was refused, and every later one that is data; the client's close is heard."""
-        self.refusing, self.parser_exc = True, None
-        self.current_size = None
-        self.parser = self._behind(MASK_BYTES + size_bytes)
-        next(self.parser)
-
-    def _behind(self, left_bytes: int) -> Generator[None, None, None]:
-        while left_bytes and not (yield from self.reader.at_eof()):
-            passed = min(left_bytes, len(self.reader.buffer))
-            del self.reader.buffer[:passed]
-            left_bytes -= passed
-        yield from self.parse()
-
-    def recv_frame(self, frame: Frame) -> None:
-        """Take a frame."""
-        if not self.refusing or frame.opcode not in DATA_OPCODES:
-            super().recv_frame(frame)
+DISCARD_S = 5.0
+"""What a refused client still sends is read and thrown away for this long; then the connection is cut."""
 
 
 class Protocol(WebSocketsSansIOProtocol):
-    """uvicorn's WebSocket, which hands a message that is too large to the application as `TOO_BIG_BYTES`."""
+    """Refuses a client with a close frame, and lets it read that before the connection ends.
 
-    conn: Frames
+    A message that is too large is refused by its header. The application is told its size as `TOO_BIG_BYTES`.
+    """
 
-    def __init__(
-        self,
-        config: uvicorn.Config,
-        server_state: ServerState,
-        app_state: dict[str, object],
-        _loop: asyncio.AbstractEventLoop | None = None,
-    ) -> None:
-        super().__init__(config, server_state, app_state, _loop)
-        self.conn = Frames(max_size=config.ws_max_size, logger=self.logger)
+    refused = False
 
     def handle_parser_exception(self) -> None:
-        """Answer what cannot be parsed."""
-        while isinstance(error := self.conn.parser_exc, PayloadTooBig):
-            first, size_bytes = not self.conn.refusing, error.size or 0
-            self.conn.pass_over(size_bytes)
-            self.handle_events()  # what came before it in the same packet, or its sender's close
-            if first:
-                refused = {"type": "websocket.receive", TOO_BIG_BYTES: size_bytes + (error.current_size or 0)}
-                self.queue.put_nowait(refused)  # type: ignore[arg-type]
-        if self.conn.parser_exc is not None:
-            super().handle_parser_exception()
+        """Refuse what cannot be parsed, after all that came before it."""
+        error = self.conn.parser_exc
+        self.handle_events()
+        if isinstance(error, PayloadTooBig):
+            self._refuse({TOO_BIG_BYTES: (error.size or 0) + (error.current_size or 0)})
+        else:
+            self._refuse({})
+
+    def send_receive_event_to_app(self) -> None:
+        """Hand on a message that is complete, unless it is text that is none."""
+        if self.curr_msg_data_type == "text" and not self.close_sent:
+            try:
+                b"".join(self.frames).decode()
+            except UnicodeDecodeError as error:
+                self.frames = []
+                self.conn.fail(CloseCode.INVALID_DATA, f"{error.reason} at position {error.start}")
+                self._refuse({})
+                return
+        super().send_receive_event_to_app()
+
+    def handle_ping(self) -> None:
+        """Answer a ping, unless nothing can be sent any more."""
+        if not self.refused:
+            super().handle_ping()
+
+    async def send(self, message: ASGISendEvent) -> None:
+        """Send; what the application says to a refused client is thrown away."""
+        if not self.refused:
+            await super().send(message)
+
+    def _refuse(self, details: dict[str, object]) -> None:
+        """Send the close frame that `conn` has written, end our half of the connection, and read on for a while.
+
+        If the connection were closed at once, data that the client is still sending would reset it, and the client
+        might never read the close frame. `conn` discards all that comes now.
+        """
+        if self.refused:
+            return
+        close = self.conn.close_sent  # there is none where the handshake has not been answered
+        if not self.close_sent:
+            code, reason = (close.code, close.reason) if close else (CloseCode.ABNORMAL_CLOSURE, "")
+            event = {"type": "websocket.disconnect", "code": code, "reason": reason, **details}
+            self.queue.put_nowait(cast("ASGIReceiveEvent", event))
+        self.refused = self.close_sent = self.handshake_complete = True
+        self.frames = []
+        self.stop_keepalive()
+        self.transport.write(b"".join(self.conn.data_to_send()))
+        self.transport.write_eof()
+        if self.read_paused:
+            self.read_paused = False
+            self.transport.resume_reading()
+        if self.close_timer is not None:
+            self.close_timer.cancel()
+        self.close_timer = self.loop.call_later(DISCARD_S, self.transport.abort)

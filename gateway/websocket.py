@@ -6,6 +6,7 @@ import json
 import uuid
 from collections import deque
 
+from starlette.types import Message
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from gateway import admission
@@ -26,7 +27,7 @@ READ_AT_LEAST_EVERY_S = 10.0
 """A held-back client's socket is read this often all the same, so that its close is seen."""
 
 TOO_BIG_BYTES = "too_big_bytes"
-"""Key of a ``websocket.receive`` event in place of ``bytes``: the size of a message that the server did not take."""
+"""Key of a ``websocket.disconnect`` event: the size of the message for which the server has closed with 1009."""
 
 CLEAN_CLOSES = frozenset({1000, 1001, 1005})
 """Close codes by which a client says that it has left; any other end is a broken network, or a page that is loaded anew
@@ -211,22 +212,23 @@ class ClientSocket:
             if self._replaced:
                 return
             if message["type"] == "websocket.disconnect":
-                # uvicorn says 1005 for a broken connection too; only a close frame comes with a reason.
-                said = "reason" in message
-                self._closed_by_client = said and (self._closing or message["code"] in CLEAN_CLOSES)
+                self._disconnected(message)
                 return
             data, text = message.get("bytes"), message.get("text")
-            size_bytes = message.get(TOO_BIG_BYTES) or len(text.encode() if text is not None else data or b"")
-            if size_bytes > self._max_message_bytes:
-                self._stop(
-                    MessageTooBigError(f"A message of {size_bytes} bytes; the most is {self._max_message_bytes}")
-                )
-            elif text is not None:
+            if text is not None:
                 self._control(text)
             elif data is not None:
                 self._conversation.session.chunks += bool(data)
                 self._pending.append(data)
                 self._pour()
+
+    def _disconnected(self, message: Message) -> None:
+        size_bytes = message.get(TOO_BIG_BYTES)
+        if size_bytes is not None:
+            self._stop(MessageTooBigError(f"A message of {size_bytes} bytes; the most is {self._max_message_bytes}"))
+        # uvicorn says 1005 for a broken connection too; only a close frame comes with a reason.
+        said = "reason" in message
+        self._closed_by_client = size_bytes is not None or (said and (self._closing or message["code"] in CLEAN_CLOSES))
 
     async def _make_room(self) -> None:
         """Wait until nothing is pending, but not so long that the socket's close would go unseen."""
