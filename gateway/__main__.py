@@ -6,6 +6,7 @@ import os
 import sys
 
 from gateway.server import serve
+from gateway.uvicorn_protocol import UnfitServerError
 from shared import logs
 from shared.errors import SettingsError
 from shared.settings import GatewaySettings
@@ -29,7 +30,7 @@ def main() -> int:
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
     try:
         ended_well = asyncio.run(serve(settings))
-    except SettingsError as error:
+    except (SettingsError, UnfitServerError) as error:
         sys.stderr.write(f"gateway: {error}\n")
         return NEVER
     return 0 if ended_well else FAILED

@@ -10,7 +10,7 @@ import uvicorn
 
 from gateway.app import create_app, create_switchboard
 from gateway.background import BackgroundTasks
-from gateway.uvicorn_protocol import Protocol
+from gateway.uvicorn_protocol import Protocol, self_test
 from shared import logs
 from shared.errors import SettingsError
 from shared.settings import GatewaySettings
@@ -32,7 +32,13 @@ class Server(uvicorn.Server):
 
 
 async def serve(settings: GatewaySettings) -> bool:
-    """Run the gateway until SIGTERM or SIGINT, then flush its sessions; return False if it ended by a failure."""
+    """Run the gateway until SIGTERM or SIGINT, then flush its sessions; return False if it ended by a failure.
+
+    Raises:
+        SettingsError: the address cannot be used.
+        UnfitServerError: the installed uvicorn is none that the gateway can build on.
+    """
+    await self_test()
     log = logs.get("gateway")
     link, switchboard = create_switchboard(settings)
     background = BackgroundTasks()

@@ -29,6 +29,9 @@ READ_AT_LEAST_EVERY_S = 10.0
 TOO_BIG_BYTES = "too_big_bytes"
 """Key of a ``websocket.disconnect`` event: the size of the message for which the server has closed with 1009."""
 
+BY_CLOSE_FRAME = "by_close_frame"
+"""Key of a ``websocket.disconnect`` event: True if a close frame came or was sent, False if the connection broke."""
+
 CLEAN_CLOSES = frozenset({1000, 1001, 1005})
 """Close codes by which a client says that it has left; any other end is a broken network, or a page that is loaded anew
 and says 4000, and has a grace."""
@@ -226,9 +229,9 @@ class ClientSocket:
         size_bytes = message.get(TOO_BIG_BYTES)
         if size_bytes is not None:
             self._stop(MessageTooBigError(f"A message of {size_bytes} bytes; the most is {self._max_message_bytes}"))
-        # uvicorn says 1005 for a broken connection too; only a close frame comes with a reason.
-        said = "reason" in message
-        self._closed_by_client = size_bytes is not None or (said and (self._closing or message["code"] in CLEAN_CLOSES))
+        # The code alone does not tell: uvicorn says 1005 for a broken connection too.
+        clean = message[BY_CLOSE_FRAME] and (self._closing or message["code"] in CLEAN_CLOSES)
+        self._closed_by_client = clean or size_bytes is not None
 
     async def _make_room(self) -> None:
         """Wait until nothing is pending, but not so long that the socket's close would go unseen."""

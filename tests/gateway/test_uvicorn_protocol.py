@@ -14,9 +14,9 @@ from websockets.frames import Frame, Opcode
 from websockets.protocol import State
 from websockets.uri import parse_uri
 
-from gateway import uvicorn_protocol
-from gateway.uvicorn_protocol import Protocol
-from gateway.websocket import TOO_BIG_BYTES
+from gateway import __main__, uvicorn_protocol
+from gateway.uvicorn_protocol import Protocol, UnfitServerError, self_test
+from gateway.websocket import BY_CLOSE_FRAME, TOO_BIG_BYTES
 
 MOST_BYTES = 100_000
 
@@ -220,3 +220,43 @@ def test_a_giant_before_the_handshake_is_answered_ends_the_connection(caplog):
     with caplog.at_level(logging.INFO):
         asyncio.run(story())
     assert not [record for record in caplog.records if record.exc_info]
+
+
+@pytest.mark.parametrize("code", [1000, 1005, None], ids=["1000", "no code", "broken"])
+def test_a_close_frame_is_told_from_a_broken_connection(code):
+    """The application is told which it was, by a key of its own and not by what uvicorn leaves out."""
+
+    def talk(client):
+        if code:
+            client.frames.send_close(None if code == 1005 else code)
+            client.flush()
+            client.read()
+        client.socket.close()
+
+    _, app = served(talk)
+    assert (app.gone["code"], app.gone[BY_CLOSE_FRAME]) == (code or 1005, code is not None)
+
+
+def test_the_self_test_passes_and_is_quick():
+    """The installed uvicorn is one that the gateway can build on, and to see that takes a start no time."""
+    began = time.monotonic()
+    asyncio.run(self_test())
+    assert time.monotonic() - began < 1
+
+
+@pytest.mark.parametrize(
+    ("hook", "way"), [("receive", "a close frame"), ("handle_parser_exception", "a message above the bound")]
+)
+def test_a_uvicorn_that_does_not_call_us_is_found_out(monkeypatch, hook, way):
+    """If uvicorn called something else than what is overridden, the self-test names what would be lost."""
+    monkeypatch.delattr(Protocol, hook)
+    with pytest.raises(UnfitServerError, match=f"does not tell of {way}"):
+        asyncio.run(self_test())
+
+
+def test_a_gateway_on_an_unfit_uvicorn_never_starts(monkeypatch, capsys, tmp_path):
+    """Its start ends with exit code 3 and a sentence, before anything listens."""
+    monkeypatch.setenv("RUN_DIR", str(tmp_path))
+    monkeypatch.delattr(Protocol, "receive")
+    assert __main__.main() == 3
+    assert "gateway: uvicorn" in capsys.readouterr().err

@@ -8,7 +8,7 @@ import json
 import pytest
 from starlette.websockets import WebSocket
 
-from gateway.websocket import TOO_BIG_BYTES, Doorman
+from gateway.websocket import BY_CLOSE_FRAME, TOO_BIG_BYTES, Doorman
 from shared.errors import RecognitionError
 from shared.settings import GatewaySettings
 from tests.gateway.exchange import Exchange
@@ -47,8 +47,7 @@ class Peer:
 
     def close(self, code=1000) -> None:
         """Close the socket, or with 1006 lose it."""
-        reason = {} if code == 1006 else {"reason": ""}
-        self.incoming.put_nowait({"type": "websocket.disconnect", "code": code, **reason})
+        self.incoming.put_nowait({"type": "websocket.disconnect", "code": code, BY_CLOSE_FRAME: code != 1006})
 
     @property
     def messages(self) -> list[dict]:
@@ -353,7 +352,9 @@ async def test_a_message_above_the_bound_ends_its_session(hall):
     await hall.rest(2)
     peer.bring(bytes(32_000))
     await hall.rest(2)
-    peer.incoming.put_nowait({"type": "websocket.disconnect", "code": 1009, "reason": "…", TOO_BIG_BYTES: 40_000_000})
+    peer.incoming.put_nowait(
+        {"type": "websocket.disconnect", "code": 1009, BY_CLOSE_FRAME: True, TOO_BIG_BYTES: 40_000_000}
+    )
     await hall.rest(2)
     (line,) = hall.exchange.log.of("session_closed")
     assert (line["outcome"], line["received"]) == ("message_too_big", 16_000)
@@ -529,3 +530,24 @@ async def test_a_clean_close_has_no_grace(hall):
     second = hall.peer(f"mode=events&resume={first.messages[0]['resume_token']}")
     await hall.rest(2)
     assert second.messages[0]["resumed"] is False
+
+
+@pytest.mark.parametrize("reason", [{}, {"reason": ""}], ids=["no reason", "an empty reason"])
+@pytest.mark.parametrize("by_close_frame", [False, True])
+def test_a_goodbye_is_told_from_a_broken_network_by_name(by_close_frame, reason):
+    """With the code 1005, which stands for both, a close frame ends the session, and a broken network does not."""
+
+    async def told():
+        hall = Hall()
+        peer = hall.peer()
+        await hall.rest(2)
+        peer.incoming.put_nowait(
+            {"type": "websocket.disconnect", "code": 1005, BY_CLOSE_FRAME: by_close_frame, **reason}
+        )
+        await hall.rest(1)
+        assert hall.exchange.switchboard.sessions == (0 if by_close_frame else 1)
+        hall.peer(f"mode=events&resume={peer.messages[0]['resume_token']}")
+        await hall.rest(1)
+        await hall.empty()
+
+    asyncio.run(told())
