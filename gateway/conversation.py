@@ -17,7 +17,7 @@ class Socket(Protocol):
     """The client's present connection."""
 
     def wake(self) -> None:
-        """There is something to send, or room to receive."""
+        """Wake the writer if there is something new to send, and the reader if there is room."""
 
     def hang_up(self, hangup: Hangup) -> None:
         """Close once what is queued has been sent."""
@@ -62,7 +62,7 @@ class Conversation:
         )
 
     def notify(self) -> None:
-        """There is something to send, or room to receive."""
+        """Let the client's socket see what there is to send and whether there is room."""
         if self.socket is not None:
             self.socket.wake()
 

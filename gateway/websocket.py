@@ -1,10 +1,12 @@
 """``/asr``: one client's socket, both ways."""
 
 import asyncio
+import contextlib
 import json
 import uuid
 from collections import deque
 
+from starlette.types import Message
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from gateway import admission
@@ -25,7 +27,10 @@ READ_AT_LEAST_EVERY_S = 10.0
 """A held-back client's socket is read this often all the same, so that its close is seen."""
 
 TOO_BIG_BYTES = "too_big_bytes"
-"""Key of a ``websocket.receive`` event in place of ``bytes``: the size of a message that the server did not take."""
+"""Key of a ``websocket.disconnect`` event: the size of the message for which the server has closed with 1009."""
+
+BY_CLOSE_FRAME = "by_close_frame"
+"""Key of a ``websocket.disconnect`` event: True if a close frame came or was sent, False if the connection broke."""
 
 CLEAN_CLOSES = frozenset({1000, 1001, 1005})
 """Close codes by which a client says that it has left; any other end is a broken network, or a page that is loaded anew
@@ -133,6 +138,7 @@ class ClientSocket:
         self._max_message_bytes = settings.max_message_bytes
         self._send_limit_s = settings.send_limit_s
         self._wake = asyncio.Event()
+        self._timed = False  # whether the writer wakes by itself when what is queued may be sent
         self._room = asyncio.Event()
         self._hangup: Hangup | None = None
         self._hung_up = asyncio.Event()
@@ -144,12 +150,17 @@ class ClientSocket:
     # --- what the conversation calls ------------------------------------------------------------------------
 
     def wake(self) -> None:
-        """There is something to send, or room to receive."""
+        """Wake the writer if there is something new to send, and the reader if there is room.
+
+        This is called for each message from the client, most of which leave nothing to send.
+        """
         conversation = self._conversation
         if conversation.outbox.overflowing and not conversation.over:
             self._stop(SessionLimitError("The client does not read what it is sent"))
-        self._wake.set()
-        if not conversation.session.full:
+        wait_s = conversation.outbox.wait_s(self._switchboard.clock())
+        if wait_s is not None and (wait_s == 0 or not self._timed):
+            self._wake.set()
+        if not self._room.is_set() and not conversation.session.full:
             self._room.set()
 
     def hang_up(self, hangup: Hangup) -> None:
@@ -204,22 +215,23 @@ class ClientSocket:
             if self._replaced:
                 return
             if message["type"] == "websocket.disconnect":
-                # uvicorn says 1005 for a broken connection too; only a close frame comes with a reason.
-                said = "reason" in message
-                self._closed_by_client = said and (self._closing or message["code"] in CLEAN_CLOSES)
+                self._disconnected(message)
                 return
             data, text = message.get("bytes"), message.get("text")
-            size_bytes = message.get(TOO_BIG_BYTES) or len(text.encode() if text is not None else data or b"")
-            if size_bytes > self._max_message_bytes:
-                self._stop(
-                    MessageTooBigError(f"A message of {size_bytes} bytes; the most is {self._max_message_bytes}")
-                )
-            elif text is not None:
+            if text is not None:
                 self._control(text)
             elif data is not None:
                 self._conversation.session.chunks += bool(data)
                 self._pending.append(data)
                 self._pour()
+
+    def _disconnected(self, message: Message) -> None:
+        size_bytes = message.get(TOO_BIG_BYTES)
+        if size_bytes is not None:
+            self._stop(MessageTooBigError(f"A message of {size_bytes} bytes; the most is {self._max_message_bytes}"))
+        # The code alone does not tell: uvicorn says 1005 for a broken connection too.
+        clean = message[BY_CLOSE_FRAME] and (self._closing or message["code"] in CLEAN_CLOSES)
+        self._closed_by_client = clean or size_bytes is not None
 
     async def _make_room(self) -> None:
         """Wait until nothing is pending, but not so long that the socket's close would go unseen."""
@@ -272,7 +284,7 @@ class ClientSocket:
 
     def _complain(self, sentence: str) -> None:
         self._conversation.view.complaint(sentence)
-        self._wake.set()
+        self.wake()
 
     def _stop(self, error: SessionError) -> None:
         self._switchboard.perform(self._conversation, self._conversation.session.stop(error))
@@ -287,12 +299,12 @@ class ClientSocket:
                 await self._websocket.send_text(text)
                 continue
             wait_s = outbox.wait_s(now)
-            if wait_s is None and self._hangup is not None:
+            if wait_s is not None:
+                await self._woken_within(wait_s)
+            elif self._hangup is None:
+                await self._wake.wait()
+            else:
                 break
-            try:
-                await asyncio.wait_for(self._wake.wait(), wait_s)
-            except TimeoutError:
-                continue
         hangup = self._hangup or Hangup(1011, "")
         if self._replaced:
             await self._websocket.send_text(_error_text(ReplacedError(hangup.reason)))
@@ -300,6 +312,13 @@ class ClientSocket:
             await asyncio.sleep(hangup.linger_s)  # the reader ends first if the client closes
         self._closing = True
         await self._websocket.close(hangup.code, _close_reason(hangup.reason))
+
+    async def _woken_within(self, limit_s: float) -> None:
+        self._timed = True
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(limit_s):
+                await self._wake.wait()
+        self._timed = False
 
     async def _cut_off(self) -> None:
         """End a connection whose client does not take its last messages."""

@@ -78,7 +78,7 @@ DOORS = {
     "structlog": ("shared.logs",),
     "prometheus_client": ("gateway.metrics", "gateway.app"),
     "starlette": ("gateway.app", "gateway.broadcast", "gateway.guard", "gateway.websocket"),
-    "uvicorn": ("gateway.__main__",),
+    "uvicorn": ("gateway.server", "gateway.uvicorn_protocol"),
     "numpy": ("gpu_worker",),
 }
 """Heavy dependencies, and the only modules (or packages) that may import them."""

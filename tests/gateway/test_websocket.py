@@ -6,15 +6,10 @@ import itertools
 import json
 
 import pytest
-import uvicorn
 from starlette.websockets import WebSocket
-from uvicorn.server import ServerState
-from websockets.client import ClientProtocol
-from websockets.frames import Frame, Opcode
-from websockets.uri import parse_uri
 
-from gateway.__main__ import Protocol
-from gateway.websocket import TOO_BIG_BYTES, Doorman
+from gateway.websocket import BY_CLOSE_FRAME, TOO_BIG_BYTES, Doorman
+from shared.errors import RecognitionError
 from shared.settings import GatewaySettings
 from tests.gateway.exchange import Exchange
 from tests.scripted_recognizer import say
@@ -52,8 +47,7 @@ class Peer:
 
     def close(self, code=1000) -> None:
         """Close the socket, or with 1006 lose it."""
-        reason = {} if code == 1006 else {"reason": ""}
-        self.incoming.put_nowait({"type": "websocket.disconnect", "code": code, **reason})
+        self.incoming.put_nowait({"type": "websocket.disconnect", "code": code, BY_CLOSE_FRAME: code != 1006})
 
     @property
     def messages(self) -> list[dict]:
@@ -351,24 +345,62 @@ async def test_a_finalize_control_commits(hall):
     assert [final["text"] for final in peer.of("final")] == ["one two", "river"]
 
 
-@pytest.mark.parametrize(
-    "payload", [bytes(2**20 + 2), "x" * (2**20 + 1), "字" * 400_000], ids=["audio", "text", "wide text"]
-)
-def test_a_giant_message_ends_the_session(payload):
-    """One message above the bound is refused by name and by its size; the slot is free again."""
+@story
+async def test_a_message_above_the_bound_ends_its_session(hall):
+    """The server refuses it by its size; the session ends as too big with its books closed, and the neighbour stays."""
+    peer, other = hall.peer(), hall.peer()
+    await hall.rest(2)
+    peer.bring(bytes(32_000))
+    await hall.rest(2)
+    peer.incoming.put_nowait(
+        {"type": "websocket.disconnect", "code": 1009, BY_CLOSE_FRAME: True, TOO_BIG_BYTES: 40_000_000}
+    )
+    await hall.rest(2)
+    (line,) = hall.exchange.log.of("session_closed")
+    assert (line["outcome"], line["received"]) == ("message_too_big", 16_000)
+    assert line["received"] == line["transcribed"] + line["silence"] + line["dropped"]
+    assert hall.exchange.switchboard.statistics.outcomes["message_too_big"] == 1
+    assert (hall.exchange.switchboard.sessions, hall.exchange.pool.used_slots()) == (1, 1)
+    assert other.closed is None
+
+
+@pytest.mark.parametrize("held_back", [False, True], ids=["nothing to send", "a state that must wait"])
+def test_the_writer_sleeps_while_audio_comes(held_back):
+    """Thousands of messages with nothing new to send do not wake the writer; what is said then is sent at once."""
 
     async def told():
         hall = Hall()
-        peer, other = hall.peer(), hall.peer()
+        peer = hall.peer()
         await hall.rest(2)
-        peer.bring(payload)
-        await hall.rest(2)
-        assert peer.closed["code"] == 1009
-        assert "1048576" in peer.of("error")[0]["error"]
-        assert other.closed is None
-        peer.close()
-        await hall.rest(1)
-        assert hall.exchange.pool.used_slots() == 1
+        (conversation,) = hall.exchange.switchboard.conversations
+        outbox, rounds = conversation.outbox, 0
+        if held_back:
+            outbox.offer("large", lambda: {"text": "x" * 1_000_000})
+            conversation.notify()
+            await hall.rest(1)
+            outbox.offer("large", lambda: {"text": "later"})
+            conversation.notify()
+            await hall.rest(1)
+            assert outbox.waiting == 1
+        pop = outbox.pop
+
+        def counted(now):
+            nonlocal rounds
+            rounds += 1
+            return pop(now)
+
+        outbox.pop = counted
+        for _ in range(5000):
+            peer.bring(bytes(4))
+            for _ in range(3):
+                await asyncio.sleep(0)
+        assert conversation.session.received == 10_000
+        assert rounds <= 3
+        outbox.post({"type": "news"})
+        conversation.notify()
+        for _ in range(5):
+            await asyncio.sleep(0)
+        assert peer.of("news")
         await hall.empty()
 
     asyncio.run(told())
@@ -465,9 +497,10 @@ async def test_an_error_told_and_closed_has_no_grace(hall):
     """Once the server has said why and closed, the session is over and its books are closed at once."""
     peer = hall.peer()
     await hall.rest(2)
-    peer.bring(bytes(2_000_000))
+    (conversation,) = hall.exchange.switchboard.conversations
+    hall.exchange.switchboard.perform(conversation, conversation.session.stop(RecognitionError("It failed")))
     await hall.rest(2)
-    assert peer.closed["code"] == 1009
+    assert peer.closed["code"] == 1011
     assert hall.exchange.switchboard.sessions == 0
 
 
@@ -499,121 +532,22 @@ async def test_a_clean_close_has_no_grace(hall):
     assert second.messages[0]["resumed"] is False
 
 
-# --- messages that are never taken ------------------------------------------------------------------------------
+@pytest.mark.parametrize("reason", [{}, {"reason": ""}], ids=["no reason", "an empty reason"])
+@pytest.mark.parametrize("by_close_frame", [False, True])
+def test_a_goodbye_is_told_from_a_broken_network_by_name(by_close_frame, reason):
+    """With the code 1005, which stands for both, a close frame ends the session, and a broken network does not."""
 
-
-class Wire(asyncio.Transport):
-    """A client's end of one TCP connection to `Protocol`, with websockets' own frames."""
-
-    def __init__(self, app, max_bytes) -> None:
-        super().__init__()
-        config = uvicorn.Config(
-            app, ws_max_size=max_bytes, ws_ping_interval=None, ws_per_message_deflate=False, log_config=None
+    async def told():
+        hall = Hall()
+        peer = hall.peer()
+        await hall.rest(2)
+        peer.incoming.put_nowait(
+            {"type": "websocket.disconnect", "code": 1005, BY_CLOSE_FRAME: by_close_frame, **reason}
         )
-        config.load()
-        self.closed = False
-        self.client = ClientProtocol(parse_uri("ws://a.example/asr"))
-        self.server = Protocol(config, ServerState(), {})
-        self.server.connection_made(self)
-        self.client.send_request(self.client.connect())
+        await hall.rest(1)
+        assert hall.exchange.switchboard.sessions == (0 if by_close_frame else 1)
+        hall.peer(f"mode=events&resume={peer.messages[0]['resume_token']}")
+        await hall.rest(1)
+        await hall.empty()
 
-    def write(self, data) -> None:
-        """Take what the server sends."""
-        self.client.receive_data(data)
-
-    def is_closing(self) -> bool:
-        """Tell whether the server has closed the connection."""
-        return self.closed
-
-    def close(self) -> None:
-        """Note the close."""
-        self.closed = True
-
-    def pause_reading(self) -> None:
-        """Read no more: these tests send no more than one message ahead."""
-
-    def resume_reading(self) -> None:
-        """Read on."""
-
-    async def flow(self, piece_bytes=8192) -> int:
-        """Carry everything to the server in pieces; return the most that it held of one frame after any of them."""
-        held = 0
-        data = b"".join(self.client.data_to_send())
-        for at in range(0, len(data), piece_bytes):
-            self.server.data_received(data[at : at + piece_bytes])
-            held = max(held, len(self.server.conn.reader.buffer))
-            await asyncio.sleep(0)
-        for _ in range(5):
-            await asyncio.sleep(0)
-        return held
-
-
-async def _echo(scope, receive, send) -> None:
-    """Tell the size of each message, and close after one that is too large."""
-    assert (await receive())["type"] == "websocket.connect"
-    await send({"type": "websocket.accept"})
-    while (message := await receive())["type"] == "websocket.receive":
-        size = message.get(TOO_BIG_BYTES)
-        await send({"type": "websocket.send", "text": f"{size or len(message['bytes'])}{' refused' if size else ''}"})
-        if size:
-            await send({"type": "websocket.close", "code": 1009, "reason": "too big"})
-
-
-def _fragments(wire, parts) -> None:
-    first, *between, last = parts
-    wire.client.send_binary(first, fin=False)
-    for part in between:
-        wire.client.send_continuation(part, fin=False)
-    wire.client.send_continuation(last, fin=True)
-
-
-@pytest.mark.parametrize(
-    ("send", "told", "held_bytes"),
-    [
-        (lambda wire: wire.client.send_binary(bytes(100_000)), "100000", 100_000),
-        (lambda wire: wire.client.send_binary(bytes(100_001)), "100001 refused", 8192),
-        (lambda wire: wire.client.send_binary(bytes(3_000_000)), "3000000 refused", 8192),
-        (lambda wire: wire.client.send_text(b"x" * 300_000), "300000 refused", 8192),
-        (lambda wire: _fragments(wire, [bytes(50_000)] * 6), "150000 refused", 50_000),
-        (lambda wire: _fragments(wire, [bytes(200_000)] * 3), "200000 refused", 8192),
-    ],
-    ids=["the most", "a byte more", "very large", "text", "fragments", "large fragments"],
-)
-def test_a_message_that_is_too_large_is_answered_before_the_close(send, told, held_bytes):
-    """It is refused by its header and none of it is held; the client reads why, is closed, and its close is heard."""
-
-    async def story():
-        wire = Wire(_echo, max_bytes=100_000)
-        await wire.flow()
-        send(wire)
-        wire.client.send_ping(b"")
-        refused = told.endswith("refused")
-        assert await wire.flow() <= held_bytes
-        frames = [each for each in wire.client.events_received() if isinstance(each, Frame)]
-        texts = [frame.data.decode() for frame in frames if frame.opcode is Opcode.TEXT]
-        assert texts == [told]
-        if refused:
-            assert (wire.client.close_rcvd.code, wire.client.close_rcvd.reason) == (1009, "too big")
-            assert not wire.closed
-            await wire.flow()  # the client's own close
-            assert wire.closed
-        wire.server.connection_lost(None)
-        await asyncio.sleep(0)
-
-    asyncio.run(story())
-
-
-@story
-async def test_a_message_that_was_never_taken_ends_the_session(hall):
-    """The session ends as with one that came whole: the same error with its size, 1009, and no grace."""
-    peer = hall.peer()
-    await hall.rest(2)
-    peer.incoming.put_nowait({"type": "websocket.receive", TOO_BIG_BYTES: 40_000_000})
-    await hall.rest(2)
-    (error,) = peer.of("error")
-    assert (error["code"], error["error"]) == (
-        "message_too_big",
-        "A message of 40000000 bytes; the most is 1048576",
-    )
-    assert peer.closed["code"] == 1009
-    assert hall.exchange.switchboard.sessions == 0
+    asyncio.run(told())
