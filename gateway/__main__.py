@@ -6,7 +6,7 @@ import os
 import sys
 
 from gateway.server import serve
-from gateway.uvicorn_protocol import UnfitServerError
+from gateway.transport.uvicorn_protocol import UnfitServerError
 from shared import logs
 from shared.errors import SettingsError
 from shared.settings import GatewaySettings

@@ -17,15 +17,15 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocketClose
 
-from gateway import metrics, monitor
+from gateway.auth.monitor_auth import Guard
 from gateway.background import BackgroundTasks
-from gateway.broadcast import Broadcast
-from gateway.guard import Guard
-from gateway.link import Link
-from gateway.pool import Pool
-from gateway.statistics import Statistics
-from gateway.switchboard import Switchboard
-from gateway.websocket import Doorman
+from gateway.monitoring import prometheus, reports
+from gateway.monitoring.sse import Broadcast
+from gateway.monitoring.statistics import Statistics
+from gateway.placement.workers import Pool
+from gateway.session_manager import Switchboard
+from gateway.transport.client_connection import Doorman
+from gateway.transport.worker_link import Link
 from shared import logs
 from shared.settings import GatewaySettings
 
@@ -61,7 +61,9 @@ class Monitoring:
         self._switchboard = switchboard
         self._registry = CollectorRegistry()
         self._registry.register(
-            metrics.PrometheusView(switchboard.pool, switchboard.statistics, lambda: switchboard.queues, self._received)
+            prometheus.PrometheusView(
+                switchboard.pool, switchboard.statistics, lambda: switchboard.queues, self._received
+            )
         )
 
     def _received(self) -> int:
@@ -97,18 +99,18 @@ class Monitoring:
     async def gpu_status(self, _request: Request, names: bool) -> Response:
         """Answer which workers there are, what they hold, and their memory."""
         board = self._switchboard
-        body = monitor.gpu_status(board.pool, self._slots_per_gpu, waiting=board.waiting, graced=board.graced)
-        return JSONResponse(body if names else monitor.without_names(body))
+        body = reports.gpu_status(board.pool, self._slots_per_gpu, waiting=board.waiting, graced=board.graced)
+        return JSONResponse(body if names else reports.without_names(body))
 
     async def performance(self, _request: Request, names: bool) -> Response:
         """Answer how long setups took and what sessions brought."""
         board = self._switchboard
-        body = monitor.performance(board.pool, board.statistics, board.clock())
-        return JSONResponse(body if names else monitor.without_names(body))
+        body = reports.performance(board.pool, board.statistics, board.clock())
+        return JSONResponse(body if names else reports.without_names(body))
 
     async def health(self, _request: Request) -> Response:
         """Answer how much capacity is in use; 503 when there is none."""
-        body, status = monitor.health(self._switchboard.pool, self._switchboard.statistics, time.time())
+        body, status = reports.health(self._switchboard.pool, self._switchboard.statistics, time.time())
         return JSONResponse(body, status)
 
     async def livez(self, _request: Request) -> Response:
@@ -118,7 +120,7 @@ class Monitoring:
 
     async def readyz(self, _request: Request) -> Response:
         """Answer whether a new session would be served now: 503 before a worker has come, and while this one stops."""
-        reason = monitor.unready(self._switchboard.pool, stopping=self._switchboard.stopping)
+        reason = reports.unready(self._switchboard.pool, stopping=self._switchboard.stopping)
         return PlainTextResponse(f"{reason or 'ready'}\n", 503 if reason else 200)
 
     async def prometheus(self, _request: Request, _names: bool) -> Response:

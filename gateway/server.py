@@ -10,7 +10,7 @@ import uvicorn
 
 from gateway.app import create_app, create_switchboard
 from gateway.background import BackgroundTasks
-from gateway.uvicorn_protocol import Protocol, self_test
+from gateway.transport.uvicorn_protocol import Protocol, self_test
 from shared import logs
 from shared.errors import SettingsError
 from shared.settings import GatewaySettings

@@ -7,11 +7,11 @@ import httpx
 import pytest
 
 from gateway.app import Monitoring, create_app, create_switchboard
+from gateway.auth.monitor_auth import Guard
 from gateway.background import BackgroundTasks
-from gateway.guard import Guard
 from shared.settings import GatewaySettings
 from tests.gateway.builders import heartbeat, register
-from tests.gateway.test_monitor import GPU_STATUS, HEALTH, METRICS, PERFORMANCE, assert_shape
+from tests.gateway.monitoring.test_reports import GPU_STATUS, HEALTH, METRICS, PERFORMANCE, assert_shape
 
 
 class Browser:

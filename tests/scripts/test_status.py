@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from gateway.chronicle import Events, History
-from gateway.pool import Pool
-from gateway.wall import SessionFacts, now_body
+from gateway.monitoring.history import Events, History
+from gateway.monitoring.snapshot import SessionFacts, now_body
+from gateway.placement.workers import Pool
 from scripts.operating.control import Process
 from scripts.operating.overview import Event, read_overview
 from scripts.operating.screen import WIDTH, State, screen, sentence

@@ -12,9 +12,9 @@ import sys
 
 from gateway import server
 from gateway.__main__ import main
-from gateway.link import Link
-from gateway.monitor import health_status
-from gateway.pool import Pool
+from gateway.monitoring.reports import health_status
+from gateway.placement.workers import Pool
+from gateway.transport.worker_link import Link
 
 PLANT = os.environ["PLANT"]
 ACCEPT_S = 0.5
