@@ -17,15 +17,15 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocketClose
 
-from gateway.auth.monitor_auth import Guard
+from gateway.auth.monitor_auth import MonitorAuth
 from gateway.background import BackgroundTasks
 from gateway.monitoring import prometheus, reports
-from gateway.monitoring.sse import Broadcast
+from gateway.monitoring.sse import MonitorFeed
 from gateway.monitoring.statistics import Statistics
-from gateway.placement.workers import Pool
-from gateway.session_manager import Switchboard
-from gateway.transport.client_connection import Doorman
-from gateway.transport.worker_link import Link
+from gateway.placement.workers import WorkerRegistry
+from gateway.session_manager import SessionManager
+from gateway.transport.client_connection import AsrEndpoint
+from gateway.transport.worker_link import WorkerLink
 from shared import logs
 from shared.settings import GatewaySettings
 
@@ -53,21 +53,19 @@ class Monitoring:
     """
 
     def __init__(
-        self, settings: GatewaySettings, switchboard: Switchboard, guard: Guard, background: BackgroundTasks
+        self, settings: GatewaySettings, manager: SessionManager, guard: MonitorAuth, background: BackgroundTasks
     ) -> None:
         self._guard = guard
         self._background = background
         self._slots_per_gpu = settings.slots_per_gpu
-        self._switchboard = switchboard
+        self._manager = manager
         self._registry = CollectorRegistry()
         self._registry.register(
-            prometheus.PrometheusView(
-                switchboard.pool, switchboard.statistics, lambda: switchboard.queues, self._received
-            )
+            prometheus.PrometheusView(manager.workers, manager.statistics, lambda: manager.queues, self._received)
         )
 
     def _received(self) -> int:
-        return sum(each.session.received for each in self._switchboard.conversations)
+        return sum(each.session.received for each in self._manager.client_sessions)
 
     async def watch(self) -> None:
         """Note the workers' steps until cancelled."""
@@ -80,10 +78,10 @@ class Monitoring:
 
     def note_steps(self) -> None:
         """Count the steps that workers have told of: one that dies takes its own count with it."""
-        for worker in self._switchboard.pool.workers():
-            if worker.beat is not None:
+        for worker in self._manager.workers.all():
+            if worker.heartbeat is not None:
                 with contextlib.suppress(ValueError):  # a count that makes no sense is not added
-                    self._switchboard.statistics.steps.note(worker.name, worker.boot, worker.gpu_id, worker.beat)
+                    self._manager.statistics.steps.note(worker.name, worker.boot, worker.gpu_id, worker.heartbeat)
 
     def routes(self) -> list[BaseRoute]:
         """Return the endpoints' routes."""
@@ -98,19 +96,19 @@ class Monitoring:
 
     async def gpu_status(self, _request: Request, names: bool) -> Response:
         """Answer which workers there are, what they hold, and their memory."""
-        board = self._switchboard
-        body = reports.gpu_status(board.pool, self._slots_per_gpu, waiting=board.waiting, graced=board.graced)
+        manager = self._manager
+        body = reports.gpu_status(manager.workers, self._slots_per_gpu, waiting=manager.waiting, graced=manager.graced)
         return JSONResponse(body if names else reports.without_names(body))
 
     async def performance(self, _request: Request, names: bool) -> Response:
         """Answer how long setups took and what sessions brought."""
-        board = self._switchboard
-        body = reports.performance(board.pool, board.statistics, board.clock())
+        manager = self._manager
+        body = reports.performance(manager.workers, manager.statistics, manager.clock())
         return JSONResponse(body if names else reports.without_names(body))
 
     async def health(self, _request: Request) -> Response:
         """Answer how much capacity is in use; 503 when there is none."""
-        body, status = reports.health(self._switchboard.pool, self._switchboard.statistics, time.time())
+        body, status = reports.health(self._manager.workers, self._manager.statistics, time.time())
         return JSONResponse(body, status)
 
     async def livez(self, _request: Request) -> Response:
@@ -120,7 +118,7 @@ class Monitoring:
 
     async def readyz(self, _request: Request) -> Response:
         """Answer whether a new session would be served now: 503 before a worker has come, and while this one stops."""
-        reason = reports.unready(self._switchboard.pool, stopping=self._switchboard.stopping)
+        reason = reports.unready(self._manager.workers, stopping=self._manager.stopping)
         return PlainTextResponse(f"{reason or 'ready'}\n", 503 if reason else 200)
 
     async def prometheus(self, _request: Request, _names: bool) -> Response:
@@ -158,29 +156,29 @@ class SecurityHeaders:
         await self._app(scope, receive, send_with_headers if scope["type"] == "http" else send)
 
 
-def create_switchboard(settings: GatewaySettings) -> tuple[Link, Switchboard]:
+def create_session_manager(settings: GatewaySettings) -> tuple[WorkerLink, SessionManager]:
     """Build the gateway's inside; the link is not bound yet."""
-    link = Link(settings.endpoint(), settings.queue_messages)
-    pool = Pool(range(settings.gpu_workers), lost_after_s=settings.worker_lost_s)
-    return link, Switchboard(uuid.uuid4().hex, link, pool, Statistics())
+    link = WorkerLink(settings.endpoint(), settings.queue_messages)
+    workers = WorkerRegistry(range(settings.gpu_workers), lost_after_s=settings.worker_lost_s)
+    return link, SessionManager(uuid.uuid4().hex, link, workers, Statistics())
 
 
 def create_app(
-    settings: GatewaySettings, link: Link, switchboard: Switchboard, background: BackgroundTasks | None = None
+    settings: GatewaySettings, link: WorkerLink, manager: SessionManager, background: BackgroundTasks | None = None
 ) -> Starlette:
     """Return the application; its lifespan binds the link and runs the switchboard."""
-    guard = Guard(settings)
-    broadcast = Broadcast(switchboard, settings.slots_per_gpu, guard)
+    guard = MonitorAuth(settings)
+    broadcast = MonitorFeed(manager, settings.slots_per_gpu, guard)
     background = background or BackgroundTasks()
-    monitoring = Monitoring(settings, switchboard, guard, background)
+    monitoring = Monitoring(settings, manager, guard, background)
 
     @contextlib.asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
         link.bind()
         try:
             async with background.running(
-                workers=switchboard.listen(),
-                clock=switchboard.tick(),
+                workers=manager.listen(),
+                clock=manager.tick(),
                 steps=monitoring.watch(),
                 monitor=broadcast.run(),
             ):
@@ -189,7 +187,7 @@ def create_app(
             link.close()
 
     routes: list[BaseRoute] = [
-        WebSocketRoute("/asr", Doorman(settings, switchboard).asr),
+        WebSocketRoute("/asr", AsrEndpoint(settings, manager).asr),
         *monitoring.routes(),
         *broadcast.routes(),
         Mount("/", Page(directory=WEB, html=True)),

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import uvicorn
 
-from gateway.app import create_app, create_switchboard
+from gateway.app import create_app, create_session_manager
 from gateway.background import BackgroundTasks
 from gateway.transport.uvicorn_protocol import Protocol, self_test
 from shared import logs
@@ -40,10 +40,10 @@ async def serve(settings: GatewaySettings) -> bool:
     """
     await self_test()
     log = logs.get("gateway")
-    link, switchboard = create_switchboard(settings)
+    link, manager = create_session_manager(settings)
     background = BackgroundTasks()
     config = uvicorn.Config(
-        create_app(settings, link, switchboard, background),
+        create_app(settings, link, manager, background),
         ws=Protocol,
         ws_max_size=settings.max_message_bytes,
         ws_ping_interval=None,
@@ -66,9 +66,9 @@ async def serve(settings: GatewaySettings) -> bool:
     log.info(f"Gateway listens on http://{host}:{port}/", event_id="gateway_started", host=host, port=port)
     await asyncio.wait({serving, stopping, failing}, return_when=asyncio.FIRST_COMPLETED)
     if not serving.done():
-        log.info("Gateway stops", event_id="gateway_stopping", sessions=switchboard.sessions)
+        log.info("Gateway stops", event_id="gateway_stopping", sessions=manager.session_count)
         try:
-            await switchboard.drain(FAILED_DRAIN_S if background.failure else settings.drain_s)
+            await manager.drain(FAILED_DRAIN_S if background.failure else settings.drain_s)
         except Exception:  # a gateway that has failed must end all the same
             log.exception("the sessions could not be ended", event_id="drain_failed")
         server.should_exit = True

@@ -11,13 +11,13 @@ from collections.abc import Callable, Sequence
 
 from gateway.monitoring.history_observer import Witness
 from gateway.monitoring.statistics import Queues, Statistics
-from gateway.placement.coordinator import Dispatcher
-from gateway.placement.workers import Pool
-from gateway.sessions.client_session import Conversation
-from gateway.sessions.commands import Action
+from gateway.placement.coordinator import Coordinator
+from gateway.placement.workers import WorkerRegistry
+from gateway.sessions.client_session import ClientSession
+from gateway.sessions.commands import Command
 from gateway.sessions.deadlines import RETRY_AFTER_S
 from gateway.sessions.state import State
-from gateway.transport.worker_link import Link
+from gateway.transport.worker_link import WorkerLink
 from shared import logs
 from shared.errors import NoCapacityError, ServiceRestartError, SessionError
 
@@ -26,7 +26,7 @@ log = logs.get("gateway.session_manager")
 TICK_S = 0.1
 
 
-class Switchboard:
+class SessionManager:
     """All sessions of this gateway and their workers.
 
     Args:
@@ -40,68 +40,68 @@ class Switchboard:
     def __init__(
         self,
         name: str,
-        link: Link,
-        pool: Pool,
+        link: WorkerLink,
+        workers: WorkerRegistry,
         statistics: Statistics,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.pool = pool
+        self.workers = workers
         self.statistics = statistics
         self.records = Witness(statistics, clock)
         self.clock = clock
         self.stopping = False
         self.loop_lag_s = 0.0
         self._link = link
-        self._dispatcher = Dispatcher(name, link, pool, self.records, clock)
-        self._conversations: dict[str, Conversation] = {}
+        self.coordinator = Coordinator(name, link, workers, self.records, clock)
+        self._sessions: dict[str, ClientSession] = {}
         self._empty = asyncio.Event()
         self._empty.set()
 
     # --- clients --------------------------------------------------------------------------------------------
 
-    def join(self, conversation: Conversation) -> None:
+    def add(self, client: ClientSession) -> None:
         """Take in a new session and look for a slot."""
-        self._conversations[conversation.session.id] = conversation
+        self._sessions[client.session.id] = client
         self._empty.clear()
-        self.perform(conversation, conversation.session.begin())
+        self.execute(client, client.session.start())
 
-    def find(self, resume_token: str, owner: str | None) -> Conversation | None:
+    def find(self, resume_token: str, owner: str | None) -> ClientSession | None:
         """Return the conversation that this token resumes, if the same client asks for it."""
-        for conversation in self._conversations.values():
-            if hmac.compare_digest(conversation.resume_token.encode(), resume_token.encode()):
-                return conversation if conversation.owner == owner else None
+        for client in self._sessions.values():
+            if hmac.compare_digest(client.resume_token.encode(), resume_token.encode()):
+                return client if client.api_token == owner else None
         return None
 
-    def perform(self, conversation: Conversation, actions: Sequence[Action]) -> None:
+    def execute(self, client: ClientSession, commands: Sequence[Command]) -> None:
         """Do what a session wants done, in order."""
-        self._dispatcher.perform(conversation, actions)
+        self.coordinator.execute(client, commands)
 
-    def leave(self, conversation: Conversation, *, for_good: bool) -> None:
+    def detach(self, client: ClientSession, *, for_good: bool) -> None:
         """The client's socket is gone; unless it closed it itself, the session waits a while for the next one."""
-        session = conversation.session
-        conversation.socket = None
+        session = client.session
+        client.connection = None
         if for_good or not session.was_ready:
-            self.perform(conversation, session.disconnected())
-            self._forget(conversation)
+            self.execute(client, session.on_disconnected())
+            self._forget(client)
         else:
-            self.perform(conversation, session.detached(self.clock()))
+            self.execute(client, session.on_detached(self.clock()))
 
-    def _forget(self, conversation: Conversation) -> None:
-        if self._conversations.pop(conversation.session.id, None) is None:
+    def _forget(self, client: ClientSession) -> None:
+        if self._sessions.pop(client.session.id, None) is None:
             return
-        self.records.closed(conversation, self.clock())
-        if not self._conversations:
+        self.records.closed(client, self.clock())
+        if not self._sessions:
             self._empty.set()
 
     @property
-    def sessions(self) -> int:
+    def session_count(self) -> int:
         """Return how many sessions are here."""
-        return len(self._conversations)
+        return len(self._sessions)
 
     @property
-    def conversations(self) -> list[Conversation]:
+    def client_sessions(self) -> list[ClientSession]:
         """Return every conversation, those whose client is away too."""
-        return list(self._conversations.values())
+        return list(self._sessions.values())
 
     @property
     def waiting(self) -> list[str]:
@@ -114,34 +114,34 @@ class Switchboard:
         return self._in_state(State.PARKED)
 
     def _in_state(self, state: State) -> list[str]:
-        return [name for name, each in self._conversations.items() if each.session.state is state]
+        return [name for name, each in self._sessions.items() if each.session.state is state]
 
     @property
     def queues(self) -> Queues:
         """Return what waits here now."""
-        conversations = self._conversations.values()
-        sessions = [each.session for each in conversations]
+        clients = self._sessions.values()
+        sessions = [each.session for each in clients]
         return Queues(
             sessions={state.value: sum(each.state is state for each in sessions) for state in State},
-            line=len(self._dispatcher.placement.line),
-            unsent=sum(each.outbox.waiting for each in conversations),
-            journal=sum(each.dossier.held for each in sessions),
-            held_back=sum(each.full for each in sessions),
-            noise=self._link.noise,
+            line=len(self.coordinator.leases.waiting),
+            unsent=sum(each.send_queue.waiting for each in clients),
+            journal=sum(each.checkpoint.held_samples for each in sessions),
+            held_back=sum(each.backpressured for each in sessions),
+            noise=self._link.malformed_messages,
         )
 
     # --- workers, and time ----------------------------------------------------------------------------------
 
-    def handle(self, identity: bytes, message: object) -> None:
+    def on_worker_message(self, identity: bytes, message: object) -> None:
         """Take one message from a worker."""
-        self._dispatcher.handle(identity, message)
+        self.coordinator.on_worker_message(identity, message)
 
     async def listen(self) -> None:
         """Hand on workers' messages for ever."""
         while True:
             identity, message = await self._link.receive()
             try:
-                self.handle(identity, message)
+                self.on_worker_message(identity, message)
             except Exception:  # the top of a shell's loop: one bad message must not stop the others
                 log.exception("a worker's message failed", event_id="handler_failed", kind=type(message).__name__)
 
@@ -154,44 +154,40 @@ class Switchboard:
             self.loop_lag_s = max(0.0, now - before - TICK_S)
             self.statistics.loop_lag_s.observe(self.loop_lag_s)
             try:
-                self.ticked(now)
+                self.on_tick(now)
             except Exception:  # the top of a shell's loop
                 log.exception("a tick failed", event_id="tick_failed")
             before = now
 
-    def ticked(self, now: float) -> None:
+    def on_tick(self, now: float) -> None:
         """Do what time asks for."""
         # Time in which this process did not run is not the workers' silence: their messages wait unread.
         if self.loop_lag_s < 1.0:
-            self._dispatcher.expire(now)
-        for conversation in list(self._conversations.values()):
-            self._expire(conversation, now)
-            if (
-                conversation.over
-                and conversation.socket is None
-                and (conversation.session.forgotten(now) or self.stopping)
-            ):
-                self._forget(conversation)
-        self._dispatcher.tidy(now)
+            self.coordinator.expire(now)
+        for client in list(self._sessions.values()):
+            self._expire(client, now)
+            if client.ended and client.connection is None and (client.session.grace_expired(now) or self.stopping):
+                self._forget(client)
+        self.coordinator.rebalance(now)
 
-    def _expire(self, conversation: Conversation, now: float) -> None:
-        session = conversation.session
-        lease = session.overdue(now)
+    def _expire(self, client: ClientSession, now: float) -> None:
+        session = client.session
+        lease = session.overdue_lease(now)
         if lease is not None:
-            self._dispatcher.give_up(conversation, lease)
-        was_over = conversation.over
-        self.perform(conversation, session.expire(now))
+            self.coordinator.abandon_opening(client, lease)
+        was_over = client.ended
+        self.execute(client, session.on_time(now))
         if not was_over and isinstance(session.error, NoCapacityError):
             self.records.no_slot(session.id)
 
     async def drain(self, deadline_s: float) -> None:
         """Flush every session, tell it that the service restarts, and return when all are gone."""
         self.stopping = True
-        for conversation in list(self._conversations.values()):
-            self.perform(conversation, conversation.session.retire(restarting(), self.clock()))
+        for client in list(self._sessions.values()):
+            self.execute(client, client.session.drain(restarting(), self.clock()))
         await self._empty_within(deadline_s)
-        for conversation in list(self._conversations.values()):
-            self.perform(conversation, conversation.session.stop(restarting()))
+        for client in list(self._sessions.values()):
+            self.execute(client, client.session.stop(restarting()))
         await self._empty_within(1.0)
 
     async def _empty_within(self, limit_s: float) -> None:

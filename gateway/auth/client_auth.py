@@ -129,15 +129,15 @@ def check_origin(origin: str | None, host: str | None, allowed: Sequence[str]) -
         raise BadOriginError(f"Pages of {_brief(origin)} may not connect here (see ALLOWED_ORIGINS)")
 
 
-class Sight(enum.Enum):
+class MonitorAccess(enum.Enum):
     """What somebody who asks how the server does is shown."""
 
-    NOTHING = "nothing"  # a token is asked for, and was not given
+    DENIED = "nothing"  # a token is asked for, and was not given
     FIGURES = "figures"  # counts and times, but no session's name
     ALL = "all"
 
 
-def sight(token: str, offered: Sequence[str | None], *, private: bool) -> Sight:
+def access_for(token: str, offered: Sequence[str | None], *, private: bool) -> MonitorAccess:
     """Return what one request is shown.
 
     Args:
@@ -146,14 +146,14 @@ def sight(token: str, offered: Sequence[str | None], *, private: bool) -> Sight:
         private: nobody but this machine (or its reverse proxy) could have asked.
     """
     if not token:
-        return Sight.ALL if private else Sight.FIGURES
-    good = (token, monitor_pass(token))
+        return MonitorAccess.ALL if private else MonitorAccess.FIGURES
+    good = (token, monitor_cookie(token))
     # Each is compared with each, so that the time it takes tells nothing.
     matches = [hmac.compare_digest(each.encode(), one.encode()) for each in offered if each for one in good]
-    return Sight.ALL if any(matches) else Sight.NOTHING
+    return MonitorAccess.ALL if any(matches) else MonitorAccess.DENIED
 
 
-def monitor_pass(token: str) -> str:
+def monitor_cookie(token: str) -> str:
     """Return what a browser keeps in place of the monitoring token: it opens monitoring, and tells nothing else."""
     return hmac.new(token.encode(), b"monitor", hashlib.sha256).hexdigest()
 

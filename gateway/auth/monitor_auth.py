@@ -8,11 +8,11 @@ from collections.abc import Awaitable, Callable
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 
-from gateway.auth.client_auth import Sight, bearer, is_loopback, monitor_pass, sight
+from gateway.auth.client_auth import MonitorAccess, access_for, bearer, is_loopback, monitor_cookie
 from shared.settings import GatewaySettings
 
 COOKIE = "monitor"
-KEPT_S = 30 * 86400
+COOKIE_MAX_AGE_S = 30 * 86400
 """A browser that has shown the token once need not show it again for so long."""
 
 _FROM_ELSEWHERE = (
@@ -22,7 +22,7 @@ _FROM_ELSEWHERE = (
 Endpoint = Callable[[Request], Awaitable[Response]]
 
 
-class Guard:
+class MonitorAuth:
     """Stands before the monitoring endpoints.
 
     With `MONITOR_TOKEN` a request needs it, wherever it comes from. Without, all of it is shown to whoever can reach a
@@ -34,19 +34,19 @@ class Guard:
         self._token = settings.monitor_token
         self._on_loopback = is_loopback(settings.host)
 
-    def sight(self, request: Request) -> Sight:
+    def access(self, request: Request) -> MonitorAccess:
         """Return what this request may be shown."""
         offered = (bearer(request.headers), request.cookies.get(COOKIE))
-        return sight(self._token, offered, private=self._on_loopback or _is_from_here(request))
+        return access_for(self._token, offered, private=self._on_loopback or _is_from_here(request))
 
     def figures(self, answer: Callable[[Request, bool], Awaitable[Response]]) -> Endpoint:
         """Return an endpoint for figures; ``answer`` is told whether sessions' names may be among them."""
 
         async def endpoint(request: Request) -> Response:
-            found = self.sight(request)
-            if found is Sight.NOTHING:
+            found = self.access(request)
+            if found is MonitorAccess.DENIED:
                 return _unauthorized()
-            return await answer(request, found is Sight.ALL)
+            return await answer(request, found is MonitorAccess.ALL)
 
         return endpoint
 
@@ -60,25 +60,25 @@ class Guard:
             brought = request.query_params.get("token")
             if self._token and brought is not None:
                 return self._admit(request, brought)
-            match self.sight(request):
-                case Sight.ALL:
+            match self.access(request):
+                case MonitorAccess.ALL:
                     return await answer(request)
-                case Sight.NOTHING:
+                case MonitorAccess.DENIED:
                     return _unauthorized("; in a browser, open this address with ?token=... once")
-                case Sight.FIGURES:
+                case MonitorAccess.FIGURES:
                     return PlainTextResponse(_FROM_ELSEWHERE, 403)
 
         return endpoint
 
     def _admit(self, request: Request, brought: str) -> Response:
-        if sight(self._token, (brought,), private=False) is not Sight.ALL:
+        if access_for(self._token, (brought,), private=False) is not MonitorAccess.ALL:
             return _unauthorized()
         url = request.url.remove_query_params("token")
         response = RedirectResponse(f"{url.path}?{url.query}" if url.query else url.path, 303)
         response.set_cookie(
             COOKIE,
-            monitor_pass(self._token),
-            max_age=KEPT_S,
+            monitor_cookie(self._token),
+            max_age=COOKIE_MAX_AGE_S,
             secure=request.url.scheme == "https",
             httponly=True,
             samesite="strict",

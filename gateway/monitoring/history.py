@@ -30,7 +30,7 @@ class _Bucket:
     refused: int = 0
 
 
-class History:
+class RollingHistory:
     """The worst lag, the slowest setup and the most slots in use of each stretch of the last ten minutes.
 
     Times are seconds of a monotonic clock.
@@ -118,7 +118,7 @@ class Event:
     count: int = 1
 
 
-class Events:
+class EventLog:
     """The last events, newest last."""
 
     def __init__(self) -> None:

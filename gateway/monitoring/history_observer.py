@@ -1,14 +1,14 @@
-"""Writes down what `gateway.monitoring.log_observer` does, and tells the chronicle what an operator would like to see of it (shell)."""
+"""Keeps the last ten minutes and the last events (shell)."""
 
 import time
 from collections.abc import Callable
 
-from gateway.monitoring.history import Events, History
+from gateway.monitoring.history import EventLog, RollingHistory
 from gateway.monitoring.log_observer import Records
 from gateway.monitoring.statistics import Statistics
-from gateway.placement.workers import Grant, Lost
-from gateway.sessions.client_session import Conversation
-from gateway.sessions.commands import Moved
+from gateway.placement.workers import Lease, WorkerLost
+from gateway.sessions.client_session import ClientSession
+from gateway.sessions.commands import Migrated
 from shared.errors import SessionError
 from shared.messages import Register
 
@@ -23,8 +23,8 @@ class Witness(Records):
 
     def __init__(self, statistics: Statistics, clock: Callable[[], float]) -> None:
         super().__init__(statistics)
-        self.history = History()
-        self.events = Events()
+        self.history = RollingHistory()
+        self.events = EventLog()
         self._clock = clock
 
     def refused(self, connection: str, error: SessionError) -> None:
@@ -41,33 +41,33 @@ class Witness(Records):
         self.history.refused(self._clock())
         self.events.note(time.time(), "refused", session=connection, detail=code)
 
-    def allocated(self, conversation: Conversation, grant: Grant, *, first: bool) -> None:
+    def allocated(self, client: ClientSession, grant: Lease, *, first: bool) -> None:
         """A session got a lease; only its first is an event: later ones are moves."""
         if first:
-            self.events.note(time.time(), "allocated", session=conversation.session.id, gpu_id=grant.gpu_id)
-        super().allocated(conversation, grant, first=first)
+            self.events.note(time.time(), "allocated", session=client.session.id, gpu_id=grant.gpu_id)
+        super().allocated(client, grant, first=first)
 
-    def ready(self, conversation: Conversation, load_ms: float, now: float) -> None:
+    def ready(self, client: ClientSession, load_ms: float, now: float) -> None:
         """A session became ready for the first time."""
-        super().ready(conversation, load_ms, now)
-        self.history.setup(now, (now - conversation.arrived) * 1000)
+        super().ready(client, load_ms, now)
+        self.history.setup(now, (now - client.requested_at) * 1000)
 
-    def moved(self, conversation: Conversation, how: Moved) -> None:
+    def moved(self, client: ClientSession, how: Migrated) -> None:
         """A session goes on on another worker."""
-        super().moved(conversation, how)
+        super().moved(client, how)
         self.events.note(
             time.time(),
             "moved",
-            session=conversation.session.id,
-            gpu_id=conversation.session.gpu_id,
+            session=client.session.id,
+            gpu_id=client.session.gpu_id,
             from_gpu=how.from_gpu,
             detail=f"{how.cause}, {how.gap_s * 1000:.0f} ms",
         )
 
-    def closed(self, conversation: Conversation, now: float) -> None:
+    def closed(self, client: ClientSession, now: float) -> None:
         """A session is over; one that found no slot has been noted as refused."""
-        super().closed(conversation, now)
-        session = conversation.session
+        super().closed(client, now)
+        session = client.session
         if session.outcome not in (None, "no_capacity"):
             self.events.note(time.time(), "ended", session=session.id, gpu_id=session.gpu_id, detail=session.outcome)
 
@@ -81,7 +81,7 @@ class Witness(Records):
         super().worker_registered(facts)
         self.events.note(time.time(), "serving", gpu_id=facts.gpu_id, detail=facts.worker)
 
-    def worker_lost(self, lost: Lost) -> None:
+    def worker_lost(self, lost: WorkerLost) -> None:
         """A worker is gone, with its leases; one that has said goodbye is no cause for alarm."""
         super().worker_lost(lost)
         if lost.died:

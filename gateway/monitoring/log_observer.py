@@ -4,9 +4,9 @@ import time
 
 from gateway.monitoring.reports import setup
 from gateway.monitoring.statistics import Ended, Ending, Move, Statistics
-from gateway.placement.workers import Grant, Lost
-from gateway.sessions.client_session import Conversation
-from gateway.sessions.commands import Moved
+from gateway.placement.workers import Lease, WorkerLost
+from gateway.sessions.client_session import ClientSession
+from gateway.sessions.commands import Migrated
 from shared import logs
 from shared.errors import SessionError
 from shared.messages import SAMPLE_RATE, Hypothesis, Register
@@ -35,19 +35,19 @@ class Records:
         self.statistics.outcomes[error.code] += 1
         log.warning("connection refused", event_id="connection_refused", connection=connection, code=error.code)
 
-    def allocated(self, conversation: Conversation, grant: Grant, *, first: bool) -> None:
+    def allocated(self, client: ClientSession, grant: Lease, *, first: bool) -> None:
         """A session got a lease; its first one is timed."""
-        connection = conversation.session.id
+        connection = client.session.id
         log.info(
             f"Allocated GPU {grant.gpu_id} to connection {connection}",
             event_id="gpu_allocated",
             connection=connection,
             gpu_id=grant.gpu_id,
-            lease=grant.lease,
+            lease=grant.id,
         )
-        if not first or conversation.allocated is None:
+        if not first or client.leased_at is None:
             return
-        took_ms = (conversation.allocated - conversation.arrived) * 1000 - conversation.accept_ms
+        took_ms = (client.leased_at - client.requested_at) * 1000 - client.accept_ms
         log.info(
             f"Connection {connection}: GPU {grant.gpu_id} allocated ({took_ms:.0f}ms)",
             event_id="allocation_timed",
@@ -70,13 +70,13 @@ class Records:
         """A session found every slot taken."""
         log.warning("No GPU resources available", event_id="no_gpu_resources", connection=connection)
 
-    def ready(self, conversation: Conversation, load_ms: float, now: float) -> None:
+    def ready(self, client: ClientSession, load_ms: float, now: float) -> None:
         """A session became ready for the first time; ``load_ms`` is the worker's own figure."""
-        session = conversation.session
-        total_ms = (now - conversation.arrived) * 1000
-        engine_ms = (now - (conversation.allocated or now)) * 1000
-        allocate_ms = total_ms - engine_ms - conversation.accept_ms
-        figures = setup(conversation.accept_ms, allocate_ms, engine_ms, total_ms)
+        session = client.session
+        total_ms = (now - client.requested_at) * 1000
+        engine_ms = (now - (client.leased_at or now)) * 1000
+        allocate_ms = total_ms - engine_ms - client.accept_ms
+        figures = setup(client.accept_ms, allocate_ms, engine_ms, total_ms)
         assert session.gpu_id is not None  # where it has just become ready
         self.statistics.ready(figures, session.gpu_id, now)
         log.info(
@@ -89,17 +89,17 @@ class Records:
             setup_ms=round(total_ms, 2),
         )
 
-    def recognized(self, conversation: Conversation, step: Hypothesis, before: int, gpu_id: int, now: float) -> None:
+    def recognized(self, client: ClientSession, step: Hypothesis, before: int, gpu_id: int, now: float) -> None:
         """A step brought text: how old is the audio it covers, and how old are the words it commits?
 
         Args:
-            conversation: whose step it is; it has taken it already.
+            client: whose step it is; it has taken it already.
             step: the result.
             before: the position up to which the session was decoded until then.
             gpu_id: where it ran.
             now: when the result came.
         """
-        arrivals, session = conversation.arrivals, conversation.session.id
+        arrivals, session = client.arrival_times, client.session.id
         if step.decoded > before and (age_s := arrivals.age_s(step.decoded, now)) is not None:
             self.statistics.heard("audio_to_text_lag", gpu_id, age_s, now)
         if (step.words or step.tail.strip()) and session not in self._spoke:
@@ -111,14 +111,14 @@ class Records:
             if (age_s := arrivals.age_s(word.end, now)) is not None:
                 self.statistics.heard("commit", gpu_id, age_s, now)
 
-    def flushed(self, conversation: Conversation, gpu_id: int, now: float) -> None:
+    def flushed(self, client: ClientSession, gpu_id: int, now: float) -> None:
         """A session that was told the end of its audio has said everything."""
-        if conversation.flush_asked is not None and conversation.session.outcome == "complete":
-            self.statistics.heard("flush", gpu_id, now - conversation.flush_asked, now)
+        if client.flush_requested_at is not None and client.session.outcome == "complete":
+            self.statistics.heard("flush", gpu_id, now - client.flush_requested_at, now)
 
-    def moved(self, conversation: Conversation, how: Moved) -> None:
+    def moved(self, client: ClientSession, how: Migrated) -> None:
         """A session goes on on another worker."""
-        session, gap_ms = conversation.session, round(how.gap_s * 1000, 1)
+        session, gap_ms = client.session, round(how.gap_s * 1000, 1)
         self.statistics.gap_s.of(how.cause).observe(how.gap_s)
         self.statistics.recent_moves.append(
             Move(session.id, how.from_gpu, session.gpu_id, how.cause, gap_ms, round(time.time(), 3))
@@ -133,16 +133,16 @@ class Records:
             gap_ms=gap_ms,
         )
 
-    def closed(self, conversation: Conversation, now: float) -> None:
+    def closed(self, client: ClientSession, now: float) -> None:
         """A session is over: its canonical line, and its books into the counters."""
-        session, accounts = conversation.session, conversation.session.accounts
+        session, accounts = client.session, client.session.accounting
         self._spoke.discard(session.id)
         if accounts is None or session.outcome is None:
             return
         outcome = session.outcome
-        duration_s = now - conversation.arrived
+        duration_s = now - client.requested_at
         self.statistics.ended(
-            Ending(outcome, session.was_ready, duration_s, session.chunks, session.transcriptions, accounts)
+            Ending(outcome, session.was_ready, duration_s, session.audio_messages, session.text_updates, accounts)
         )
         self.statistics.recent_endings.append(Ended(session.id, outcome, round(time.time(), 3)))
         log.info(
@@ -158,7 +158,7 @@ class Records:
             dropped=accounts.dropped,
             dropped_reason=accounts.reason,
             words=session.transcript.words,
-            chunks=session.chunks,
+            chunks=session.audio_messages,
             moves=session.moves,
             gpu_id=session.gpu_id,
             close_code=session.error.close_code if session.error else 1000,
@@ -192,7 +192,7 @@ class Records:
         """A worker cannot serve here."""
         log.warning(reason, event_id="worker_refused", worker=worker)
 
-    def worker_lost(self, lost: Lost) -> None:
+    def worker_lost(self, lost: WorkerLost) -> None:
         """A worker is gone, with its leases."""
         self.statistics.moves["worker_lost"] += len(lost.leases)
         log.warning(

@@ -11,7 +11,7 @@ from prometheus_client.registry import Collector
 
 from gateway.monitoring.reports import in_gb, lag_s, memory
 from gateway.monitoring.statistics import Queues, Statistics
-from gateway.placement.workers import Pool, Worker, WorkerState
+from gateway.placement.workers import WorkerHandle, WorkerRegistry, WorkerState
 from shared.errors import SessionError
 from shared.histogram import Histogram, Histograms
 from shared.messages import SAMPLE_RATE
@@ -35,20 +35,20 @@ class PrometheusView(Collector):
 
     def __init__(
         self,
-        pool: Pool,
+        workers: WorkerRegistry,
         statistics: Statistics,
         queues: Callable[[], Queues] | None = None,
         open_received: Callable[[], int] = int,
     ) -> None:
-        self._pool = pool
+        self._workers = workers
         self._statistics = statistics
         self._queues = queues
         self._open_received = open_received
 
     def collect(self) -> Iterable[Metric]:
         """Yield every metric family."""
-        workers = self._pool.workers()
-        yield GaugeMetricFamily("whisperlivekit_gpu_total", "Total number of GPUs", value=len(self._pool.serving()))
+        workers = self._workers.all()
+        yield GaugeMetricFamily("whisperlivekit_gpu_total", "Total number of GPUs", value=len(self._workers.serving()))
         yield from _gauges(workers)
         yield _slots(workers)
         yield _boots(workers)
@@ -111,8 +111,8 @@ class PrometheusView(Collector):
         yield _counter("steps", "Recognition steps, over all lives of a worker", "gpu", gpus, counts)
 
 
-def _gauges(workers: Sequence[Worker]) -> Iterable[Metric]:
-    rows: dict[str, tuple[str, Callable[[Worker], float | None]]] = {
+def _gauges(workers: Sequence[WorkerHandle]) -> Iterable[Metric]:
+    rows: dict[str, tuple[str, Callable[[WorkerHandle], float | None]]] = {
         "connections_active": ("Active WebSocket connections", lambda w: len(w.leases)),
         "gpu_memory_allocated_gb": ("GPU memory allocated in GB", lambda w: in_gb(memory(w).allocated)),
         "gpu_memory_used_bytes": ("Memory in use, of the device or of a CPU worker", lambda w: memory(w).allocated),
@@ -123,7 +123,10 @@ def _gauges(workers: Sequence[Worker]) -> Iterable[Metric]:
         "slots": ("Sessions that the worker serves at once", lambda w: w.slots),
         "lag_seconds": ("Largest lag of a slot: audio received and not decoded", lag_s),
         "step_median_seconds": ("Median length of the worker's last 100 steps", _step_median_s),
-        "step_running_seconds": ("Age of the step in progress", lambda w: w.beat.step_running_s if w.beat else None),
+        "step_running_seconds": (
+            "Age of the step in progress",
+            lambda w: w.heartbeat.step_running_s if w.heartbeat else None,
+        ),
         "worker_up": ("Whether the worker serves", lambda w: int(w.state is WorkerState.SERVING)),
     }
     for name, (meaning, read) in rows.items():
@@ -135,21 +138,21 @@ def _gauges(workers: Sequence[Worker]) -> Iterable[Metric]:
         yield family
 
 
-def _load(worker: Worker) -> float | None:
+def _load(worker: WorkerHandle) -> float | None:
     percent = memory(worker).utilization_percent
     return None if percent is None else percent / 100
 
 
-def _weights(worker: Worker) -> float | None:
-    return None if worker.beat is None else float(worker.beat.weights == "device")
+def _weights(worker: WorkerHandle) -> float | None:
+    return None if worker.heartbeat is None else float(worker.heartbeat.weights == "device")
 
 
-def _step_median_s(worker: Worker) -> float | None:
+def _step_median_s(worker: WorkerHandle) -> float | None:
     """Return the median, which is none before the first step."""
-    return worker.beat.step_median_s if worker.beat and worker.beat.steps else None
+    return worker.heartbeat.step_median_s if worker.heartbeat and worker.heartbeat.steps else None
 
 
-def _slots(workers: Sequence[Worker]) -> Metric:
+def _slots(workers: Sequence[WorkerHandle]) -> Metric:
     family = GaugeMetricFamily("whisperlivekit_slots_in_state", "Slots by what they hold", labels=["gpu", "state"])
     for worker in workers:
         used, ours = worker.used(), len(worker.leases)
@@ -159,7 +162,7 @@ def _slots(workers: Sequence[Worker]) -> Metric:
     return family
 
 
-def _boots(workers: Sequence[Worker]) -> Metric:
+def _boots(workers: Sequence[WorkerHandle]) -> Metric:
     boots = CounterMetricFamily("whisperlivekit_worker_boots", "Lives of the worker seen", labels=["gpu"])
     for worker in workers:
         boots.add_metric([str(worker.gpu_id)], worker.boots)

@@ -18,7 +18,7 @@ SLICES = 10
 """The last minutes are kept in slices of one minute, the present one among them: nine to ten minutes in all."""
 
 
-class Sketch:
+class QuantileSketch:
     """How values are distributed."""
 
     def __init__(self) -> None:
@@ -31,7 +31,7 @@ class Sketch:
         self.buckets[math.ceil(math.log(max(value, LEAST), GROWTH))] += 1
         self.low, self.high = min(self.low, value), max(self.high, value)
 
-    def add(self, other: "Sketch") -> None:
+    def add(self, other: "QuantileSketch") -> None:
         """Count what another sketch has counted."""
         self.buckets.update(other.buckets)
         self.low, self.high = min(self.low, other.low), max(self.high, other.high)
@@ -61,9 +61,9 @@ class Sketch:
         assert (self.low <= self.high) == bool(self.count)
 
 
-def total(sketches: Iterable[Sketch]) -> Sketch:
+def merge(sketches: Iterable[QuantileSketch]) -> QuantileSketch:
     """Return one sketch of what several have counted."""
-    found = Sketch()
+    found = QuantileSketch()
     for sketch in sketches:
         found.add(sketch)
     return found
@@ -73,22 +73,22 @@ class _Figure:
     """One figure on one GPU."""
 
     def __init__(self) -> None:
-        self.ever = Sketch()
-        self.slices: deque[tuple[int, Sketch]] = deque(maxlen=SLICES)
+        self.ever = QuantileSketch()
+        self.slices: deque[tuple[int, QuantileSketch]] = deque(maxlen=SLICES)
 
     def observe(self, value: float, now: float) -> None:
         number = int(now // SLICE_S)
         if not self.slices or self.slices[-1][0] != number:
-            self.slices.append((number, Sketch()))
+            self.slices.append((number, QuantileSketch()))
         self.ever.observe(value)
         self.slices[-1][1].observe(value)
 
-    def lately(self, now: float) -> Sketch:
+    def lately(self, now: float) -> QuantileSketch:
         oldest = int(now // SLICE_S) - SLICES + 1
-        return total(sketch for number, sketch in self.slices if number >= oldest)
+        return merge(sketch for number, sketch in self.slices if number >= oldest)
 
 
-class Latencies:
+class LatencyQuantiles:
     """Named figures in seconds, each by GPU. A name or GPU is there from its first value on."""
 
     def __init__(self) -> None:
@@ -101,10 +101,10 @@ class Latencies:
             figure = self._figures[gpu_id, name] = _Figure()
         figure.observe(value_s, now)
 
-    def ever(self) -> dict[tuple[int, str], Sketch]:
+    def ever(self) -> dict[tuple[int, str], QuantileSketch]:
         """Return what was measured since the start, by GPU and name."""
         return {key: figure.ever for key, figure in self._figures.items()}
 
-    def lately(self, now: float) -> dict[tuple[int, str], Sketch]:
+    def lately(self, now: float) -> dict[tuple[int, str], QuantileSketch]:
         """Return what was measured in the last minutes; what was not has no values."""
         return {key: figure.lately(now) for key, figure in self._figures.items()}

@@ -1,4 +1,4 @@
-"""The bodies of the guide's JSON endpoints, from the pool and the statistics; `gateway.monitoring.prometheus` has its Prometheus one.
+"""The JSON endpoints' bodies, from workers and statistics; `gateway.monitoring.prometheus` has the metrics.
 
 An unknown figure is None, never invented.
 """
@@ -7,9 +7,9 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 
-from gateway.monitoring.quantiles import SLICE_S, SLICES, Sketch, total
+from gateway.monitoring.quantiles import SLICE_S, SLICES, QuantileSketch, merge
 from gateway.monitoring.statistics import FIGURES, Setup, Statistics
-from gateway.placement.workers import Pool, Worker
+from gateway.placement.workers import WorkerHandle, WorkerRegistry
 from gateway.sessions.send_queue import JsonObject
 from shared.messages import SAMPLE_RATE, MemoryReport
 
@@ -23,25 +23,25 @@ NAMES = frozenset({"connection", "connection_ids", "waiting_connection_ids", "gr
 _UNKNOWN = MemoryReport(None, None, None, None, None)
 
 
-def memory(worker: Worker) -> MemoryReport:
+def memory(worker: WorkerHandle) -> MemoryReport:
     """Return the worker's last memory report, unknowns if it is not alive."""
-    return worker.beat.memory if worker.beat else _UNKNOWN
+    return worker.heartbeat.memory if worker.heartbeat else _UNKNOWN
 
 
 def gpu_status(
-    pool: Pool, slots_per_gpu: int, *, waiting: Sequence[str] = (), graced: Sequence[str] = ()
+    registry: WorkerRegistry, slots_per_gpu: int, *, waiting: Sequence[str] = (), graced: Sequence[str] = ()
 ) -> JsonObject:
     """Return the body of ``/gpu-status``. Only serving workers count in ``total_gpus``; all are listed.
 
     Args:
-        pool: workers and leases.
+        registry: workers and leases.
         slots_per_gpu: what a worker is expected to serve.
         waiting: sessions that wait for a slot.
         graced: sessions without a slot whose client is away.
     """
-    workers = pool.workers()
+    workers = registry.all()
     return {
-        "total_gpus": len(pool.serving()),
+        "total_gpus": len(registry.serving()),
         "total_connections": sum(len(worker.leases) for worker in workers),
         "max_connections_per_gpu": max((worker.slots for worker in workers), default=0) or slots_per_gpu,
         "gpus": [_gpu(worker) for worker in workers],
@@ -50,8 +50,8 @@ def gpu_status(
     }
 
 
-def _gpu(worker: Worker) -> JsonObject:
-    report, facts = memory(worker), worker.facts
+def _gpu(worker: WorkerHandle) -> JsonObject:
+    report, facts = memory(worker), worker.registration
     return {
         "gpu_id": worker.gpu_id,
         "active_connections": len(worker.leases),
@@ -68,7 +68,7 @@ def _gpu(worker: Worker) -> JsonObject:
         "device_name": facts.device_name if facts else None,
         "gpu_uuid": facts.gpu_uuid if facts else None,
         "model": facts.model if facts else None,
-        "weights": worker.beat.weights if worker.beat else None,
+        "weights": worker.heartbeat.weights if worker.heartbeat else None,
         "slots": worker.slots,
         "lag_s": lag_s(worker),
         "boots": worker.boots,
@@ -76,11 +76,11 @@ def _gpu(worker: Worker) -> JsonObject:
     }
 
 
-def lag_s(worker: Worker) -> float | None:
+def lag_s(worker: WorkerHandle) -> float | None:
     """Return the largest lag of the worker's slots, in seconds of audio; None if it is not alive."""
-    if worker.beat is None:
+    if worker.heartbeat is None:
         return None
-    return round(max((slot.received - slot.decoded for slot in worker.beat.slots), default=0) / SAMPLE_RATE, 2)
+    return round(max((slot.received - slot.decoded for slot in worker.heartbeat.slots), default=0) / SAMPLE_RATE, 2)
 
 
 KEYS = {
@@ -96,10 +96,10 @@ KEYS = {
 """What each of `FIGURES` is called in ``/performance``."""
 
 
-def performance(pool: Pool, statistics: Statistics, now: float) -> JsonObject:
+def performance(registry: WorkerRegistry, statistics: Statistics, now: float) -> JsonObject:
     """Return the body of ``/performance``; ``now`` is the time that the statistics were given."""
     figures = statistics.latencies
-    return summary(pool, statistics) | {
+    return summary(registry, statistics) | {
         **_spread(figures.ever()),
         f"last_{SLICES * SLICE_S / 60:.0f}_minutes": _spread(figures.lately(now)),
         "recent_moves": [asdict(move) for move in statistics.recent_moves],
@@ -107,16 +107,16 @@ def performance(pool: Pool, statistics: Statistics, now: float) -> JsonObject:
     }
 
 
-def _spread(sketches: Mapping[tuple[int, str], Sketch]) -> JsonObject:
+def _spread(sketches: Mapping[tuple[int, str], QuantileSketch]) -> JsonObject:
     """Return the percentiles of every figure, of all GPUs together and of each that has any."""
-    by_name: dict[str, list[Sketch]] = {name: [] for name in FIGURES}
-    by_gpu: dict[int, dict[str, Sketch]] = defaultdict(dict)
+    by_name: dict[str, list[QuantileSketch]] = {name: [] for name in FIGURES}
+    by_gpu: dict[int, dict[str, QuantileSketch]] = defaultdict(dict)
     for (gpu_id, name), sketch in sketches.items():
         by_name[name].append(sketch)
         by_gpu[gpu_id][name] = sketch
-    empty = Sketch()
+    empty = QuantileSketch()
     return {
-        "percentiles": {KEYS[name]: _percentiles(total(found)) for name, found in by_name.items()},
+        "percentiles": {KEYS[name]: _percentiles(merge(found)) for name, found in by_name.items()},
         "percentiles_by_gpu": {
             str(gpu_id): {KEYS[name]: _percentiles(found.get(name, empty)) for name in FIGURES}
             for gpu_id, found in sorted(by_gpu.items())
@@ -124,12 +124,12 @@ def _spread(sketches: Mapping[tuple[int, str], Sketch]) -> JsonObject:
     }
 
 
-def summary(pool: Pool, statistics: Statistics) -> JsonObject:
+def summary(registry: WorkerRegistry, statistics: Statistics) -> JsonObject:
     """Return what ``/health`` has of ``/performance``: the guide's keys, and how sessions ended."""
     done = statistics.completed
     return {
         "total_completed_connections": done,
-        "active_connections": sum(len(worker.leases) for worker in pool.workers()),
+        "active_connections": sum(len(worker.leases) for worker in registry.all()),
         "averages": {
             "setup_time_ms": _rounded(statistics.average_setup_ms()),
             "connection_duration_s": _mean(statistics.duration_s_sum, done),
@@ -144,12 +144,12 @@ def summary(pool: Pool, statistics: Statistics) -> JsonObject:
     }
 
 
-def health(pool: Pool, statistics: Statistics, timestamp: float) -> tuple[JsonObject, int]:
+def health(registry: WorkerRegistry, statistics: Statistics, timestamp: float) -> tuple[JsonObject, int]:
     """Return the body of ``/health`` and its HTTP status: 503 when no slot is served at all."""
-    total, used = pool.total_slots(), pool.used_slots()
-    serving = pool.serving()
+    total, used = registry.total_slots(), registry.used_slots()
+    serving = registry.serving()
     share = 100.0 * used / total if total else None
-    models = sorted({worker.facts.model for worker in serving if worker.facts})
+    models = sorted({worker.registration.model for worker in serving if worker.registration})
     body: JsonObject = {
         "status": health_status(share),
         "timestamp": round(timestamp, 3),
@@ -163,17 +163,17 @@ def health(pool: Pool, statistics: Statistics, timestamp: float) -> tuple[JsonOb
             "total": len(serving),
             "with_connections": sum(bool(worker.leases) for worker in serving),
         },
-        "performance": summary(pool, statistics),
+        "performance": summary(registry, statistics),
         "model": ", ".join(models) or None,
     }
     return body, 200 if total else 503
 
 
-def unready(pool: Pool, *, stopping: bool) -> str | None:
+def unready(registry: WorkerRegistry, *, stopping: bool) -> str | None:
     """Return why no new session would be served now; None if one would."""
     if stopping:
         return "the gateway stops"
-    return None if pool.total_slots() else "no worker serves"
+    return None if registry.total_slots() else "no worker serves"
 
 
 def without_names(body: object) -> object:
@@ -212,7 +212,7 @@ def _mean(total: float, count: int) -> float | None:
     return round(total / count, 1) if count else None
 
 
-def _percentiles(sketch: Sketch) -> JsonObject:
+def _percentiles(sketch: QuantileSketch) -> JsonObject:
     found = {f"p{share}": sketch.percentile(share / 100) for share in (50, 95, 99)}
     in_ms = {name: None if value_s is None else round(value_s * 1000, 1) for name, value_s in found.items()}
     return {**in_ms, "count": sketch.count}

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from gateway.monitoring.history import short_id
 from gateway.monitoring.reports import GB, health_status, lag_s, memory
-from gateway.placement.workers import Pool, Worker, WorkerState
+from gateway.placement.workers import WorkerHandle, WorkerRegistry, WorkerState
 from gateway.sessions.send_queue import JsonObject
 from shared.messages import SAMPLE_RATE
 
@@ -34,22 +34,22 @@ class SessionFacts:
     attached: bool
 
 
-def now_body(
-    pool: Pool, sessions: Iterable[SessionFacts], *, at: float, uptime_s: float, slots_per_gpu: int
+def snapshot(
+    registry: WorkerRegistry, sessions: Iterable[SessionFacts], *, at: float, uptime_s: float, slots_per_gpu: int
 ) -> JsonObject:
     """Return the whole state at one moment.
 
     Args:
-        pool: workers and leases.
+        registry: workers and leases.
         sessions: every session that the gateway keeps.
         at: Unix time.
         uptime_s: how long the gateway has run.
         slots_per_gpu: what a worker is expected to serve that has not said it yet.
     """
     facts = {each.id: each for each in sessions}
-    total, used = pool.total_slots(), pool.used_slots()
+    total, used = registry.total_slots(), registry.used_slots()
     share = 100.0 * used / total if total else None
-    workers = pool.workers()
+    workers = registry.all()
     gpus = [_gpu(worker, facts, slots_per_gpu) for worker in workers]
     placed = {session for worker in workers for session in worker.leases.values()}
     return {
@@ -58,8 +58,9 @@ def now_body(
         "status": health_status(share),
         "used_slots": used,
         "total_slots": total,
-        "serving_gpus": len(pool.serving()),
-        "model": ", ".join(sorted({worker.facts.model for worker in pool.serving() if worker.facts})) or None,
+        "serving_gpus": len(registry.serving()),
+        "model": ", ".join(sorted({worker.registration.model for worker in registry.serving() if worker.registration}))
+        or None,
         "lag_s": worst_lag_s(gpus),
         "gpus": gpus,
         "elsewhere": [_row(each) for each in facts.values() if each.id not in placed and each.state != "ended"],
@@ -81,8 +82,8 @@ def _rows(value: object) -> list[JsonObject]:
     return value if isinstance(value, list) else []
 
 
-def _gpu(worker: Worker, facts: Mapping[str, SessionFacts], slots_per_gpu: int) -> JsonObject:
-    report, beat, about = memory(worker), worker.beat, worker.facts
+def _gpu(worker: WorkerHandle, facts: Mapping[str, SessionFacts], slots_per_gpu: int) -> JsonObject:
+    report, beat, about = memory(worker), worker.heartbeat, worker.registration
     behind = {slot.lease: (slot.received - slot.decoded) / SAMPLE_RATE for slot in beat.slots} if beat else {}
     foreign = sum(not slot.ours for slot in beat.slots) if beat else 0
     return {

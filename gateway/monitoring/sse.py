@@ -11,10 +11,10 @@ from starlette.responses import FileResponse, JSONResponse, Response, StreamingR
 from starlette.routing import BaseRoute, Route
 from starlette.types import Receive, Scope, Send
 
-from gateway.auth.monitor_auth import Guard
-from gateway.monitoring.snapshot import SessionFacts, now_body
+from gateway.auth.monitor_auth import MonitorAuth
+from gateway.monitoring.snapshot import SessionFacts, snapshot
 from gateway.placement.workers import WorkerState
-from gateway.session_manager import Switchboard
+from gateway.session_manager import SessionManager
 from gateway.sessions.send_queue import JsonObject
 from shared import logs
 
@@ -24,12 +24,12 @@ PERIOD_S = 1.0
 HEARTBEAT_S = 5.0
 RETRY_MS = 2000
 MAX_VIEWERS = 64
-PAGE = Path(__file__).parent / "web" / "monitor.html"
+PAGE = Path(__file__).parents[1] / "web" / "monitor.html"
 
 EVENT_STREAM = {"cache-control": "no-store", "x-accel-buffering": "no"}
 
 
-class Viewer:
+class Subscriber:
     """What one viewer has not been sent yet: of each topic the newest state alone, so that it can never pile up."""
 
     def __init__(self) -> None:
@@ -66,7 +66,7 @@ class Viewer:
 class Stream(StreamingResponse):
     """The answer to one viewer, who is among ``viewers`` for exactly as long as it is being sent."""
 
-    def __init__(self, viewer: Viewer, viewers: set[Viewer]) -> None:
+    def __init__(self, viewer: Subscriber, viewers: set[Subscriber]) -> None:
         super().__init__(_chunks(viewer), headers=EVENT_STREAM, media_type="text/event-stream")
         self._viewer = viewer
         self._viewers = viewers
@@ -80,13 +80,13 @@ class Stream(StreamingResponse):
             self._viewers.discard(self._viewer)
 
 
-async def _chunks(viewer: Viewer) -> AsyncIterator[bytes]:
+async def _chunks(viewer: Subscriber) -> AsyncIterator[bytes]:
     yield f"retry: {RETRY_MS}\n\n".encode()
     while (chunk := await viewer.take()) is not None:
         yield chunk
 
 
-class Broadcast:
+class MonitorFeed:
     """The monitor page, its stream of server-sent events, and the same state as JSON.
 
     Args:
@@ -95,13 +95,13 @@ class Broadcast:
         guard: decides who may look.
     """
 
-    def __init__(self, switchboard: Switchboard, slots_per_gpu: int, guard: Guard) -> None:
-        self._switchboard = switchboard
+    def __init__(self, manager: SessionManager, slots_per_gpu: int, guard: MonitorAuth) -> None:
+        self._manager = manager
         self._slots_per_gpu = slots_per_gpu
         self._guard = guard
-        self._started = switchboard.clock()
-        self._witness = switchboard.records
-        self._viewers: set[Viewer] = set()
+        self._started = manager.clock()
+        self._witness = manager.records
+        self._viewers: set[Subscriber] = set()
         self._draining: set[int] = set()
         self._shown: tuple[object, object] = (None, None)
 
@@ -125,7 +125,7 @@ class Broadcast:
         """Answer a stream that never ends by itself while the gateway runs."""
         if len(self._viewers) >= MAX_VIEWERS:
             return Response("Too many viewers.\n", 503, {"retry-after": "10"}, "text/plain")
-        viewer = Viewer()
+        viewer = Subscriber()
         for topic, body in (
             ("now", self._now()),
             ("history", self._history()),
@@ -147,7 +147,7 @@ class Broadcast:
 
     def produce(self) -> None:
         """Sample once, and offer every viewer what is new."""
-        now, body = self._switchboard.clock(), self._now()
+        now, body = self._manager.clock(), self._now()
         self._note_draining()
         self._witness.history.sampled(now, used=body["used_slots"], lag_s=body["lag_s"])
         self._offer("now", body)
@@ -157,15 +157,13 @@ class Broadcast:
         if shown[1] != self._shown[1]:
             self._offer("events", self._witness.events.body())
         self._shown = shown
-        if self._switchboard.stopping and not self._switchboard.sessions:
+        if self._manager.stopping and not self._manager.session_count:
             # Nothing more will happen; a stream left open would hold up the gateway's end.
             for viewer in self._viewers:
                 viewer.close()
 
     def _note_draining(self) -> None:
-        draining = {
-            worker.gpu_id for worker in self._switchboard.pool.workers() if worker.state is WorkerState.DRAINING
-        }
+        draining = {worker.gpu_id for worker in self._manager.workers.all() if worker.state is WorkerState.DRAINING}
         for gpu_id in sorted(draining - self._draining):
             self._witness.events.note(time.time(), "draining", gpu_id=gpu_id)
         self._draining = draining
@@ -177,21 +175,21 @@ class Broadcast:
                 viewer.offer(topic, chunk)
 
     def _now(self) -> JsonObject:
-        board = self._switchboard
-        now = board.clock()
+        manager = self._manager
+        now = manager.clock()
         sessions = [
             SessionFacts(
                 id=each.session.id,
                 state=each.session.state.value,
                 lease=each.session.lease,
-                age_s=now - each.arrived,
+                age_s=now - each.requested_at,
                 lag_s=each.session.lag_s,
                 attached=each.session.attached,
             )
-            for each in board.conversations
+            for each in manager.client_sessions
         ]
-        return now_body(
-            board.pool,
+        return snapshot(
+            manager.workers,
             sessions,
             at=time.time(),
             uptime_s=now - self._started,
@@ -199,7 +197,7 @@ class Broadcast:
         )
 
     def _history(self) -> JsonObject:
-        return self._witness.history.body(self._switchboard.clock())
+        return self._witness.history.body(self._manager.clock())
 
 
 def encode(topic: str, body: object) -> bytes:

@@ -4,8 +4,8 @@ from collections import Counter, deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from gateway.monitoring.quantiles import Latencies
-from gateway.sessions.commands import Accounts
+from gateway.monitoring.quantiles import LatencyQuantiles
+from gateway.sessions.commands import SessionAccounting
 from shared.histogram import Histogram, Histograms
 from shared.messages import BATCH_BOUNDS, STEP_BOUNDS_S, Heartbeat, Tally
 
@@ -39,7 +39,7 @@ class Ending:
     duration_s: float
     chunks: int
     transcriptions: int
-    accounts: Accounts
+    accounts: SessionAccounting
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +124,7 @@ class Statistics:
         self.recent_moves: deque[Move] = deque(maxlen=RECENT_SHOWN)
         self.recent_endings: deque[Ended] = deque(maxlen=RECENT_SHOWN)
         self.setup_s = Histograms(SETUP_BOUNDS_S, STAGES)
-        self.latencies = Latencies()
+        self.latencies = LatencyQuantiles()
         self.text_lag_s = Histograms(LATENCY_BOUNDS_S)  # this and the next three by GPU
         self.first_word_s = Histograms(LATENCY_BOUNDS_S)
         self.commit_s = Histograms(LATENCY_BOUNDS_S)

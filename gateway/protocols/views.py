@@ -6,7 +6,7 @@ state. `EventsView` is ours: every message has a ``type`` and says what is new.
 
 from typing import Protocol
 
-from gateway.sessions.send_queue import JsonObject, Outbox
+from gateway.sessions.send_queue import JsonObject, SendQueue
 from gateway.sessions.transcript import Segment, Transcript, seconds
 from shared.messages import SAMPLE_RATE, Word
 
@@ -49,7 +49,7 @@ class View(Protocol):
 class FullView:
     """WhisperLiveKit's format (version 0.2): whole states, coalesced when the client reads slowly."""
 
-    def __init__(self, transcript: Transcript, outbox: Outbox) -> None:
+    def __init__(self, transcript: Transcript, outbox: SendQueue) -> None:
         self._transcript = transcript
         self._outbox = outbox
         self._lag_s = 0.0
@@ -61,14 +61,14 @@ class FullView:
 
     def config(self, facts: JsonObject) -> None:
         """Post the first message."""
-        self._outbox.post({"type": "config", "useAudioWorklet": True, "mode": "full", **facts})
+        self._outbox.enqueue({"type": "config", "useAudioWorklet": True, "mode": "full", **facts})
 
     def status(self, message: str, gpu_id: int | None) -> None:
         """Post a whole state that carries the status in ``message``."""
         extra: JsonObject = {"message": message}
         if gpu_id is not None:
             extra["gpu_id"] = gpu_id
-        self._outbox.post(self._state() | extra)
+        self._outbox.enqueue(self._state() | extra)
 
     def moved(self, gpu_id: int) -> None:
         """Post nothing: the status line has said it."""
@@ -79,15 +79,15 @@ class FullView:
         text = (self._transcript.words, self._transcript.tail)
         if text != self._offered:
             self._offered = text
-            self._outbox.offer("state", self._state)
+            self._outbox.enqueue_latest("state", self._state)
 
     def error(self, message: str, code: str, retry_after_s: float | None) -> None:
         """Post the error on a whole state; before any text it stands alone, as design.md §5 has it."""
-        self._outbox.post(self._error(_error(message, code, retry_after_s)))
+        self._outbox.enqueue(self._error(_error(message, code, retry_after_s)))
 
     def complaint(self, message: str) -> None:
         """Tell of a message that was not understood; the whole text rides along, so many unread ones are told once."""
-        self._outbox.offer("complaint", lambda: self._error(_error(message, BAD_MESSAGE, None)))
+        self._outbox.enqueue_latest("complaint", lambda: self._error(_error(message, BAD_MESSAGE, None)))
 
     def _error(self, error: JsonObject) -> JsonObject:
         said = self._transcript.words or self._transcript.tail
@@ -95,12 +95,12 @@ class FullView:
 
     def ready_to_stop(self, audio: JsonObject) -> None:
         """Post the final state, then the end mark."""
-        self._outbox.post(self._state())
-        self._outbox.post({"type": "ready_to_stop", "audio": audio})
+        self._outbox.enqueue(self._state())
+        self._outbox.enqueue({"type": "ready_to_stop", "audio": audio})
 
     def replay(self, last_seq: int) -> None:  # noqa: ARG002 - the whole state says it all
         """Have the whole state sent."""
-        self._outbox.offer("state", self._state)
+        self._outbox.enqueue_latest("state", self._state)
 
     def _state(self) -> JsonObject:
         transcript = self._transcript
@@ -153,7 +153,7 @@ class EventsView:
 
     ACK_EVERY = SAMPLE_RATE
 
-    def __init__(self, transcript: Transcript, outbox: Outbox) -> None:
+    def __init__(self, transcript: Transcript, outbox: SendQueue) -> None:
         self._transcript = transcript
         self._outbox = outbox
         self._finals: list[int | None] = []  # the seq under which each closed segment went out
@@ -163,16 +163,16 @@ class EventsView:
 
     def config(self, facts: JsonObject) -> None:
         """Post the first message."""
-        self._outbox.post({"type": "config", "useAudioWorklet": True, "mode": "events", **facts})
+        self._outbox.enqueue({"type": "config", "useAudioWorklet": True, "mode": "events", **facts})
 
     def status(self, message: str, gpu_id: int | None) -> None:
         """Post a status line."""
         where: JsonObject = {} if gpu_id is None else {"gpu_id": gpu_id}
-        self._outbox.post({"type": "status", "message": message, **where})
+        self._outbox.enqueue({"type": "status", "message": message, **where})
 
     def moved(self, gpu_id: int) -> None:
         """Tell that another worker serves the session."""
-        self._outbox.post({"type": "moved", "gpu_id": gpu_id})
+        self._outbox.enqueue({"type": "moved", "gpu_id": gpu_id})
 
     def changed(self, received: int, lag_s: float) -> None:  # noqa: ARG002 - a view may ignore the lag
         """Post the segments closed since, then offer the open one's partial and an acknowledgement."""
@@ -180,12 +180,12 @@ class EventsView:
         ack = (received, self._transcript.committed_until)
         if ack[0] - self._acked[0] >= self.ACK_EVERY or ack[1] > self._acked[1]:
             self._acked = ack
-            self._outbox.withdraw("ack")  # it must not overtake the text that it acknowledges
-            self._outbox.offer("ack", lambda: {"type": "ack", "received": ack[0], "committed_until": ack[1]})
+            self._outbox.discard("ack")  # it must not overtake the text that it acknowledges
+            self._outbox.enqueue_latest("ack", lambda: {"type": "ack", "received": ack[0], "committed_until": ack[1]})
 
     def error(self, message: str, code: str, retry_after_s: float | None) -> None:
         """Post an error."""
-        self._outbox.post({"type": "error", **_error(message, code, retry_after_s)})
+        self._outbox.enqueue({"type": "error", **_error(message, code, retry_after_s)})
 
     def complaint(self, message: str) -> None:
         """Tell of a message that was not understood."""
@@ -194,7 +194,7 @@ class EventsView:
     def ready_to_stop(self, audio: JsonObject) -> None:
         """Post what is left, then the end mark."""
         self._show()
-        self._outbox.post({"type": "ready_to_stop", "audio": audio})
+        self._outbox.enqueue({"type": "ready_to_stop", "audio": audio})
 
     def replay(self, last_seq: int) -> None:
         """Post the finals again that went out after ``last_seq`` or never, and offer the partial anew."""
@@ -212,14 +212,14 @@ class EventsView:
         partial = self._render_partial()
         something = bool(partial["committed"] or partial["tail"])
         if (something or self._shown) and partial != self._partial:
-            self._outbox.offer("partial", lambda: partial)
+            self._outbox.enqueue_latest("partial", lambda: partial)
             self._partial = partial
             self._shown = something
 
     def _post_finals(self) -> bool:
         segments, before = self._transcript.segments, len(self._finals)
         while len(self._finals) < len(segments) and segments[len(self._finals)].closed:
-            self._outbox.withdraw("partial")
+            self._outbox.discard("partial")
             self._finals.append(None)
             self._post_final(len(self._finals) - 1)
         return len(self._finals) > before
@@ -228,7 +228,7 @@ class EventsView:
         def sent(seq: int) -> None:
             self._finals[number] = seq
 
-        self._outbox.post(final(self._transcript.segments[number]), sent)
+        self._outbox.enqueue(final(self._transcript.segments[number]), sent)
 
     def _render_partial(self) -> JsonObject:
         transcript, segment = self._transcript, self._transcript.open

@@ -7,7 +7,7 @@ RESOLUTION = 320
 """Arrivals of fewer samples than this, so soon after one another, are joined: tiny messages must cost little."""
 
 
-class Arrivals:
+class ArrivalTimes:
     """The times at which a session's samples came in, by position; as far back as its journal reaches."""
 
     def __init__(self) -> None:

@@ -1,11 +1,11 @@
 """Core: all that a worker needs to go on with a session: its audio, how far it has come, and what its client wants."""
 
-from gateway.sessions.commands import Accounts, ToLease
+from gateway.sessions.commands import LeaseMessage, SessionAccounting
 from gateway.sessions.journal import Journal
 from shared import messages as m
 
 
-class Dossier:
+class Checkpoint:
     """A session's journal and resume state, which make it independent of its worker. Positions are in samples.
 
     Args:
@@ -57,10 +57,10 @@ class Dossier:
 
     # --- what a worker is told, and says --------------------------------------------------------------------
 
-    def opening(self, lease: int) -> list[ToLease]:
+    def opening_messages(self, lease: int) -> list[LeaseMessage]:
         """Return what opens a stream that goes on from here, wherever that is."""
         start = self.journal.start
-        messages: list[ToLease] = [
+        messages: list[LeaseMessage] = [
             m.Open(lease, self._session, self._language, self._task, start, self._resume),
             *(m.Audio(lease, at, pcm) for at, pcm in self.journal.read(start)),
         ]
@@ -70,13 +70,13 @@ class Dossier:
             messages.append(m.Finalize(lease, self._finalize_at))
         return messages
 
-    def believes(self, message: m.Hypothesis) -> bool:
+    def is_consistent(self, message: m.Hypothesis) -> bool:
         """Tell whether a hypothesis can be about this session's audio. After a move its ends of words may differ."""
         books, keep_from = message.resume.books, message.keep_from
         known = self.journal.start <= keep_from <= self.received
         return known and books.until == keep_from == books.transcribed + books.silence
 
-    def take(self, message: m.Hypothesis) -> None:
+    def advance(self, message: m.Hypothesis) -> None:
         """Note how far a worker has come, and forget the audio that no worker will need any more."""
         self.journal.trim(message.keep_from)
         self.decoded = min(self.received, max(self.decoded, message.decoded))
@@ -84,18 +84,18 @@ class Dossier:
         if self._finalize_at is not None and message.resume.window_start >= self._finalize_at:
             self._finalize_at = None
 
-    def completes(self, books: m.Books) -> bool:
+    def is_complete(self, books: m.Books) -> bool:
         """Tell whether a worker's last books account for everything that was said."""
         asked = self.ended_at is not None
         return asked and books.until == self.received and books.transcribed + books.silence == books.until
 
-    def close(self, books: m.Books | None, reason: str) -> Accounts:
+    def close(self, books: m.Books | None, reason: str) -> SessionAccounting:
         """Close the books, complete ones or those of the last hypothesis, and forget the audio."""
         done = books or (self._resume.books if self._resume else m.Books(0, 0, 0))
         dropped = self.received - done.until
         self.journal.trim(self.journal.end)
         self._resume = None
-        return Accounts(self.received, done.transcribed, done.silence, dropped, reason if dropped else None)
+        return SessionAccounting(self.received, done.transcribed, done.silence, dropped, reason if dropped else None)
 
     # --- figures --------------------------------------------------------------------------------------------
 
@@ -105,14 +105,14 @@ class Dossier:
         return self.journal.end
 
     @property
-    def held(self) -> int:
+    def held_samples(self) -> int:
         """Return how many samples are kept."""
         return self.journal.end - self.journal.start
 
     @property
-    def room_bytes(self) -> int:
+    def capacity_bytes(self) -> int:
         """Return how much PCM may be taken now."""
-        return max(0, self._most - self.held) * 2
+        return max(0, self._most - self.held_samples) * 2
 
     @property
     def lag_s(self) -> float:

@@ -4,26 +4,26 @@ from dataclasses import dataclass
 
 from shared import messages as m
 
-ToLease = m.Prepare | m.Open | m.Audio | m.Finalize | m.Finish | m.Close
+LeaseMessage = m.Prepare | m.Open | m.Audio | m.Finalize | m.Finish | m.Close
 """Messages that are about one lease."""
 
 
 @dataclass(frozen=True, slots=True)
-class Tell:
+class SendToWorker:
     """Send this message to the worker that holds its lease."""
 
-    message: ToLease
+    message: LeaseMessage
 
 
 @dataclass(frozen=True, slots=True)
-class Lease:
+class RequestSlot:
     """Find a slot for the session; ``avoid`` names a worker that has just failed it."""
 
     avoid: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Release:
+class ReleaseSlot:
     """Give the lease back; ``close`` tells the worker too."""
 
     lease: int
@@ -31,7 +31,7 @@ class Release:
 
 
 @dataclass(frozen=True, slots=True)
-class Hangup:
+class CloseConnection:
     """Close the client's socket once everything queued has been sent."""
 
     code: int
@@ -40,14 +40,14 @@ class Hangup:
 
 
 @dataclass(frozen=True, slots=True)
-class Ready:
+class BecameReady:
     """The session has become ready for the first time; ``load_ms`` is the worker's part."""
 
     load_ms: float
 
 
 @dataclass(frozen=True, slots=True)
-class Departure:
+class Interruption:
     """When and why a session was left without a worker, and whose it was."""
 
     gpu_id: int | None
@@ -56,7 +56,7 @@ class Departure:
 
 
 @dataclass(frozen=True, slots=True)
-class Moved:
+class Migrated:
     """The session goes on on another worker after ``gap_s`` seconds without one."""
 
     gap_s: float
@@ -64,11 +64,11 @@ class Moved:
     cause: str
 
 
-Action = Tell | Lease | Release | Hangup | Ready | Moved
+Command = SendToWorker | RequestSlot | ReleaseSlot | CloseConnection | BecameReady | Migrated
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SessionBounds:
+class SessionLimits:
     """A session's bounds, from the gateway's settings, in seconds; ``max_unread`` in messages."""
 
     journal_s: float
@@ -84,7 +84,7 @@ class SessionBounds:
 
 
 @dataclass(frozen=True, slots=True)
-class Accounts:
+class SessionAccounting:
     """A session's audio in samples; ``received = transcribed + silence + dropped``."""
 
     received: int

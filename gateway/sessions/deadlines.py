@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from gateway.sessions.commands import SessionBounds
+from gateway.sessions.commands import SessionLimits
 from gateway.sessions.state import State
 from shared.errors import NoCapacityError, OverloadedError, RecognitionError, SessionError, SessionLimitError
 from shared.messages import SAMPLE_RATE
@@ -12,7 +12,7 @@ RETRY_AFTER_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class SessionStatus:
     """What a session is at the moment of asking.
 
     Attributes:
@@ -28,7 +28,7 @@ class Standing:
     committed_until: int
 
 
-class Patience:
+class Deadlines:
     """A session's times, in seconds of a monotonic clock.
 
     Attributes:
@@ -38,50 +38,52 @@ class Patience:
         standby_since: since when a slot elsewhere is being prepared.
     """
 
-    def __init__(self, bounds: SessionBounds, now: float) -> None:
-        self.heard = self.since = self.detached = self.standby_since = now
+    def __init__(self, bounds: SessionLimits, now: float) -> None:
+        self.last_activity = self.state_since = self.detached_at = self.migration_since = now
         self._started = now
         self._full_since: float | None = None
         self._bounds = bounds
 
-    def held_back(self, now: float, *, full: bool) -> None:
+    def note_backpressure(self, now: float, *, full: bool) -> None:
         """Note whether the client is held back by a full journal: then it is not silent."""
         if not full:
             self._full_since = None
         elif self._full_since is None:
             self._full_since = now
         else:
-            self.heard = now
+            self.last_activity = now
 
-    def gone(self, now: float) -> bool:
+    def grace_expired(self, now: float) -> bool:
         """Tell whether a client that is away has been so for longer than the grace."""
-        return now - self.detached >= self._bounds.resume_grace_s
+        return now - self.detached_at >= self._bounds.resume_grace_s
 
     def opening_overdue(self, now: float) -> bool:
         """Tell whether a session that is opening has been so for too long."""
-        return now - self.since >= self._bounds.open_wait_s
+        return now - self.state_since >= self._bounds.open_wait_s
 
-    def standby_overdue(self, now: float) -> bool:
+    def migration_overdue(self, now: float) -> bool:
         """Tell whether a slot elsewhere has been prepared for too long."""
-        return now - self.standby_since >= self._bounds.open_wait_s
+        return now - self.migration_since >= self._bounds.open_wait_s
 
-    def overdue(self, standing: Standing, now: float) -> SessionError | None:
+    def expired(self, standing: SessionStatus, now: float) -> SessionError | None:
         """Return the error that ends the session now, if one of its bounds is met."""
-        due = self._client_overdue(standing, now) or self._server_overdue(standing, now - self.since, now)
+        due = self._client_overdue(standing, now) or self._server_overdue(standing, now - self.state_since, now)
         if due is None:
             return None
         kind, sentence = due
         return kind(sentence, retry_after_s=RETRY_AFTER_S if kind is NoCapacityError else None)
 
-    def _client_overdue(self, standing: Standing, now: float) -> tuple[type[SessionError], str] | None:
+    def _client_overdue(self, standing: SessionStatus, now: float) -> tuple[type[SessionError], str] | None:
         bounds = self._bounds
         if now - self._started >= bounds.max_session_s:
             return SessionLimitError, f"The session reached its limit of {bounds.max_session_s:g} s"
-        if standing.listening and now - self.heard >= bounds.idle_timeout_s:
+        if standing.listening and now - self.last_activity >= bounds.idle_timeout_s:
             return SessionLimitError, f"Nothing was received for {bounds.idle_timeout_s:g} s"
         return None
 
-    def _server_overdue(self, standing: Standing, waited: float, now: float) -> tuple[type[SessionError], str] | None:
+    def _server_overdue(
+        self, standing: SessionStatus, waited: float, now: float
+    ) -> tuple[type[SessionError], str] | None:
         bounds, said = self._bounds, f"; {standing.committed_until / SAMPLE_RATE:.1f} s are transcribed"
         if self._full_since is not None and now - self._full_since >= bounds.stall_limit_s:
             return OverloadedError, f"Recognition has been behind for {bounds.stall_limit_s:g} s{said}"

@@ -6,7 +6,7 @@ MAX_LOSSES = 6
 """The same, with those counted whose worker is silent, but whose process is still there: most often it is slow."""
 
 
-class Suspicion:
+class PoisonDetector:
     """The deaths over audio that a session has not got past since."""
 
     def __init__(self) -> None:
@@ -21,7 +21,7 @@ class Suspicion:
         return self._deaths + self._silences
 
     @property
-    def present(self) -> bool:
+    def suspected(self) -> bool:
         """Tell whether a lease has died over audio that the session has not got past since."""
         return self.losses > 0
 
@@ -31,7 +31,7 @@ class Suspicion:
         return frozenset(self._workers)
 
     @property
-    def on_trial(self) -> bool:
+    def on_last_chance(self) -> bool:
         """Tell whether one more death ends the session: it must not share that with another suspect."""
         return self._deaths == MAX_DEATHS - 1 or self.losses == MAX_LOSSES - 1
 
@@ -40,7 +40,7 @@ class Suspicion:
         """Tell whether the session is held to be the cause."""
         return self._deaths >= MAX_DEATHS or self.losses >= MAX_LOSSES
 
-    def lost(self, worker: str, received: int, *, died: bool) -> None:
+    def note_loss(self, worker: str, received: int, *, died: bool) -> None:
         """Note that a worker died, or only fell silent, with this much of the session's audio received."""
         self._until = self._until if self.losses else received
         if died:
@@ -49,17 +49,17 @@ class Suspicion:
             self._silences += 1
         self._workers.add(worker)
 
-    def passed(self, decoded: int) -> None:
+    def note_progress(self, decoded: int) -> None:
         """Note how far the audio is decoded. To get a little further is no proof: where steps end differs."""
         if decoded >= self._until:
-            self.acquit()
+            self.reset()
 
-    def acquit(self) -> None:
+    def reset(self) -> None:
         """Forget earlier deaths: the audio that they may have been due to has done no harm."""
         self._deaths = self._silences = 0
         self._workers.clear()
 
-    def pardon(self, worker: str) -> None:
+    def retract(self, worker: str) -> None:
         """The worker was taken for dead and lives: the session has not killed it."""
         if self._silences and worker in self._workers:
             self._silences -= 1

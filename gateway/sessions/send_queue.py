@@ -9,18 +9,18 @@ JsonObject = dict[str, Any]
 
 
 @dataclass(slots=True)
-class _Offer:
+class _Latest:
     name: str
     render: Callable[[], JsonObject]
 
 
 @dataclass(slots=True)
-class _Posted:
+class _Queued:
     message: JsonObject
     sent: Callable[[int], None] | None
 
 
-class Outbox:
+class SendQueue:
     """A client's queue. Posted messages keep their order and are never dropped; offers replace each other.
 
     An offer keeps the place of its name's unsent one unless something was posted since, so that a state never
@@ -35,35 +35,35 @@ class Outbox:
     """
 
     def __init__(self, *, numbered: bool, bytes_per_s: float = 64_000.0, max_posted: int = 10_000) -> None:
-        self._queue: list[_Posted | _Offer] = []
+        self._queue: list[_Queued | _Latest] = []
         self._numbered = numbered
         self._seq = 0
         self._bytes_per_s = bytes_per_s
         self._next_offer_at = 0.0
         self._max_posted = max_posted
 
-    def post(self, message: JsonObject, sent: Callable[[int], None] | None = None) -> None:
+    def enqueue(self, message: JsonObject, sent: Callable[[int], None] | None = None) -> None:
         """Queue a message that must arrive; ``sent`` is told its ``seq`` when it goes out."""
-        self._queue.append(_Posted(message, sent))
+        self._queue.append(_Queued(message, sent))
 
     def clear(self) -> None:
         """Forget everything unsent; numbering goes on."""
         self._queue.clear()
 
-    def offer(self, name: str, render: Callable[[], JsonObject]) -> None:
+    def enqueue_latest(self, name: str, render: Callable[[], JsonObject]) -> None:
         """Queue a state, rendered when it is sent; it takes the place of an unsent one of the same name."""
         for index, item in enumerate(self._queue):
-            if isinstance(item, _Offer) and item.name == name:
-                if all(isinstance(later, _Offer) for later in self._queue[index + 1 :]):
+            if isinstance(item, _Latest) and item.name == name:
+                if all(isinstance(later, _Latest) for later in self._queue[index + 1 :]):
                     item.render = render
                     return
                 del self._queue[index]
                 break
-        self._queue.append(_Offer(name, render))
+        self._queue.append(_Latest(name, render))
 
-    def withdraw(self, name: str) -> None:
+    def discard(self, name: str) -> None:
         """Forget an unsent offer."""
-        self._queue = [item for item in self._queue if not (isinstance(item, _Offer) and item.name == name)]
+        self._queue = [item for item in self._queue if not (isinstance(item, _Latest) and item.name == name)]
 
     @property
     def overflowing(self) -> bool:
@@ -88,17 +88,17 @@ class Outbox:
         if not self._queue or (not self._posted_ready() and now < self._next_offer_at):
             return None
         item = self._queue.pop(0)
-        message = item.render() if isinstance(item, _Offer) else item.message
+        message = item.render() if isinstance(item, _Latest) else item.message
         self._seq += 1
-        if isinstance(item, _Posted) and item.sent is not None:
+        if isinstance(item, _Queued) and item.sent is not None:
             item.sent(self._seq)
         if self._numbered:
             message = {**message, "seq": self._seq}
         text = dumps(message, ensure_ascii=False, separators=(",", ":"))
-        if isinstance(item, _Offer):
+        if isinstance(item, _Latest):
             self._next_offer_at = max(now, self._next_offer_at) + len(text.encode()) / self._bytes_per_s
         return text
 
     def _posted_ready(self) -> bool:
         """A posted message behind held-back offers must not wait for them: they go out with it."""
-        return any(isinstance(item, _Posted) for item in self._queue)
+        return any(isinstance(item, _Queued) for item in self._queue)

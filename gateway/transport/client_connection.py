@@ -11,9 +11,9 @@ from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from gateway.auth import client_auth
 from gateway.monitoring.log_observer import log
-from gateway.session_manager import Switchboard, restarting
-from gateway.sessions.client_session import Conversation
-from gateway.sessions.commands import Hangup, SessionBounds
+from gateway.session_manager import SessionManager, restarting
+from gateway.sessions.client_session import ClientSession
+from gateway.sessions.commands import CloseConnection, SessionLimits
 from gateway.sessions.deadlines import RETRY_AFTER_S
 from gateway.sessions.send_queue import JsonObject
 from shared.errors import MessageTooBigError, NoCapacityError, ReplacedError, SessionError, SessionLimitError
@@ -37,14 +37,14 @@ CLEAN_CLOSES = frozenset({1000, 1001, 1005})
 and says 4000, and has a grace."""
 
 
-class Doorman:
+class AsrEndpoint:
     """Accepts sockets, checks who may come in, and runs them."""
 
-    def __init__(self, settings: GatewaySettings, switchboard: Switchboard) -> None:
+    def __init__(self, settings: GatewaySettings, manager: SessionManager) -> None:
         self._settings = settings
-        self._switchboard = switchboard
+        self._manager = manager
         self.sockets = 0
-        self._bounds = SessionBounds(
+        self._bounds = SessionLimits(
             journal_s=settings.journal_s,
             max_session_s=settings.max_session_s,
             idle_timeout_s=settings.idle_timeout_s,
@@ -59,12 +59,12 @@ class Doorman:
 
     async def asr(self, websocket: WebSocket) -> None:
         """Serve one client."""
-        arrived = self._switchboard.clock()
+        arrived = self._manager.clock()
         self.sockets += 1
         try:
             offered = websocket.scope.get("subprotocols") or []
             await websocket.accept(subprotocol=client_auth.SUBPROTOCOL if client_auth.SUBPROTOCOL in offered else None)
-            accept_ms = (self._switchboard.clock() - arrived) * 1000
+            accept_ms = (self._manager.clock() - arrived) * 1000
             await self._serve(websocket, arrived, accept_ms)
         except WebSocketDisconnect:
             pass
@@ -73,49 +73,49 @@ class Doorman:
 
     async def _serve(self, websocket: WebSocket, arrived: float, accept_ms: float) -> None:
         name = str(uuid.uuid4())
-        self._switchboard.records.accepted(name, accept_ms)
+        self._manager.records.accepted(name, accept_ms)
         try:
-            conversation, last_seq = self._admit(websocket, name, arrived)
+            client, last_seq = self._admit(websocket, name, arrived)
         except SessionError as error:
-            self._switchboard.records.refused(name, error)
+            self._manager.records.refused(name, error)
             await _refuse(websocket, error)
             return
-        socket = ClientSocket(websocket, conversation, self._switchboard, self._settings)
+        socket = ClientConnection(websocket, client, self._manager, self._settings)
         if last_seq is None:
-            conversation.accept_ms = accept_ms
-            conversation.socket = socket
-            conversation.greet(self._facts(), resumed=False)
-            self._switchboard.join(conversation)
+            client.accept_ms = accept_ms
+            client.connection = socket
+            client.greet(self._facts(), resumed=False)
+            self._manager.add(client)
         else:
-            socket.take_over(self._facts(), last_seq)
+            socket.resume(self._facts(), last_seq)
         await socket.run()
 
-    def _admit(self, websocket: WebSocket, name: str, arrived: float) -> tuple[Conversation, int | None]:
+    def _admit(self, websocket: WebSocket, name: str, arrived: float) -> tuple[ClientSession, int | None]:
         """Return the client's conversation, and for a resumed one the last ``seq`` that the client has seen."""
         headers, query = websocket.headers, websocket.query_params
         client_auth.check_origin(headers.get("origin"), headers.get("host"), self._settings.allowed_origins)
         token = client_auth.client_token(headers, query)
         client_auth.check_token(token, self._settings.api_tokens)
-        if self._switchboard.stopping:
+        if self._manager.stopping:
             raise restarting()
-        slots = self._switchboard.pool.total_slots() or self._settings.gpu_workers * self._settings.slots_per_gpu
+        slots = self._manager.workers.total_slots() or self._settings.gpu_workers * self._settings.slots_per_gpu
         limit = self._settings.socket_limit(slots)
         if self.sockets > limit:
             raise NoCapacityError("Too many connections are open", retry_after_s=RETRY_AFTER_S)
         parameters = client_auth.read_parameters(query)
         owner = token if self._settings.api_tokens else None
-        known = self._switchboard.find(parameters.resume, owner) if parameters.resume else None
+        known = self._manager.find(parameters.resume, owner) if parameters.resume else None
         if known is not None and known.parameters.mode == parameters.mode:
             return known, parameters.last_seq
-        if self._switchboard.sessions >= limit:  # those whose client is away count too
+        if self._manager.session_count >= limit:  # those whose client is away count too
             raise NoCapacityError("Too many sessions are open", retry_after_s=RETRY_AFTER_S)
-        for worker in self._switchboard.pool.serving()[:1]:
-            if worker.facts:
-                client_auth.check_language(parameters, worker.facts.languages, worker.facts.model)
-        return Conversation(name, parameters, owner=owner, arrived=arrived, bounds=self._bounds), None
+        for worker in self._manager.workers.serving()[:1]:
+            if worker.registration:
+                client_auth.check_language(parameters, worker.registration.languages, worker.registration.model)
+        return ClientSession(name, parameters, api_token=owner, requested_at=arrived, limits=self._bounds), None
 
     def _facts(self) -> JsonObject:
-        facts = next((worker.facts for worker in self._switchboard.pool.serving() if worker.facts), None)
+        facts = next((worker.registration for worker in self._manager.workers.serving() if worker.registration), None)
         return {
             "sample_rate": SAMPLE_RATE,
             "encoding": "pcm_s16le",
@@ -126,72 +126,72 @@ class Doorman:
         }
 
 
-class ClientSocket:
+class ClientConnection:
     """One socket of a conversation: reads while there is room, writes what the session says."""
 
     def __init__(
-        self, websocket: WebSocket, conversation: Conversation, switchboard: Switchboard, settings: GatewaySettings
+        self, websocket: WebSocket, client: ClientSession, manager: SessionManager, settings: GatewaySettings
     ) -> None:
         self._websocket = websocket
-        self._conversation = conversation
-        self._switchboard = switchboard
+        self._client = client
+        self._manager = manager
         self._max_message_bytes = settings.max_message_bytes
         self._send_limit_s = settings.send_limit_s
         self._wake = asyncio.Event()
         self._timed = False  # whether the writer wakes by itself when what is queued may be sent
-        self._room = asyncio.Event()
-        self._hangup: Hangup | None = None
-        self._hung_up = asyncio.Event()
+        self._capacity = asyncio.Event()
+        self._close_request: CloseConnection | None = None
+        self._close_requested = asyncio.Event()
         self._pending: deque[bytes] = deque()
         self._closed_by_client = False
         self._closing = False
-        self._replaced = False
+        self._superseded = False
 
     # --- what the conversation calls ------------------------------------------------------------------------
 
-    def wake(self) -> None:
+    def notify_writer(self) -> None:
         """Wake the writer if there is something new to send, and the reader if there is room.
 
         This is called for each message from the client, most of which leave nothing to send.
         """
-        conversation = self._conversation
-        if conversation.outbox.overflowing and not conversation.over:
+        client = self._client
+        if client.send_queue.overflowing and not client.ended:
             self._stop(SessionLimitError("The client does not read what it is sent"))
-        wait_s = conversation.outbox.wait_s(self._switchboard.clock())
+        wait_s = client.send_queue.wait_s(self._manager.clock())
         if wait_s is not None and (wait_s == 0 or not self._timed):
             self._wake.set()
-        if not self._room.is_set() and not conversation.session.full:
-            self._room.set()
+        if not self._capacity.is_set() and not client.session.backpressured:
+            self._capacity.set()
 
-    def hang_up(self, hangup: Hangup) -> None:
+    def close_after_flush(self, hangup: CloseConnection) -> None:
         """Close the socket once what is queued has been sent."""
-        self._hangup = self._hangup or hangup
-        self._hung_up.set()
+        self._close_request = self._close_request or hangup
+        self._close_requested.set()
         self._wake.set()
 
-    def take_over(self, facts: JsonObject, last_seq: int) -> None:
+    def resume(self, facts: JsonObject, last_seq: int) -> None:
         """Go on with a conversation in place of its former socket."""
-        conversation = self._conversation
-        former, conversation.socket = conversation.socket, self
-        if isinstance(former, ClientSocket):
-            former.replace()
-        conversation.replay(last_seq, facts)
-        now = self._switchboard.clock()
-        session = conversation.session
-        self._switchboard.perform(conversation, session.farewell() if conversation.over else session.resumed(now))
+        client = self._client
+        former, client.connection = client.connection, self
+        if isinstance(former, ClientConnection):
+            former.supersede()
+        client.replay(last_seq, facts)
+        now = self._manager.clock()
+        session = client.session
+        self._manager.execute(client, session.farewell() if client.ended else session.on_resumed(now))
 
-    def replace(self) -> None:
+    def supersede(self) -> None:
         """A newer socket has taken over: say so and close, whatever else is queued."""
-        self._replaced = True
+        self._superseded = True
         error = ReplacedError("The session goes on on a newer connection")
-        self.hang_up(Hangup(error.close_code, error.message))
+        self.close_after_flush(CloseConnection(error.close_code, error.message))
 
     # --- the socket -----------------------------------------------------------------------------------------
 
     async def run(self) -> None:
         """Serve the client until its socket is closed."""
         reading = asyncio.create_task(self._read())
-        tasks = {reading, asyncio.create_task(self._write()), asyncio.create_task(self._cut_off())}
+        tasks = {reading, asyncio.create_task(self._write()), asyncio.create_task(self._enforce_send_timeout())}
         done: set[asyncio.Task[None]] = set()
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -199,20 +199,20 @@ class ClientSocket:
             for task in tasks:
                 task.cancel()
             results = await asyncio.gather(*tasks, return_exceptions=True)
-            if not self._replaced:
+            if not self._superseded:
                 # A client whose network breaks before the last message has reached it may come back for that.
                 broken = reading in done or any(task.exception() for task in done)
-                for_good = self._closed_by_client or (self._hangup is not None and not broken)
-                self._switchboard.leave(self._conversation, for_good=for_good)
+                for_good = self._closed_by_client or (self._close_request is not None and not broken)
+                self._manager.detach(self._client, for_good=for_good)
         for result in results:
             if isinstance(result, Exception) and not isinstance(result, WebSocketDisconnect):
                 log.error("a connection failed", event_id="connection_failed", exc_info=result)
 
     async def _read(self) -> None:
         while True:
-            await self._make_room()
+            await self._wait_for_capacity()
             message = await self._websocket.receive()
-            if self._replaced:
+            if self._superseded:
                 return
             if message["type"] == "websocket.disconnect":
                 self._disconnected(message)
@@ -221,9 +221,9 @@ class ClientSocket:
             if text is not None:
                 self._control(text)
             elif data is not None:
-                self._conversation.session.chunks += bool(data)
+                self._client.session.audio_messages += bool(data)
                 self._pending.append(data)
-                self._pour()
+                self._forward_pending()
 
     def _disconnected(self, message: Message) -> None:
         size_bytes = message.get(TOO_BIG_BYTES)
@@ -233,67 +233,67 @@ class ClientSocket:
         clean = message[BY_CLOSE_FRAME] and (self._closing or message["code"] in CLEAN_CLOSES)
         self._closed_by_client = clean or size_bytes is not None
 
-    async def _make_room(self) -> None:
+    async def _wait_for_capacity(self) -> None:
         """Wait until nothing is pending, but not so long that the socket's close would go unseen."""
         while self._pending:
-            self._room.clear()
-            self._pour()
+            self._capacity.clear()
+            self._forward_pending()
             if not self._pending:
                 return
             held_bytes = sum(map(len, self._pending))
             limit_s = None if held_bytes >= 2 * self._max_message_bytes else READ_AT_LEAST_EVERY_S
             try:
-                await asyncio.wait_for(self._room.wait(), limit_s)
+                await asyncio.wait_for(self._capacity.wait(), limit_s)
             except TimeoutError:
                 return
 
-    def _pour(self) -> None:
+    def _forward_pending(self) -> None:
         """Hand pending messages to the session while it has room; an empty one ends the audio."""
-        conversation, session, now = self._conversation, self._conversation.session, self._switchboard.clock()
+        client, session, now = self._client, self._client.session, self._manager.clock()
         while self._pending:
             data = self._pending.popleft()
             if not data:
-                conversation.flush_asked = now if conversation.flush_asked is None else conversation.flush_asked
-                self._switchboard.perform(conversation, session.end_of_audio(now))
+                client.flush_requested_at = now if client.flush_requested_at is None else client.flush_requested_at
+                self._manager.execute(client, session.on_end_of_audio(now))
                 continue
-            room = len(data) if conversation.over else session.room_bytes
+            room = len(data) if client.ended else session.capacity_bytes
             for at in range(0, min(len(data), room), PIECE_BYTES):
-                self._switchboard.perform(conversation, session.audio(data[at : min(at + PIECE_BYTES, room)], now))
-            conversation.arrivals.note(session.received, now)
+                self._manager.execute(client, session.on_audio(data[at : min(at + PIECE_BYTES, room)], now))
+            client.arrival_times.note(session.received, now)
             if len(data) > room:
                 self._pending.appendleft(data[room:])
                 return
 
     def _control(self, text: str) -> None:
-        session, now = self._conversation.session, self._switchboard.clock()
-        session.alive(now)
+        session, now = self._client.session, self._manager.clock()
+        session.on_keepalive(now)
         try:
             command = json.loads(text)
         except (ValueError, RecursionError):  # the latter from brackets within brackets
             command = None
         kind = command.get("type") if isinstance(command, dict) else None
-        if self._conversation.parameters.mode != "events":
+        if self._client.parameters.mode != "events":
             self._complain("Text messages are only understood in mode=events; audio is sent as binary messages")
         elif kind == "finish":
             self._pending.append(b"")
-            self._pour()
+            self._forward_pending()
         elif kind == "finalize":
-            self._switchboard.perform(self._conversation, session.finalize(now))
+            self._manager.execute(self._client, session.on_finalize(now))
         elif kind != "keepalive":
             self._complain(f"Unknown control message {text[:80]!r}; known types are finish, finalize, keepalive")
 
     def _complain(self, sentence: str) -> None:
-        self._conversation.view.complaint(sentence)
-        self.wake()
+        self._client.presenter.complaint(sentence)
+        self.notify_writer()
 
     def _stop(self, error: SessionError) -> None:
-        self._switchboard.perform(self._conversation, self._conversation.session.stop(error))
+        self._manager.execute(self._client, self._client.session.stop(error))
 
     async def _write(self) -> None:
-        outbox = self._conversation.outbox
-        while not self._replaced:
+        outbox = self._client.send_queue
+        while not self._superseded:
             self._wake.clear()
-            now = self._switchboard.clock()
+            now = self._manager.clock()
             text = outbox.pop(now)
             if text is not None:
                 await self._websocket.send_text(text)
@@ -301,12 +301,12 @@ class ClientSocket:
             wait_s = outbox.wait_s(now)
             if wait_s is not None:
                 await self._woken_within(wait_s)
-            elif self._hangup is None:
+            elif self._close_request is None:
                 await self._wake.wait()
             else:
                 break
-        hangup = self._hangup or Hangup(1011, "")
-        if self._replaced:
+        hangup = self._close_request or CloseConnection(1011, "")
+        if self._superseded:
             await self._websocket.send_text(_error_text(ReplacedError(hangup.reason)))
         elif hangup.linger_s:
             await asyncio.sleep(hangup.linger_s)  # the reader ends first if the client closes
@@ -320,9 +320,9 @@ class ClientSocket:
                 await self._wake.wait()
         self._timed = False
 
-    async def _cut_off(self) -> None:
+    async def _enforce_send_timeout(self) -> None:
         """End a connection whose client does not take its last messages."""
-        await self._hung_up.wait()
+        await self._close_requested.wait()
         await asyncio.sleep(self._send_limit_s)
 
 

@@ -11,7 +11,7 @@ from shared import wire
 from shared.errors import WireError
 
 
-class Link:
+class WorkerLink:
     """Receives from all workers, sends to one by its identity. Sends never block.
 
     Args:
@@ -21,7 +21,7 @@ class Link:
 
     def __init__(self, endpoint: str, queue_messages: int) -> None:
         self.endpoint = endpoint
-        self.noise = 0
+        self.malformed_messages = 0
         self._context = zmq.asyncio.Context()
         self._socket = self._context.socket(zmq.ROUTER)
         self._socket.setsockopt(zmq.ROUTER_MANDATORY, 1)
@@ -50,7 +50,7 @@ class Link:
             try:
                 return identity, wire.decode(frames)
             except WireError:
-                self.noise += 1
+                self.malformed_messages += 1
 
     def close(self) -> None:
         """Close the socket at once."""

@@ -2,7 +2,7 @@
 
 from dataclasses import fields
 
-from gateway.sessions.commands import SessionBounds
+from gateway.sessions.commands import SessionLimits
 from shared import messages as m
 from shared.histogram import Histogram
 
@@ -12,9 +12,9 @@ S = m.SAMPLE_RATE
 GIB = 2**30
 
 
-def bounds(**changes) -> SessionBounds:
+def bounds(**changes) -> SessionLimits:
     """Return wide bounds, some of them changed."""
-    return SessionBounds(**({f.name: 1000.0 for f in fields(SessionBounds)} | {"journal_s": 60.0} | changes))
+    return SessionLimits(**({f.name: 1000.0 for f in fields(SessionLimits)} | {"journal_s": 60.0} | changes))
 
 
 def register(gpu_id=0, *, boot="a", slots=4, protocol=m.PROTOCOL, languages=("en", "fr"), **changes) -> m.Register:

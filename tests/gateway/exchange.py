@@ -9,10 +9,10 @@ from collections import deque
 
 from gateway.auth.client_auth import Parameters
 from gateway.monitoring.statistics import Statistics
-from gateway.placement.workers import Pool
-from gateway.session_manager import Switchboard
-from gateway.sessions.client_session import Conversation
-from gateway.sessions.commands import Hangup
+from gateway.placement.workers import WorkerRegistry
+from gateway.session_manager import SessionManager
+from gateway.sessions.client_session import ClientSession
+from gateway.sessions.commands import CloseConnection
 from gpu_worker.policy import PolicySettings
 from gpu_worker.recognizer import ListenResult
 from gpu_worker.slots import SlotTable
@@ -186,39 +186,39 @@ class Client:
     def __init__(self, exchange, name, mode="events", language=None, **limits) -> None:
         self.exchange = exchange
         parameters = Parameters(mode, language, "transcribe", None, 0)
-        self.conversation = Conversation(
-            name, parameters, owner=None, arrived=exchange.clock.now, bounds=bounds(**limits)
+        self.client_session = ClientSession(
+            name, parameters, api_token=None, requested_at=exchange.clock.now, limits=bounds(**limits)
         )
-        self.session = self.conversation.session
+        self.session = self.client_session.session
         self.said = bytearray()
         self.sent = 0
         self.ending = False
-        self.hangup: Hangup | None = None
+        self.hangup: CloseConnection | None = None
         self.messages: list[str] = []
 
     def join(self, accept_ms=0.0) -> "Client":
         """Connect for the first time."""
-        self.conversation.accept_ms = accept_ms
-        self.conversation.socket = self
-        self.conversation.greet({}, resumed=False)
-        self.exchange.switchboard.join(self.conversation)
+        self.client_session.accept_ms = accept_ms
+        self.client_session.connection = self
+        self.client_session.greet({}, resumed=False)
+        self.exchange.manager.add(self.client_session)
         return self
 
     @property
     def here(self) -> bool:
         """Tell whether the client has a socket."""
-        return self.conversation.socket is self
+        return self.client_session.connection is self
 
-    def wake(self) -> None:
+    def notify_writer(self) -> None:
         """Send what has found no room before."""
 
-    def hang_up(self, hangup) -> None:
+    def close_after_flush(self, hangup) -> None:
         """Note that the socket will be closed."""
         self.hangup = self.hangup or hangup
 
     def perform(self, actions) -> None:
         """Have the session's wishes done."""
-        self.exchange.switchboard.perform(self.conversation, actions)
+        self.exchange.manager.execute(self.client_session, actions)
 
     def say(self, pcm, cut=0) -> None:
         """Say something; ``cut`` is where the message is cut in two."""
@@ -227,15 +227,15 @@ class Client:
 
     def pump(self, cut=0) -> None:
         """Send what has been said and not sent, as far as there is room, then the end."""
-        if not self.here or self.conversation.over:
+        if not self.here or self.client_session.ended:
             return
-        data = bytes(self.said[self.sent : self.sent + self.session.room_bytes])
+        data = bytes(self.said[self.sent : self.sent + self.session.capacity_bytes])
         for piece in (data[:cut], data[cut:]):
             if piece:
-                self.perform(self.session.audio(piece, self.exchange.clock.now))
+                self.perform(self.session.on_audio(piece, self.exchange.clock.now))
         self.sent += len(data)
         if self.ending and self.sent == len(self.said):
-            self.perform(self.session.end_of_audio(self.exchange.clock.now))
+            self.perform(self.session.on_end_of_audio(self.exchange.clock.now))
 
     def end(self) -> None:
         """Say that this was all."""
@@ -244,20 +244,20 @@ class Client:
 
     def lose_network(self) -> None:
         """Lose the socket without a word."""
-        self.exchange.switchboard.leave(self.conversation, for_good=False)
+        self.exchange.manager.detach(self.client_session, for_good=False)
 
     def leave(self) -> None:
         """Close the socket."""
-        self.exchange.switchboard.leave(self.conversation, for_good=True)
+        self.exchange.manager.detach(self.client_session, for_good=True)
 
     def come_back(self, last_seq=0) -> bool:
         """Resume with the token, if the session is still known, and send on from what has arrived."""
-        switchboard, now = self.exchange.switchboard, self.exchange.clock.now
-        if switchboard.find(self.conversation.resume_token, None) is not self.conversation:
+        manager, now = self.exchange.manager, self.exchange.clock.now
+        if manager.find(self.client_session.resume_token, None) is not self.client_session:
             return False
-        self.conversation.socket = self
-        self.conversation.replay(last_seq, {})
-        self.perform(self.session.farewell() if self.conversation.over else self.session.resumed(now))
+        self.client_session.connection = self
+        self.client_session.replay(last_seq, {})
+        self.perform(self.session.farewell() if self.client_session.ended else self.session.on_resumed(now))
         self.sent = self.session.received * 2
         self.pump()
         return True
@@ -265,7 +265,10 @@ class Client:
     def read(self, most=10_000) -> list[str]:
         """Return what can be read now; the rate bound is none here."""
         found = []
-        while len(found) < most and (text := self.conversation.outbox.pop(1e9 + len(self.messages) * 1e6)) is not None:
+        while (
+            len(found) < most
+            and (text := self.client_session.send_queue.pop(1e9 + len(self.messages) * 1e6)) is not None
+        ):
             found.append(text)
             self.messages.append(text)
         return found
@@ -277,8 +280,8 @@ class Exchange:
     def __init__(self, workers=2, slots=2, *, lost_after_s=2.0) -> None:
         self.clock = Clock()
         self.link = Link()
-        self.pool = Pool(range(workers), lost_after_s=lost_after_s)
-        self.switchboard = Switchboard("gateway", self.link, self.pool, Statistics(), self.clock)
+        self.registry = WorkerRegistry(range(workers), lost_after_s=lost_after_s)
+        self.manager = SessionManager("gateway", self.link, self.registry, Statistics(), self.clock)
         self.workers: dict[int, ScriptedWorker] = {}
         self.slots = slots
         self.clients: list[Client] = []
@@ -301,7 +304,7 @@ class Exchange:
 
     def boot_all(self) -> "Exchange":
         """Boot every expected worker and hear of it."""
-        for worker in self.pool.workers():
+        for worker in self.registry.all():
             self.hear(self.boot(worker.gpu_id))
         return self
 
@@ -314,7 +317,7 @@ class Exchange:
     def hear(self, worker, most=10_000) -> None:
         """Hand the gateway a worker's messages, oldest first."""
         for _ in range(min(most, len(worker.outbox))):
-            self.switchboard.handle(worker.identity, wire.decode(worker.outbox.popleft()))
+            self.manager.on_worker_message(worker.identity, wire.decode(worker.outbox.popleft()))
 
     def run(self, rounds=1, step_s=0.3) -> None:
         """Let everybody work, beat, be heard, and time pass."""
@@ -324,24 +327,26 @@ class Exchange:
                 worker.beat()
                 self.hear(worker)
             self.clock.now += step_s
-            self.switchboard.ticked(self.clock.now)
+            self.manager.on_tick(self.clock.now)
             for client in self.clients:
                 client.pump()
             self.check()
 
     def check(self) -> None:
         """Assert what must hold whatever has happened."""
-        switchboard, placement = self.switchboard, self.switchboard._dispatcher.placement
+        manager, placement = self.manager, self.manager.coordinator.leases
         placement.check()
         for client in self.clients:
             session = client.session
             session.check()
-            for lease in (session.lease, session.standby):
-                assert lease is None or placement.find(lease)[0] is client.conversation
-            assert session.dossier.held <= client.conversation.bounds.journal_s * m.SAMPLE_RATE
+            for lease in (session.lease, session.migration_lease):
+                assert lease is None or placement.find(lease)[0] is client.client_session
+            assert session.checkpoint.held_samples <= client.client_session.limits.journal_s * m.SAMPLE_RATE
             if session.state.value == "waiting":
-                assert session.standby is not None or client.conversation in placement.line, "no way forward"
-            known = session.id in switchboard._conversations
+                assert session.migration_lease is not None or client.client_session in placement.waiting, (
+                    "no way forward"
+                )
+            known = session.id in manager._sessions
             assert known or session.state.value == "ended"
         for worker in self.workers.values():
             worker.table.check()

@@ -6,8 +6,8 @@ import json
 import httpx
 import pytest
 
-from gateway.app import Monitoring, create_app, create_switchboard
-from gateway.auth.monitor_auth import Guard
+from gateway.app import Monitoring, create_app, create_session_manager
+from gateway.auth.monitor_auth import MonitorAuth
 from gateway.background import BackgroundTasks
 from shared.settings import GatewaySettings
 from tests.gateway.builders import heartbeat, register
@@ -50,8 +50,8 @@ class Browser:
 def gateway(tmp_path):
     """Give a client of the application, and the switchboard behind it; the link to workers is not bound."""
     settings = GatewaySettings.defaults(run_dir=tmp_path)
-    link, switchboard = create_switchboard(settings)
-    yield Browser(create_app(settings, link, switchboard)), switchboard
+    link, manager = create_session_manager(settings)
+    yield Browser(create_app(settings, link, manager)), manager
     link.close()
 
 
@@ -70,8 +70,8 @@ def test_the_four_endpoints_answer_without_workers(gateway):
 
 def test_the_four_endpoints_have_the_guides_keys(gateway):
     """With a worker every key of the guide is in the bodies as they are served."""
-    client, switchboard = gateway
-    switchboard.pool.register(b"gpu0.a", register(0), 0.0)
+    client, manager = gateway
+    manager.workers.register(b"gpu0.a", register(0), 0.0)
     status, health = client.get("/gpu-status").json(), client.get("/health")
     assert set(status) >= set(GPU_STATUS)
     assert all(set(gpu) >= set(GPU_STATUS["gpus"][0]) for gpu in status["gpus"])
@@ -88,24 +88,24 @@ def test_the_four_endpoints_have_the_guides_keys(gateway):
 
 def test_alive_is_not_ready(gateway):
     """The process lives from the start; it is ready when a worker serves, and neither is lost nor all are draining."""
-    client, switchboard = gateway
+    client, manager = gateway
     assert client.get("/livez").status_code == 200
     unready = client.get("/readyz")
     assert (unready.status_code, unready.text) == (503, "no worker serves\n")
-    switchboard.pool.register(b"gpu0.a", register(0), 0.0)
+    manager.workers.register(b"gpu0.a", register(0), 0.0)
     assert client.get("/readyz").status_code == 200
-    switchboard.pool.heartbeat(b"gpu0.a", heartbeat(state="draining"), 0.0)
+    manager.workers.heartbeat(b"gpu0.a", heartbeat(state="draining"), 0.0)
     assert (client.get("/readyz").status_code, client.get("/health").status_code) == (503, 503)
-    switchboard.pool.gone(b"gpu0.a", "stopped")
+    manager.workers.mark_lost(b"gpu0.a", "stopped")
     assert (client.get("/readyz").status_code, client.get("/health").status_code) == (503, 503)
     assert client.get("/livez").status_code == 200
 
 
 def test_a_gateway_that_stops_is_not_ready(gateway):
     """While it drains it lives and answers, but nobody new is sent to it."""
-    client, switchboard = gateway
-    switchboard.pool.register(b"gpu0.a", register(0), 0.0)
-    asyncio.run(switchboard.drain(1.0))
+    client, manager = gateway
+    manager.workers.register(b"gpu0.a", register(0), 0.0)
+    asyncio.run(manager.drain(1.0))
     unready = client.get("/readyz")
     assert (unready.status_code, unready.text) == (503, "the gateway stops\n")
     assert client.get("/livez").status_code == 200
@@ -147,13 +147,13 @@ def test_a_websocket_elsewhere_is_refused(gateway):
 
 def test_the_steps_of_a_worker_are_counted_before_it_dies(gateway):
     """The gateway notes what workers tell while they live: a scrape after a worker's death has its steps."""
-    client, switchboard = gateway
-    switchboard.pool.register(b"gpu0.a", register(0), 0.0)
-    switchboard.pool.heartbeat(b"gpu0.a", heartbeat(step_s=(0.1, 0.2, 0.3), batches=(1, 2, 4)), 0.0)
+    client, manager = gateway
+    manager.workers.register(b"gpu0.a", register(0), 0.0)
+    manager.workers.heartbeat(b"gpu0.a", heartbeat(step_s=(0.1, 0.2, 0.3), batches=(1, 2, 4)), 0.0)
     monitoring = Monitoring(
-        GatewaySettings.defaults(), switchboard, Guard(GatewaySettings.defaults()), BackgroundTasks()
+        GatewaySettings.defaults(), manager, MonitorAuth(GatewaySettings.defaults()), BackgroundTasks()
     )
     monitoring.note_steps()
-    switchboard.pool.gone(b"gpu0.a", "killed")
+    manager.workers.mark_lost(b"gpu0.a", "killed")
     monitoring.note_steps()
     assert 'whisperlivekit_steps_total{gpu="0"} 3.0' in client.get("/metrics/prometheus").text

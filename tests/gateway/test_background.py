@@ -6,7 +6,7 @@ import logging
 import httpx
 import pytest
 
-from gateway.app import create_app, create_switchboard
+from gateway.app import create_app, create_session_manager
 from gateway.background import BackgroundTasks
 from shared import logs
 from shared.settings import GatewaySettings
@@ -37,9 +37,9 @@ def test_a_broken_worker_socket_is_noticed(tmp_path, damage):
         logs.configure(log_format="json", level="info", process="gateway")
         journalist = Journalist()
         logging.getLogger().handlers = [journalist]
-        link, switchboard = create_switchboard(settings)
+        link, manager = create_session_manager(settings)
         background = BackgroundTasks()
-        app = create_app(settings, link, switchboard, background)
+        app = create_app(settings, link, manager, background)
         transport = httpx.ASGITransport(app)
         async with (
             httpx.AsyncClient(transport=transport, base_url="http://a.example") as client,

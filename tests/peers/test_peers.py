@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from gateway.protocols.views import EventsView, FullView
-from gateway.sessions.send_queue import Outbox
+from gateway.sessions.send_queue import SendQueue
 from gateway.sessions.session import Session
 from gateway.sessions.transcript import Transcript
 from tests.gateway.builders import bounds, hypothesis, word
@@ -140,7 +140,7 @@ async def test_03_queues_are_bounded(slow):
 @pytest.mark.parametrize("mode", ["full", "events"])
 def test_03_a_client_that_reads_nothing_is_bounded(mode):
     """An hour of changing text leaves a handful of messages unread, not a message a change."""
-    transcript, outbox = Transcript(), Outbox(numbered=True)
+    transcript, outbox = Transcript(), SendQueue(numbered=True)
     view = VIEWS[mode](transcript, outbox)
     for second in range(3600):
         transcript.apply(hypothesis(word(" well", second), closes=second % 360 == 359, tail=f" and {second}"))
@@ -198,7 +198,7 @@ async def test_05_no_message_without_news(server):
 
 def test_05_an_hour_costs_no_megabyte_a_second():
     """After an hour of speech a stock client, which must have the whole text each time, gets it below 64 kB a second."""
-    transcript, outbox = Transcript(), Outbox(numbered=False)
+    transcript, outbox = Transcript(), SendQueue(numbered=False)
     view = FullView(transcript, outbox)
     for second in range(3600):
         transcript.apply(hypothesis(*(word(f" sentence{index}", second) for index in range(3))))
@@ -325,20 +325,20 @@ def test_12_half_a_sample_dies_with_its_socket():
         transcript = Transcript()
         session = Session(
             "x",
-            view=FullView(transcript, Outbox(numbered=False)),
+            presenter=FullView(transcript, SendQueue(numbered=False)),
             transcript=transcript,
             language="en",
             task="transcribe",
             now=0.0,
-            bounds=bounds(),
+            limits=bounds(),
         )
-        session.audio(b"\x01\x02\x03", 0.0)
+        session.on_audio(b"\x01\x02\x03", 0.0)
         if noticed:
-            session.detached(1.0)
-        session.resumed(2.0)
-        session.audio(b"\x03\x04\x05\x06", 2.0)
+            session.on_detached(1.0)
+        session.on_resumed(2.0)
+        session.on_audio(b"\x03\x04\x05\x06", 2.0)
         session.check()
-        assert [pcm for _, pcm in session.dossier.journal.read(0)] == [b"\x01\x02\x03\x04\x05\x06"], noticed
+        assert [pcm for _, pcm in session.checkpoint.journal.read(0)] == [b"\x01\x02\x03\x04\x05\x06"], noticed
 
 
 @story

@@ -126,7 +126,7 @@ def test_messages_before_a_close_are_not_lost():
 
     async def script(conversation):
         await conversation.say("error", error="No GPU resources available", retry_after_s=5)
-        await conversation.socket.close(1013)
+        await conversation.connection.close(1013)
 
     async def use(client):
         async def keep_sending():
@@ -148,8 +148,8 @@ def test_a_message_that_is_none():
     """A broken message ends the session with its reason instead of hanging or raising elsewhere."""
 
     async def script(conversation):
-        await conversation.socket.send('{"type":"ack","seq":1,"received":"many"}')
-        await conversation.socket.wait_closed()
+        await conversation.connection.send('{"type":"ack","seq":1,"received":"many"}')
+        await conversation.connection.wait_closed()
 
     async def use(client):
         await run_session(client, blocks(bytes(3200)), paced=False)
@@ -164,7 +164,7 @@ def test_a_silent_server_is_given_up_after_the_end():
 
     async def script(conversation):
         await conversation.hear()
-        await conversation.socket.wait_closed()
+        await conversation.connection.wait_closed()
 
     async def use(client):
         await run_session(client, blocks(bytes(16_000)), paced=True)

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from gateway.monitoring.history import Events, History
-from gateway.monitoring.snapshot import SessionFacts, now_body
-from gateway.placement.workers import Pool
+from gateway.monitoring.history import EventLog, RollingHistory
+from gateway.monitoring.snapshot import SessionFacts, snapshot
+from gateway.placement.workers import WorkerRegistry
 from scripts.operating.control import Process
 from scripts.operating.overview import Event, read_overview
 from scripts.operating.screen import WIDTH, State, screen, sentence
@@ -46,28 +46,26 @@ exitcodes=3
 """
 
 
-def spoken(pool, *sessions, events=None, model_at=1_000_000.0):
+def spoken(registry, *sessions, events=None, model_at=1_000_000.0):
     """Return the body of /monitor/state as the gateway's cores make it, sent over JSON."""
-    body = now_body(pool, sessions, at=model_at, uptime_s=90_061, slots_per_gpu=4)
-    whole = body | {"history": History().body(0.0), "events": (events or Events()).body()}
+    body = snapshot(registry, sessions, at=model_at, uptime_s=90_061, slots_per_gpu=4)
+    whole = body | {"history": RollingHistory().body(0.0), "events": (events or EventLog()).body()}
     return json.loads(json.dumps(whole))
 
 
 def crowded(slots=4, gpus=4):
     """Return a body with every slot taken, a lot of memory, and every kind of event with long words."""
-    pool, sessions, events = Pool(range(gpus), lost_after_s=2.0), [], Events()
+    registry, sessions, events = WorkerRegistry(range(gpus), lost_after_s=2.0), [], EventLog()
     for gpu_id in range(gpus):
-        pool.register(b"%d" % gpu_id, register(gpu_id, slots=slots, model="large-v3-turbo" * 5), 0.0)
+        registry.register(b"%d" % gpu_id, register(gpu_id, slots=slots, model="large-v3-turbo" * 5), 0.0)
         memory = MemoryReport(141 * GIB, 120 * GIB, 21 * GIB, 20 * GIB, 100.0)
-        pool.heartbeat(b"%d" % gpu_id, heartbeat(memory=memory), 0.0)
+        registry.heartbeat(b"%d" % gpu_id, heartbeat(memory=memory), 0.0)
     for number in range(gpus * slots):
-        grant = pool.place(f"{number:08x}-and-more", 0.0)
-        sessions.append(
-            SessionFacts(f"{number:08x}-and-more", "finishing", grant.lease, 14_399.0, 123.4, attached=True)
-        )
+        grant = registry.acquire(f"{number:08x}-and-more", 0.0)
+        sessions.append(SessionFacts(f"{number:08x}-and-more", "finishing", grant.id, 14_399.0, 123.4, attached=True))
     for kind in ("allocated", "moved", "ended", "failed", "refused", "lost", "serving", "draining", "odd"):
         events.note(1_000_000.0, kind, session="0123456789", gpu_id=3, from_gpu=1, detail="word_" * 30)
-    return spoken(pool, *sessions, events=events)
+    return spoken(registry, *sessions, events=events)
 
 
 def printed(state, lines=40):
@@ -112,11 +110,11 @@ def test_the_events_take_what_is_left():
 
 def test_what_the_gateway_says_is_read():
     """Health, slots, memory and weights come from the gateway's own body; the screen shows them."""
-    pool = Pool(range(2), lost_after_s=2.0)
-    pool.register(b"0", register(0), 0.0)
-    pool.heartbeat(b"0", heartbeat(memory=MemoryReport(16 * GIB, 7 * GIB, 9 * GIB, 9 * GIB, 37.4)), 0.0)
-    grant = pool.place("0123456789", 0.0)
-    seen = read_overview(spoken(pool, SessionFacts("0123456789", "ready", grant.lease, 5.0, 0.25, attached=True)))
+    registry = WorkerRegistry(range(2), lost_after_s=2.0)
+    registry.register(b"0", register(0), 0.0)
+    registry.heartbeat(b"0", heartbeat(memory=MemoryReport(16 * GIB, 7 * GIB, 9 * GIB, 9 * GIB, 37.4)), 0.0)
+    grant = registry.acquire("0123456789", 0.0)
+    seen = read_overview(spoken(registry, SessionFacts("0123456789", "ready", grant.id, 5.0, 0.25, attached=True)))
     assert (seen.health, seen.serving, seen.used_slots, seen.total_slots) == ("healthy", 1, 1, 4)
     lines = printed(State("http://x", seen, ()))
     assert lines[1].split("  ") == ["healthy", "1/4 slots", "1 of 2 GPUs", "lag 0.2 s", "setup -", "up 1 d 1 h"]

@@ -155,13 +155,13 @@ def test_full_mode(speech):
     """The other wire format gives the same words."""
 
     async def full(conversation):
-        await conversation.socket.send('{"type":"config","useAudioWorklet":true,"mode":"full"}')
+        await conversation.connection.send('{"type":"config","useAudioWorklet":true,"mode":"full"}')
         await conversation.hear()
         line = {"speaker": 1, "text": "Hello world.", "start": "0:00:00.10", "end": "0:00:01.00"}
         update = {"status": "active_transcription", "lines": [line], "buffer_transcription": ""}
-        await conversation.socket.send(json.dumps(update))
-        await conversation.socket.send('{"type":"ready_to_stop"}')
-        await conversation.socket.wait_closed()
+        await conversation.connection.send(json.dumps(update))
+        await conversation.connection.send('{"type":"ready_to_stop"}')
+        await conversation.connection.wait_closed()
 
     done, server = transcribe(full, speech, "--fast", "--mode", "full", "--format", "srt")
     assert (done.code, done.out) == (0, "1\n00:00:00,100 --> 00:00:01,000\nHello world.\n\n")
@@ -197,7 +197,7 @@ def test_refused(speech):
 
     async def refuse(conversation):
         await conversation.say("error", error="No GPU resources available", code="no_capacity", retry_after_s=5)
-        await conversation.socket.close(1013, "No GPU resources available")
+        await conversation.connection.close(1013, "No GPU resources available")
 
     done, _ = transcribe(refuse, speech, "--quiet")
     assert (done.code, done.out) == (3, "")
@@ -212,7 +212,7 @@ def test_denied(speech, code, sentence):
 
     async def deny(conversation):
         await conversation.say("error", error=sentence)
-        await conversation.socket.close(code)
+        await conversation.connection.close(code)
 
     done, _ = transcribe(deny, speech, "--quiet")
     assert (done.code, done.err) == (4, f"{sentence}\n")
@@ -225,7 +225,7 @@ def test_error_keeps_the_words(speech):
         await conversation.welcome()
         await conversation.partial(0, "Hello", "wor")
         await conversation.say("error", error="the worker is gone", code="recognition_failed")
-        await conversation.socket.close(1011)
+        await conversation.connection.close(1011)
 
     done, _ = transcribe(fail, speech, "--quiet")
     assert (done.code, done.out) == (1, "Hello\n")
@@ -239,7 +239,7 @@ def test_lost_connection(speech):
         await conversation.welcome()
         await conversation.partial(0, "Hello", "")
         await conversation.hear(until_bytes=3200)
-        conversation.socket.transport.abort()
+        conversation.connection.transport.abort()
 
     done, _ = transcribe(vanish, speech, "--quiet", "--reconnect", "0")
     assert (done.code, done.out) == (1, "Hello\n")

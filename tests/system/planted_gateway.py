@@ -13,8 +13,8 @@ import sys
 from gateway import server
 from gateway.__main__ import main
 from gateway.monitoring.reports import health_status
-from gateway.placement.workers import Pool
-from gateway.transport.worker_link import Link
+from gateway.placement.workers import WorkerRegistry
+from gateway.transport.worker_link import WorkerLink
 
 PLANT = os.environ["PLANT"]
 ACCEPT_S = 0.5
@@ -77,12 +77,14 @@ def fine(health):
 
 if __name__ == "__main__":
     if PLANT == "first_gpu":
-        with_room = Pool.with_room
-        Pool.with_room = lambda pool: with_room(pool)[:1]
-        Pool.uneven = lambda _pool: None
+        with_room = WorkerRegistry.with_room
+        WorkerRegistry.with_room = lambda registry: with_room(registry)[:1]
+        WorkerRegistry.most_overloaded = lambda _pool: None
     if PLANT == "deaf":
-        bind = Link.bind
-        Link.bind = lambda link: bind(link) or asyncio.get_running_loop().call_later(DEAF_AFTER_S, link._socket.close)
+        bind = WorkerLink.bind
+        WorkerLink.bind = lambda link: (
+            bind(link) or asyncio.get_running_loop().call_later(DEAF_AFTER_S, link._socket.close)
+        )
     create_app = server.create_app
     server.create_app = lambda *arguments: Liar(create_app(*arguments))
     sys.exit(main())

@@ -8,9 +8,9 @@ from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
-from gateway.app import create_app, create_switchboard
-from gateway.auth.client_auth import Sight, is_loopback, monitor_pass, sight
-from gateway.auth.monitor_auth import COOKIE, Guard
+from gateway.app import create_app, create_session_manager
+from gateway.auth.client_auth import MonitorAccess, access_for, is_loopback, monitor_cookie
+from gateway.auth.monitor_auth import COOKIE, MonitorAuth
 from shared.settings import GatewaySettings
 from tests.gateway.builders import register
 
@@ -45,11 +45,11 @@ def visit(tmp_path):
 
     def visiting(address=HERE, **changes) -> Visitor:
         settings = GatewaySettings.defaults(run_dir=tmp_path, **changes)
-        link, switchboard = create_switchboard(settings)
+        link, manager = create_session_manager(settings)
         links.append(link)
-        switchboard.pool.register(b"gpu0.a", register(0), 0.0)
-        switchboard.pool.place("session-one", 0.0)
-        return Visitor(create_app(settings, link, switchboard), address)
+        manager.workers.register(b"gpu0.a", register(0), 0.0)
+        manager.workers.acquire("session-one", 0.0)
+        return Visitor(create_app(settings, link, manager), address)
 
     yield visiting
     for link in links:
@@ -62,7 +62,7 @@ def page_of(address=HERE, **changes) -> Visitor:
     async def page(_request):
         return PlainTextResponse("the page")
 
-    guard = Guard(GatewaySettings.defaults(**changes))
+    guard = MonitorAuth(GatewaySettings.defaults(**changes))
     return Visitor(Starlette(routes=[Route("/monitor", guard.page(page))]), address)
 
 
@@ -160,17 +160,17 @@ def test_over_tls_the_cookie_stays_on_tls():
 def test_a_cookie_ends_with_its_token():
     """When the token is changed, browsers have to show the new one."""
     visitor = page_of(monitor_token=TOKEN)
-    assert visitor.get("/monitor", **keeping(monitor_pass("former"))).status_code == 401
-    assert visitor.get("/monitor", **keeping(monitor_pass(TOKEN))).status_code == 200
+    assert visitor.get("/monitor", **keeping(monitor_cookie("former"))).status_code == 401
+    assert visitor.get("/monitor", **keeping(monitor_cookie(TOKEN))).status_code == 200
 
 
 @pytest.mark.parametrize(
     ("offered", "private", "found"),
-    [((), True, Sight.ALL), ((), False, Sight.FIGURES), (("anything",), False, Sight.FIGURES), ((None,), True, Sight.ALL)],
+    [((), True, MonitorAccess.ALL), ((), False, MonitorAccess.FIGURES), (("anything",), False, MonitorAccess.FIGURES), ((None,), True, MonitorAccess.ALL)],
 )  # fmt: skip
 def test_without_a_token_the_address_decides(offered, private, found):
     """Where none is set, none that is offered matters."""
-    assert sight("", offered, private=private) is found
+    assert access_for("", offered, private=private) is found
 
 
 @pytest.mark.parametrize(

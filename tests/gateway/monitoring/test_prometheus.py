@@ -8,18 +8,18 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from gateway.monitoring import prometheus, reports
 from gateway.monitoring.statistics import Queues, Statistics
-from gateway.placement.workers import Pool
-from gateway.sessions.arrival_times import RESOLUTION, Arrivals
+from gateway.placement.workers import WorkerRegistry
+from gateway.sessions.arrival_times import RESOLUTION, ArrivalTimes
 from shared.errors import SessionError
 from shared.histogram import Histogram, Histograms
 from shared.messages import MemoryReport, SlotReport, Tally
 from tests.gateway.builders import GIB, S, heartbeat, register
 
 
-def read(pool, statistics, queues=None, **more) -> dict:
+def read(registry, statistics, queues=None, **more) -> dict:
     """Return every sample by its name and the values of its labels, in the order of their names."""
     registry = CollectorRegistry()
-    registry.register(prometheus.PrometheusView(pool, statistics, queues, **more))
+    registry.register(prometheus.PrometheusView(registry, statistics, queues, **more))
     families = text_string_to_metric_families(generate_latest(registry).decode())
     return {
         (each.name, *(value for _, value in sorted(each.labels.items()))): each.value
@@ -29,16 +29,16 @@ def read(pool, statistics, queues=None, **more) -> dict:
 
 
 @pytest.fixture
-def pool():
+def registry():
     """Give a worker with two of our sessions and a foreign one, and one that never came."""
-    pool = Pool(range(2), lost_after_s=2.0)
-    pool.register(b"gpu0", register(0, slots=4), 0.0)
+    registry = WorkerRegistry(range(2), lost_after_s=2.0)
+    registry.register(b"gpu0", register(0, slots=4), 0.0)
     report = MemoryReport(16 * GIB, 4 * GIB, 12 * GIB, 11 * GIB, 45.0)
     slots = (SlotReport(1, "x", ours=False, received=0, decoded=0),)
-    pool.heartbeat(b"gpu0", heartbeat(*slots, memory=report), 0.0)
+    registry.heartbeat(b"gpu0", heartbeat(*slots, memory=report), 0.0)
     for name in ("a", "b"):
-        pool.place(name, 0.0)
-    return pool
+        registry.acquire(name, 0.0)
+    return registry
 
 
 def test_a_histogram_counts_values_at_or_below_each_bound():
@@ -71,7 +71,7 @@ def test_labels_that_are_known_are_there_before_their_first_value():
 
 def test_the_age_of_audio_is_that_of_the_part_in_which_it_came():
     """Each position is as old as the message that brought its last sample; unknown ones have no age."""
-    arrivals = Arrivals()
+    arrivals = ArrivalTimes()
     arrivals.note(S, 1.0)
     arrivals.note(3 * S, 2.5)
     assert arrivals.age_s(S, 5.0) == 4.0
@@ -83,7 +83,7 @@ def test_the_age_of_audio_is_that_of_the_part_in_which_it_came():
 
 def test_forgotten_audio_has_no_age_and_no_cost():
     """What the journal has given up is forgotten, the rest keeps its time."""
-    arrivals = Arrivals()
+    arrivals = ArrivalTimes()
     for second in range(1, 61):
         arrivals.note(second * S, float(second))
     arrivals.forget(58 * S)
@@ -95,7 +95,7 @@ def test_forgotten_audio_has_no_age_and_no_cost():
 
 def test_tiny_messages_are_joined_but_not_across_a_pause():
     """A client that sends sample by sample costs one mark in 20 ms; after a pause audio is as old as it is."""
-    arrivals = Arrivals()
+    arrivals = ArrivalTimes()
     for end in range(1, RESOLUTION + 1):
         arrivals.note(end, 1.0 + end / S)
     assert len(arrivals) == 1
@@ -107,7 +107,7 @@ def test_tiny_messages_are_joined_but_not_across_a_pause():
 @given(st.lists(st.tuples(st.integers(0, 2000), st.floats(0, 1), st.booleans()), max_size=60))
 def test_an_age_is_never_understated(steps):
     """However audio comes and is forgotten, a position's age is that of its own message or a little more."""
-    arrivals, truth, end, now = Arrivals(), {}, 0, 0.0
+    arrivals, truth, end, now = ArrivalTimes(), {}, 0, 0.0
     for size, pause_s, forgets in steps:
         now += pause_s
         end += size
@@ -122,9 +122,9 @@ def test_an_age_is_never_understated(steps):
         assert arrivals.age_s(position, now + 1.0) >= now + 1.0 - at - 1e-9
 
 
-def test_base_units_and_slots_by_state(pool):
+def test_base_units_and_slots_by_state(registry):
     """Memory is in bytes, load a ratio; a slot is ours, another gateway's, or free; a worker that never came has no figures."""
-    found = read(pool, Statistics())
+    found = read(registry, Statistics())
     assert found["whisperlivekit_gpu_memory_used_bytes", "0"] == 4 * GIB
     assert found["whisperlivekit_gpu_memory_total_bytes", "0"] == 16 * GIB
     assert found["whisperlivekit_gpu_memory_available_bytes", "0"] == 11 * GIB
@@ -139,11 +139,11 @@ def test_base_units_and_slots_by_state(pool):
     assert ("whisperlivekit_gpu_memory_used_bytes", "1") not in found
 
 
-def test_setup_is_counted_by_stage(pool):
+def test_setup_is_counted_by_stage(registry):
     """Each setup counts in all four stages, in seconds."""
     statistics = Statistics()
     statistics.ready(reports.setup(2.0, 1.0, 2347.0, 2350.0), 0, 1.0)
-    found = read(pool, statistics)
+    found = read(registry, statistics)
     sums = {
         stage: found["whisperlivekit_setup_seconds_sum", stage] for stage in ("accept", "allocate", "load", "total")
     }
@@ -153,9 +153,9 @@ def test_setup_is_counted_by_stage(pool):
     assert found["whisperlivekit_setup_seconds_bucket", "+Inf", "total"] == 1
 
 
-def test_what_may_be_counted_starts_at_nought(pool):
+def test_what_may_be_counted_starts_at_nought(registry):
     """The first refusal, move or latency is an increase: its counter was there before."""
-    found = read(pool, Statistics())
+    found = read(registry, Statistics())
     assert found["whisperlivekit_sessions_total", "no_capacity"] == 0
     assert found["whisperlivekit_moves_total", "worker_lost"] == 0
     assert found["whisperlivekit_audio_seconds_total", "transcribed"] == 0
@@ -176,7 +176,7 @@ def test_a_workers_next_life_counts_on():
     statistics.steps.note("gpu0", "a", 0, heartbeat(step_s=first, batches=(1, 3, 4)))
     statistics.steps.note("gpu0", "b", 0, heartbeat(step_s=second, batches=(2,)))
     statistics.steps.note("other", "c", 0, heartbeat(step_s=second, batches=(100,)))
-    found = read(Pool(range(1), lost_after_s=2.0), statistics)
+    found = read(WorkerRegistry(range(1), lost_after_s=2.0), statistics)
     assert found["whisperlivekit_steps_total", "0"] == found["whisperlivekit_step_seconds_count", "0"] == 5
     assert found["whisperlivekit_step_seconds_sum", "0"] == pytest.approx(41.1)
     assert found["whisperlivekit_step_seconds_bucket", "0", "0.2"] == 2
@@ -198,19 +198,19 @@ def test_counts_that_make_no_sense_are_not_added(before, after):
     assert histogram.tally() == Tally((1, 0), 0.5)
 
 
-def test_received_audio_is_counted_while_sessions_last(pool):
+def test_received_audio_is_counted_while_sessions_last(registry):
     """What open sessions have received is in the total before they end."""
     statistics = Statistics()
     statistics.samples["received"] = 3 * S
-    found = read(pool, statistics, open_received=lambda: 4 * S)
+    found = read(registry, statistics, open_received=lambda: 4 * S)
     assert found["whisperlivekit_audio_received_seconds_total",] == 7.0
     assert found["whisperlivekit_audio_seconds_total", "received"] == 3.0
 
 
-def test_what_waits_is_shown(pool):
+def test_what_waits_is_shown(registry):
     """Sessions by state without the ended ones, the line, unsent messages, the journals in seconds."""
     queues = Queues({"ready": 2, "parked": 1, "ended": 5}, line=3, unsent=7, journal=4 * S, held_back=1, noise=2)
-    found = read(pool, Statistics(), lambda: queues)
+    found = read(registry, Statistics(), lambda: queues)
     assert found["whisperlivekit_sessions_open", "ready"] == 2
     assert ("whisperlivekit_sessions_open", "ended") not in found
     assert found["whisperlivekit_waiting_line_sessions",] == 3

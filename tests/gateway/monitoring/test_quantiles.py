@@ -6,14 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.monitoring.quantiles import SLICE_S, SLICES, Latencies, Sketch, total
+from gateway.monitoring.quantiles import SLICE_S, SLICES, LatencyQuantiles, QuantileSketch, merge
 
 VALUES = st.lists(st.floats(1e-4, 1e4), min_size=1, max_size=60)
 
 
-def sketch(values) -> Sketch:
+def sketch(values) -> QuantileSketch:
     """Return a sketch of these values."""
-    found = Sketch()
+    found = QuantileSketch()
     for value in values:
         found.observe(value)
     found.check()
@@ -42,7 +42,7 @@ def test_the_ends_are_exact(values):
 @given(VALUES, VALUES)
 def test_sketches_add_up(some, others):
     """Two added give what one of all values gives."""
-    both, one = total([sketch(some), sketch(others)]), sketch(some + others)
+    both, one = merge([sketch(some), sketch(others)]), sketch(some + others)
     both.check()
     assert both.count == one.count
     assert all(both.percentile(share) == one.percentile(share) for share in (0.1, 0.5, 0.99))
@@ -63,7 +63,7 @@ def test_a_million_values_cost_what_a_few_do():
 
 def test_the_last_minutes_forget_by_the_minute():
     """A value is seen for nine to ten minutes, then only in what was ever measured."""
-    latencies = Latencies()
+    latencies = LatencyQuantiles()
     latencies.observe("commit", 2, 1.0, 100.0)
     latencies.observe("commit", 2, 3.0, 100.0 + 5 * SLICE_S)
     for now, count in ((100.0, 2), (60.0 + SLICES * SLICE_S - 0.1, 2), (60.0 + SLICES * SLICE_S, 1), (9999.0, 0)):
@@ -73,7 +73,7 @@ def test_the_last_minutes_forget_by_the_minute():
 
 def test_a_days_slices_are_bounded():
     """However long the gateway runs, ten slices are kept of each figure."""
-    latencies = Latencies()
+    latencies = LatencyQuantiles()
     for minute in range(1000):
         latencies.observe("flush", 0, 0.5, minute * SLICE_S)
     assert latencies.lately(999 * SLICE_S)[0, "flush"].count == SLICES

@@ -8,8 +8,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from gateway.monitoring import prometheus, reports
 from gateway.monitoring.statistics import Ending, Statistics
-from gateway.placement.workers import Pool
-from gateway.sessions.commands import Accounts
+from gateway.placement.workers import WorkerRegistry
+from gateway.sessions.commands import SessionAccounting
 from shared.messages import MemoryReport, SlotReport
 from tests.gateway.builders import GIB, S, heartbeat, register
 
@@ -71,10 +71,10 @@ def assert_shape(body, golden, where="") -> None:
         assert type(body) is golden, f"{where} is {body!r}"
 
 
-def serve(pool, gpu_id, *, slots=4, memory=None, reports=()) -> None:
+def serve(registry, gpu_id, *, slots=4, memory=None, reports=()) -> None:
     name = f"gpu{gpu_id}".encode()
-    pool.register(name, register(gpu_id, slots=slots), 0.0)
-    pool.heartbeat(name, heartbeat(*reports, memory=memory), 0.0)
+    registry.register(name, register(gpu_id, slots=slots), 0.0)
+    registry.heartbeat(name, heartbeat(*reports, memory=memory), 0.0)
 
 
 def ending(outcome, accounts, *, was_ready=True) -> Ending:
@@ -86,15 +86,15 @@ def gib(value) -> int:
 
 
 @pytest.fixture
-def pool():
+def registry():
     """Give four workers of the guide's size, with two sessions each."""
-    pool = Pool(range(4), lost_after_s=2.0)
+    registry = WorkerRegistry(range(4), lost_after_s=2.0)
     for gpu_id in range(4):
         report = MemoryReport(gib(15.75), gib(7.45), gib(8.30), gib(8.25), 45.0)
-        serve(pool, gpu_id, memory=report, reports=(SlotReport(1, "x", ours=True, received=3 * S, decoded=S),))
+        serve(registry, gpu_id, memory=report, reports=(SlotReport(1, "x", ours=True, received=3 * S, decoded=S),))
     for n in range(8):
-        pool.place(f"session-{n}", 0.0)
-    return pool
+        registry.acquire(f"session-{n}", 0.0)
+    return registry
 
 
 @pytest.fixture
@@ -103,13 +103,13 @@ def statistics():
     statistics = Statistics()
     statistics.ready(reports.setup(3.0, 1.0, 2346.0, 2350.0), 0, 10.0)
     statistics.ready(reports.setup(2.0, 1.04, 1.0, 4.04), 1, 1000.0)
-    statistics.ended(ending("complete", Accounts(48_000, 40_000, 8_000, 0, None)))
+    statistics.ended(ending("complete", SessionAccounting(48_000, 40_000, 8_000, 0, None)))
     return statistics
 
 
-def test_gpu_status_is_the_guides(pool):
+def test_gpu_status_is_the_guides(registry):
     """Every key of the guide is there with its type, and the values are the guide's for its example."""
-    body = reports.gpu_status(pool, 4)
+    body = reports.gpu_status(registry, 4)
     assert_shape(body, GPU_STATUS)
     assert (body["total_gpus"], body["total_connections"], body["max_connections_per_gpu"]) == (4, 8, 4)
     assert [gpu["active_connections"] for gpu in body["gpus"]] == [2, 2, 2, 2]
@@ -128,9 +128,9 @@ def test_gpu_status_is_the_guides(pool):
     json.dumps(body, allow_nan=False)
 
 
-def test_performance_is_the_guides(pool, statistics):
+def test_performance_is_the_guides(registry, statistics):
     """Every key of the guide is there; averages are over setups and over completed sessions."""
-    body = reports.performance(pool, statistics, 1000.0)
+    body = reports.performance(registry, statistics, 1000.0)
     assert_shape(body, PERFORMANCE)
     assert (body["total_completed_connections"], body["active_connections"]) == (1, 8)
     assert body["averages"] == {
@@ -142,9 +142,9 @@ def test_performance_is_the_guides(pool, statistics):
     assert body["extremes"] == {"slowest_setup_ms": 2350.0, "fastest_setup_ms": 4.0}
 
 
-def test_health_is_the_guides(pool, statistics):
+def test_health_is_the_guides(registry, statistics):
     """Every key of the guide is there, those of ``/performance`` too."""
-    body, status = reports.health(pool, statistics, 1698765432.1234)
+    body, status = reports.health(registry, statistics, 1698765432.1234)
     assert_shape(body, HEALTH)
     assert (status, body["status"], body["timestamp"]) == (200, "healthy", 1698765432.123)
     assert body["capacity"] == {
@@ -154,18 +154,18 @@ def test_health_is_the_guides(pool, statistics):
         "utilization_percent": 50.0,
     }
     assert body["gpus"] == {"total": 4, "with_connections": 4}
-    assert body["performance"].items() <= reports.performance(pool, statistics, 0.0).items()
+    assert body["performance"].items() <= reports.performance(registry, statistics, 0.0).items()
 
 
-def scrape(pool, statistics) -> str:
+def scrape(registry, statistics) -> str:
     registry = CollectorRegistry()
-    registry.register(prometheus.PrometheusView(pool, statistics))
+    registry.register(prometheus.PrometheusView(registry, statistics))
     return generate_latest(registry).decode()
 
 
-def test_the_metrics_are_the_guides(pool, statistics):
+def test_the_metrics_are_the_guides(registry, statistics):
     """Names, help, types, the ``gpu`` label and values, as prometheus_client writes them."""
-    text = scrape(pool, statistics)
+    text = scrape(registry, statistics)
     lines = text.splitlines()
     assert "# HELP whisperlivekit_gpu_total Total number of GPUs" in lines
     assert "# TYPE whisperlivekit_gpu_total gauge" in lines
@@ -185,23 +185,23 @@ def test_the_metrics_are_the_guides(pool, statistics):
         assert len(set(series)) == len(series)
 
 
-def test_the_guides_capacity_query_gives_a_percentage(pool, statistics):
+def test_the_guides_capacity_query_gives_a_percentage(registry, statistics):
     """``sum(connections_active) / (gpu_total * 4) * 100`` is the share of used slots."""
-    found = {family.name: family for family in text_string_to_metric_families(scrape(pool, statistics))}
+    found = {family.name: family for family in text_string_to_metric_families(scrape(registry, statistics))}
     used = sum(sample.value for sample in found["whisperlivekit_connections_active"].samples)
     assert used / (found["whisperlivekit_gpu_total"].samples[0].value * 4) * 100 == 50.0
 
 
 def test_what_is_unknown_is_null():
     """Before the first worker, the first setup and the first report there are no figures, and none is invented."""
-    pool, statistics = Pool(range(2), lost_after_s=2.0), Statistics()
-    status = reports.gpu_status(pool, 4)
+    registry, statistics = WorkerRegistry(range(2), lost_after_s=2.0), Statistics()
+    status = reports.gpu_status(registry, 4)
     assert (status["total_gpus"], status["total_connections"], status["max_connections_per_gpu"]) == (0, 0, 4)
     assert [gpu["gpu_id"] for gpu in status["gpus"]] == [0, 1]
     for gpu in status["gpus"]:
         assert (gpu["state"], gpu["active_connections"], gpu["connection_ids"]) == ("expected", 0, [])
         assert {gpu[key] for key in gpu if key.endswith(("_gb", "_percent", "lag_s"))} == {None}
-    body = reports.performance(pool, statistics, 0.0)
+    body = reports.performance(registry, statistics, 0.0)
     averages = body["averages"]
     assert set(averages.values()) == {None}
     assert set(body["extremes"].values()) == {None}
@@ -209,38 +209,38 @@ def test_what_is_unknown_is_null():
         assert set(figures) == set(reports.KEYS.values())
         assert all(figure == {"p50": None, "p95": None, "p99": None, "count": 0} for figure in figures.values())
     assert body["percentiles_by_gpu"] == {}
-    text = scrape(pool, statistics)
+    text = scrape(registry, statistics)
     assert "whisperlivekit_gpu_total 0.0" in text
     assert "\nwhisperlivekit_gpu_memory_allocated_gb{" not in text
     assert "\nwhisperlivekit_setup_time_ms_avg" not in text
     assert "NaN" not in text
 
 
-def test_a_worker_without_figures_has_null_memory(pool):
+def test_a_worker_without_figures_has_null_memory(registry):
     """A device that does not tell its memory has null, not zero, and no metric; the others keep theirs."""
-    serve(pool, 1, memory=MemoryReport(None, None, None, None, None))
-    gpu = reports.gpu_status(pool, 4)["gpus"][1]
+    serve(registry, 1, memory=MemoryReport(None, None, None, None, None))
+    gpu = reports.gpu_status(registry, 4)["gpus"][1]
     assert gpu["total_memory_gb"] is gpu["allocated_memory_gb"] is gpu["free_memory_gb"] is None
     assert gpu["utilization_percent"] is None
-    text = scrape(pool, Statistics())
+    text = scrape(registry, Statistics())
     assert 'whisperlivekit_gpu_memory_allocated_gb{gpu="0"}' in text
     assert 'whisperlivekit_gpu_memory_allocated_gb{gpu="1"}' not in text
 
 
-def test_a_lost_worker_is_listed_and_not_counted(pool, statistics):
+def test_a_lost_worker_is_listed_and_not_counted(registry, statistics):
     """Its slots leave the totals, its memory is unknown, and it says that it is lost."""
-    pool.gone(b"gpu2", "stopped")
-    status = reports.gpu_status(pool, 4)
+    registry.mark_lost(b"gpu2", "stopped")
+    status = reports.gpu_status(registry, 4)
     assert (status["total_gpus"], len(status["gpus"]), status["total_connections"]) == (3, 4, 6)
     lost = status["gpus"][2]
     assert (lost["state"], lost["active_connections"], lost["allocated_memory_gb"]) == ("lost", 0, None)
-    body, status = reports.health(pool, statistics, 0.0)
+    body, status = reports.health(registry, statistics, 0.0)
     assert (status, body["capacity"]["total_slots"], body["gpus"]["total"]) == (200, 12, 3)
 
 
 def test_no_slot_at_all_is_critical_and_503(statistics):
     """A load balancer must not send anyone here."""
-    body, status = reports.health(Pool(range(4), lost_after_s=2.0), statistics, 0.0)
+    body, status = reports.health(WorkerRegistry(range(4), lost_after_s=2.0), statistics, 0.0)
     assert (status, body["status"]) == (503, "critical")
     assert_shape(body["performance"], PERFORMANCE)
     assert body["capacity"] == {
@@ -274,29 +274,29 @@ def test_the_thresholds_are_the_guides(share, word):
 )  # fmt: skip
 def test_health_follows_the_leases(slots, used, word):
     """The status comes from used slots over all slots, before anything is rounded for display."""
-    pool = Pool(range(1), lost_after_s=2.0)
-    serve(pool, 0, slots=slots)
+    registry = WorkerRegistry(range(1), lost_after_s=2.0)
+    serve(registry, 0, slots=slots)
     for n in range(used):
-        pool.place(str(n), 0.0)
-    assert reports.health(pool, Statistics(), 0.0)[0]["status"] == word
+        registry.acquire(str(n), 0.0)
+    assert reports.health(registry, Statistics(), 0.0)[0]["status"] == word
 
 
 def test_other_gateways_sessions_use_capacity():
     """Slots that another gateway holds are used slots, though no connection of ours."""
-    pool = Pool(range(1), lost_after_s=2.0)
-    serve(pool, 0, reports=(SlotReport(1, "x", ours=False, received=0, decoded=0),))
-    assert reports.health(pool, Statistics(), 0.0)[0]["capacity"]["used_slots"] == 1
-    assert reports.gpu_status(pool, 4)["total_connections"] == 0
+    registry = WorkerRegistry(range(1), lost_after_s=2.0)
+    serve(registry, 0, reports=(SlotReport(1, "x", ours=False, received=0, decoded=0),))
+    assert reports.health(registry, Statistics(), 0.0)[0]["capacity"]["used_slots"] == 1
+    assert reports.gpu_status(registry, 4)["total_connections"] == 0
 
 
 def test_sessions_that_were_never_ready_are_no_connections():
     """A refusal is an outcome; it does not lower the averages or count as completed."""
     statistics = Statistics()
-    statistics.ended(ending("no_capacity", Accounts(100, 0, 0, 100, "no_capacity"), was_ready=False))
-    body = reports.performance(Pool(range(1), lost_after_s=2.0), statistics, 0.0)
+    statistics.ended(ending("no_capacity", SessionAccounting(100, 0, 0, 100, "no_capacity"), was_ready=False))
+    body = reports.performance(WorkerRegistry(range(1), lost_after_s=2.0), statistics, 0.0)
     assert (body["total_completed_connections"], body["averages"]["connection_duration_s"]) == (0, None)
     assert body["outcomes"] == {"no_capacity": 1}
-    text = scrape(Pool(range(1), lost_after_s=2.0), statistics)
+    text = scrape(WorkerRegistry(range(1), lost_after_s=2.0), statistics)
     assert 'whisperlivekit_sessions_total{outcome="no_capacity"} 1.0' in text
     assert 'whisperlivekit_audio_seconds_total{fate="dropped"} 0.00625' in text
     assert 'whisperlivekit_audio_dropped_seconds_total{reason="no_capacity"} 0.00625' in text
@@ -309,7 +309,7 @@ def test_percentiles_are_by_stage_by_gpu_and_of_late():
         statistics.ready(reports.setup(1.0, 2.0, total_ms - 3.0, total_ms), 0, 10.0)
     statistics.ready(reports.setup(1.0, 2.0, 4997.0, 5000.0), 3, 2000.0)
     statistics.heard("commit", 3, 1.5, 2000.0)
-    body = reports.performance(Pool(range(4), lost_after_s=2.0), statistics, 2000.0)
+    body = reports.performance(WorkerRegistry(range(4), lost_after_s=2.0), statistics, 2000.0)
     ever, late = body["percentiles"], body["last_10_minutes"]["percentiles"]
     assert ever["setup_time_ms"] == {"p50": pytest.approx(200, rel=0.02), "p95": 5000.0, "p99": 5000.0, "count": 4}
     assert late["setup_time_ms"] == {"p50": 5000.0, "p95": 5000.0, "p99": 5000.0, "count": 1}

@@ -6,9 +6,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.monitoring.history import BUCKET_S, BUCKETS, EVENTS, JOINED_S, MAX_SETUPS, Events, History, short_id
-from gateway.monitoring.snapshot import SessionFacts, now_body
-from gateway.placement.workers import Pool
+from gateway.monitoring.history import (
+    BUCKET_S,
+    BUCKETS,
+    EVENTS,
+    JOINED_S,
+    MAX_SETUPS,
+    EventLog,
+    RollingHistory,
+    short_id,
+)
+from gateway.monitoring.snapshot import SessionFacts, snapshot
+from gateway.placement.workers import WorkerRegistry
 from shared.messages import MemoryReport, SlotReport
 from tests.gateway.builders import GIB, S, heartbeat, register
 
@@ -20,33 +29,33 @@ def facts(name=ID, *, state="ready", lease=1, age_s=12.4, lag_s=0.5, attached=Tr
     return SessionFacts(name, state, lease, age_s, lag_s, attached=attached)
 
 
-def body(pool, *sessions):
-    return now_body(pool, sessions, at=1000.0004, uptime_s=7.6, slots_per_gpu=4)
+def body(registry, *sessions):
+    return snapshot(registry, sessions, at=1000.0004, uptime_s=7.6, slots_per_gpu=4)
 
 
-def serve(pool, gpu_id, *slots, memory=None, state="serving", boot="a"):
+def serve(registry, gpu_id, *slots, memory=None, state="serving", boot="a"):
     identity = f"gpu{gpu_id}.{boot}".encode()
-    pool.register(identity, register(gpu_id, slots=2, boot=boot), 0.0)
-    pool.heartbeat(identity, heartbeat(*slots, memory=memory, state=state), 0.0)
+    registry.register(identity, register(gpu_id, slots=2, boot=boot), 0.0)
+    registry.heartbeat(identity, heartbeat(*slots, memory=memory, state=state), 0.0)
 
 
 @pytest.fixture
-def pool():
+def registry():
     """Give two workers of two slots; the first has a session in each, one of them another gateway's."""
-    pool = Pool(range(2), lost_after_s=2.0)
-    serve(pool, 0)
-    serve(pool, 1)
-    assert pool.place(ID, 0.0).lease == 1
+    registry = WorkerRegistry(range(2), lost_after_s=2.0)
+    serve(registry, 0)
+    serve(registry, 1)
+    assert registry.acquire(ID, 0.0).id == 1
     memory = MemoryReport(16 * GIB, 4 * GIB, 12 * GIB, 11 * GIB, 37.0)
     mine = SlotReport(1, ID, ours=True, received=3 * S, decoded=2 * S)
     foreign = SlotReport(9, OTHER, ours=False, received=9 * S, decoded=0)
-    pool.heartbeat(b"gpu0.a", heartbeat(mine, foreign, memory=memory), 0.0)
-    return pool
+    registry.heartbeat(b"gpu0.a", heartbeat(mine, foreign, memory=memory), 0.0)
+    return registry
 
 
-def test_a_moment(pool):
+def test_a_moment(registry):
     """Every figure of a tile and of a row is the pool's and the worker's own."""
-    seen = body(pool, facts())
+    seen = body(registry, facts())
     assert (seen["status"], seen["used_slots"], seen["total_slots"]) == ("healthy", 2, 4)
     assert (seen["at"], seen["uptime_s"], seen["serving_gpus"], seen["model"]) == (1000.0, 8, 2, "scripted")
     first, second = seen["gpus"]
@@ -58,20 +67,20 @@ def test_a_moment(pool):
     assert seen["elsewhere"] == []
 
 
-def test_nobody_is_named_in_full(pool):
+def test_nobody_is_named_in_full(registry):
     """A session's whole id would let others find it in the logs; only its beginning is shown."""
     waiting = facts(OTHER, state="waiting", lease=None)
-    text = json.dumps(body(pool, facts(), waiting), allow_nan=False)
+    text = json.dumps(body(registry, facts(), waiting), allow_nan=False)
     assert short_id(ID) in text
     assert short_id(OTHER) in text
     assert ID not in text
     assert OTHER not in text
 
 
-def test_a_slot_that_is_made_ready_is_no_second_session(pool):
+def test_a_slot_that_is_made_ready_is_no_second_session(registry):
     """While a session is handed over it is in its old slot, and arriving in its new one."""
-    assert pool.place(ID, 0.0).worker == "gpu1"
-    first, second = body(pool, facts())["gpus"]
+    assert registry.acquire(ID, 0.0).worker == "gpu1"
+    first, second = body(registry, facts())["gpus"]
     assert [row["state"] for row in first["sessions"]] == ["ready"]
     assert [(row["id"], row["state"], row["lag_s"]) for row in second["sessions"]] == [("0b9ae14c", "arriving", None)]
 
@@ -84,20 +93,22 @@ def test_a_slot_that_is_made_ready_is_no_second_session(pool):
         (facts(OTHER, state="waiting", lease=None, attached=False), "away"),
     ],
 )
-def test_sessions_without_a_slot(pool, session, state):
+def test_sessions_without_a_slot(registry, session, state):
     """Who waits for a slot, or for its client, is listed apart with its lag by the gateway's books."""
-    assert body(pool, facts(), session)["elsewhere"] == [{"id": "f8d2c0de", "state": state, "age_s": 12, "lag_s": 0.5}]
+    assert body(registry, facts(), session)["elsewhere"] == [
+        {"id": "f8d2c0de", "state": state, "age_s": 12, "lag_s": 0.5}
+    ]
 
 
-def test_an_ended_session_is_nowhere(pool):
+def test_an_ended_session_is_nowhere(registry):
     """A session that is over and waits only to be forgotten takes no place."""
-    assert body(pool, facts(), facts(OTHER, state="ended", lease=None))["elsewhere"] == []
+    assert body(registry, facts(), facts(OTHER, state="ended", lease=None))["elsewhere"] == []
 
 
-def test_a_lost_worker_keeps_its_tile(pool):
+def test_a_lost_worker_keeps_its_tile(registry):
     """Its slots are still drawn, its figures are unknown, and its sessions are elsewhere."""
-    pool.gone(b"gpu0.a", "killed")
-    seen = body(pool, facts(state="waiting", lease=None))
+    registry.mark_lost(b"gpu0.a", "killed")
+    seen = body(registry, facts(state="waiting", lease=None))
     lost = seen["gpus"][0]
     assert (lost["state"], lost["slots"], lost["used"], lost["sessions"]) == ("lost", 2, 0, [])
     assert {lost[key] for key in ("memory_used_gb", "utilization_percent", "lag_s", "weights", "step_s")} == {None}
@@ -107,7 +118,7 @@ def test_a_lost_worker_keeps_its_tile(pool):
 
 def test_nothing_is_invented_before_the_first_worker():
     """A gateway that has just started has tiles of the expected size, unknown figures, and is critical."""
-    seen = body(Pool(range(3), lost_after_s=2.0))
+    seen = body(WorkerRegistry(range(3), lost_after_s=2.0))
     assert (seen["status"], seen["total_slots"], seen["model"], seen["lag_s"]) == ("critical", 0, None, None)
     assert [(gpu["state"], gpu["slots"], gpu["boots"]) for gpu in seen["gpus"]] == [("expected", 4, 0)] * 3
 
@@ -117,7 +128,7 @@ def test_nothing_is_invented_before_the_first_worker():
 
 def test_a_stretch_keeps_its_worst():
     """Within five seconds the worst lag, the slowest setup and the fullest moment count."""
-    history = History()
+    history = RollingHistory()
     history.setup(100.0, 40.0)
     history.setup(100.0, 900.04)
     history.refused(100.0)
@@ -131,7 +142,7 @@ def test_a_stretch_keeps_its_worst():
 
 def test_ten_minutes_are_forgotten_in_time():
     """What is older than the chart's left edge counts in no figure any more, also when nothing new comes."""
-    history = History()
+    history = RollingHistory()
     history.setup(0.0, 1234.0)
     history.sampled(0.0, used=4, lag_s=1.0)
     last = BUCKETS * BUCKET_S - 0.1
@@ -144,7 +155,7 @@ def test_ten_minutes_are_forgotten_in_time():
 @given(st.lists(st.tuples(st.floats(0, 400), st.sampled_from(["sample", "setup", "refused"]), st.floats(0, 1e6))))
 def test_the_history_is_bounded(steps):
     """Whatever comes whenever, there are so many stretches and no more, in order, and the figures are among those seen."""
-    history, now = History(), 0.0
+    history, now = RollingHistory(), 0.0
     for wait, what, value in steps:
         now += wait
         if what == "sample":
@@ -164,7 +175,7 @@ def test_the_history_is_bounded(steps):
 
 def test_a_flood_of_setups_is_bounded():
     """A thousand setups are kept for the median, not all there ever were."""
-    history = History()
+    history = RollingHistory()
     for number in range(2 * MAX_SETUPS):
         history.setup(1.0, float(number))
     assert len(history._setups) == MAX_SETUPS
@@ -176,7 +187,7 @@ def test_a_flood_of_setups_is_bounded():
 
 def test_events_are_newest_first_and_plain():
     """An event has what it has and nothing else, a session's id is cut, the newest stands first."""
-    events = Events()
+    events = EventLog()
     events.note(10.00049, "allocated", session=ID, gpu_id=2)
     events.note(11.0, "lost", gpu_id=2, detail="silent for 2.1 s")
     assert events.body() == [
@@ -187,7 +198,7 @@ def test_events_are_newest_first_and_plain():
 
 def test_a_flood_of_refusals_hides_nothing():
     """Refusals of one kind within a minute are one event with a count, which comes first again each time."""
-    events = Events()
+    events = EventLog()
     events.note(0.0, "lost", gpu_id=1)
     for second in range(200):
         events.note(float(second % 50), "refused", session=ID, detail="no_capacity")
@@ -204,7 +215,7 @@ def test_a_flood_of_refusals_hides_nothing():
 @given(st.lists(st.tuples(st.floats(0, 100), st.sampled_from(["allocated", "refused", "lost"]), st.sampled_from("ab"))))
 def test_events_are_bounded(steps):
     """Whatever happens, so many events are kept and no more, and each change changes the version."""
-    events, now = Events(), 0.0
+    events, now = EventLog(), 0.0
     versions = [events.version]
     for wait, kind, detail in steps:
         now += wait

@@ -6,9 +6,9 @@ import json
 import pytest
 from starlette.applications import Starlette
 
-from gateway.auth.monitor_auth import Guard
+from gateway.auth.monitor_auth import MonitorAuth
 from gateway.monitoring import sse
-from gateway.monitoring.sse import HEARTBEAT_S, MAX_VIEWERS, Broadcast, Viewer
+from gateway.monitoring.sse import HEARTBEAT_S, MAX_VIEWERS, MonitorFeed, Subscriber
 from shared.messages import Goodbye
 from shared.settings import GatewaySettings
 from tests.gateway.exchange import Exchange
@@ -90,8 +90,8 @@ class House:
 
     def __init__(self, **changes) -> None:
         self.exchange = Exchange(workers=2, slots=2).boot_all()
-        self.board = self.exchange.switchboard
-        self.wall = Broadcast(self.board, 2, Guard(GatewaySettings.defaults(**changes)))
+        self.board = self.exchange.manager
+        self.wall = MonitorFeed(self.board, 2, MonitorAuth(GatewaySettings.defaults(**changes)))
         self.app = Starlette(routes=self.wall.routes())
 
     async def view(self, **options) -> Browser:
@@ -198,7 +198,7 @@ async def test_there_is_a_last_seat():
 @story
 async def test_silence_is_filled():
     """When there is nothing to send a comment keeps proxies from closing the stream, and news come at once after it."""
-    viewer = Viewer()
+    viewer = Subscriber()
     assert (await viewer.take(0)).startswith(b":")
     viewer.offer("now", b"old")
     viewer.offer("now", b"new")

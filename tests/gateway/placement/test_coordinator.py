@@ -7,9 +7,9 @@ import time
 
 import pytest
 
-from gateway.placement.workers import AILING
+from gateway.placement.workers import FAILING_AFTER
 from gateway.session_manager import restarting
-from gateway.sessions.commands import Hangup
+from gateway.sessions.commands import CloseConnection
 from gateway.sessions.poison import MAX_DEATHS
 from gateway.sessions.state import State
 from shared import logs, wire
@@ -47,7 +47,7 @@ def test_the_guides_sentences(capsys):
     exchange = Exchange(workers=1).boot_all()
     logs.configure(log_format="json", level="info")
     client = exchange.client()
-    exchange.switchboard.records.accepted(client.session.id, 3.0)
+    exchange.manager.records.accepted(client.session.id, 3.0)
     exchange.clock.now = 0.004
     client.join(accept_ms=3.0)
     worker = exchange.workers[0]
@@ -91,7 +91,7 @@ def test_a_refusal_is_logged_in_the_guides_words(exchange):
     assert sentences(exchange).count("No GPU resources available") == 1
     assert fifth.hangup.code == 1013
     assert texts(fifth, "error", "error") == ["No GPU resources available"]
-    assert [len(worker.leases) for worker in exchange.pool.workers()] == [2, 2]
+    assert [len(worker.leases) for worker in exchange.registry.all()] == [2, 2]
 
 
 def test_one_line_sums_a_session_up(exchange):
@@ -175,7 +175,7 @@ def test_people_may_be_earlier_than_workers():
     exchange = Exchange()
     people = [exchange.client().join() for _ in range(3)]
     exchange.run(3)
-    assert exchange.switchboard.waiting == [person.session.id for person in people]
+    assert exchange.manager.waiting == [person.session.id for person in people]
     exchange.hear(exchange.boot(1))
     exchange.run(2)
     assert [person.session.state for person in people] == [State.READY, State.READY, State.WAITING]
@@ -213,7 +213,7 @@ def test_a_worker_that_goes_takes_no_words_with_it(exchange, how):
     assert reader.text == "".join(words)
     assert "moved" in reader.types
     assert client.session.moves == 1
-    (move,) = exchange.switchboard.statistics.recent_moves
+    (move,) = exchange.manager.statistics.recent_moves
     assert (move.connection, move.reason, move.from_gpu) == (client.session.id, "worker_lost", 0)
 
 
@@ -226,7 +226,7 @@ def test_a_late_message_of_an_old_lease_is_nobodys(exchange):
     worker.work(steps=5)
     worker.frozen = True
     exchange.clock.now += 3.0
-    exchange.switchboard.ticked(exchange.clock.now)
+    exchange.manager.on_tick(exchange.clock.now)
     exchange.hear(worker)
     assert client.session.transcript.words == 0
     worker.frozen = False
@@ -234,7 +234,7 @@ def test_a_late_message_of_an_old_lease_is_nobodys(exchange):
     client.end()
     exchange.run(10)
     assert client.session.transcript.words == 2
-    assert exchange.pool.total_slots() == 4
+    assert exchange.registry.total_slots() == 4
     assert len(worker.table) == 0
 
 
@@ -273,12 +273,12 @@ def test_an_endless_load_is_left(exchange):
     exchange.run(15)
     assert texts(client) == ["Loading models on GPU 1...", "Ready to transcribe"]
     assert client.session.transcript.words == 2
-    assert [worker.gpu_id for worker in exchange.pool.serving()] == [1]
+    assert [worker.gpu_id for worker in exchange.registry.serving()] == [1]
     assert exchange.client().join().session.gpu_id == 1
     stalled.opening, stalled.weights = True, "device"
     exchange.run(2)
-    assert [worker.gpu_id for worker in exchange.pool.serving()] == [0, 1]
-    assert not client.session.suspicion.present
+    assert [worker.gpu_id for worker in exchange.registry.serving()] == [0, 1]
+    assert not client.session.poison.suspected
 
 
 def test_a_slot_that_does_not_get_ready_is_left(exchange):
@@ -291,10 +291,10 @@ def test_a_slot_that_does_not_get_ready_is_left(exchange):
     assert exchange.log.of("stream_lost")[0]["cause"] == "not_ready"
     exchange.workers[1].draining = True
     exchange.run(3)
-    held = client.session.standby
+    held = client.session.migration_lease
     assert held is not None
     exchange.run(12)
-    assert client.session.standby != held
+    assert client.session.migration_lease != held
     assert (client.session.state, client.session.gpu_id) == (State.READY, 1)
 
 
@@ -309,14 +309,14 @@ def test_a_silence_is_forgiven_when_it_ends(exchange):
     exchange.workers[1].frozen = True
     client.say(say(["river", 1.0]).pcm.tobytes())
     exchange.run(7)
-    assert client.session.suspicion.workers == {"gpu0", "gpu1"}
+    assert client.session.poison.workers == {"gpu0", "gpu1"}
     exchange.workers[0].frozen = exchange.workers[1].frozen = False
     for worker in exchange.workers.values():
         worker.beat()
         exchange.hear(worker)
         worker.work(steps=0)
         exchange.hear(worker)
-    assert not client.session.suspicion.present
+    assert not client.session.poison.suspected
     assert client.session.decoded < client.session.received
 
 
@@ -327,15 +327,15 @@ def test_long_steps_are_hardly_held_against_a_session(exchange):
     client.say(say(["one", "two", 1.0]).pcm.tobytes())
     for _ in range(MAX_DEATHS):
         worker = exchange.workers[client.session.gpu_id]
-        exchange.switchboard.handle(worker.identity, reported(worker, running_s=9.0))
-        exchange.switchboard.ticked(exchange.clock.now)
+        exchange.manager.on_worker_message(worker.identity, reported(worker, running_s=9.0))
+        exchange.manager.on_tick(exchange.clock.now)
         for each in exchange.workers.values():
             each.work(steps=0)
             each.beat()
             exchange.hear(each)
             each.work(steps=0)
             exchange.hear(each)
-    assert client.session.suspicion.losses == MAX_DEATHS
+    assert client.session.poison.losses == MAX_DEATHS
     assert client.session.state is not State.ENDED
 
 
@@ -392,10 +392,10 @@ def test_loads_are_evened_out(exchange):
     exchange.run(2)
     exchange.workers[1].alive = False
     exchange.run(10)
-    assert [len(worker.leases) for worker in exchange.pool.workers()] == [2, 0]
+    assert [len(worker.leases) for worker in exchange.registry.all()] == [2, 0]
     exchange.boot(1)
     exchange.run(20)
-    assert [len(worker.leases) for worker in exchange.pool.workers()] == [1, 1]
+    assert [len(worker.leases) for worker in exchange.registry.all()] == [1, 1]
     assert {person.session.state for person in people} == {State.READY}
 
 
@@ -427,14 +427,14 @@ def test_a_client_may_come_and_go_while_it_waits_in_line(exchange):
     exchange.boot(1)
     exchange.run(3)
     assert (first.session.state, second.session.state) == (State.READY, State.READY)
-    assert exchange.pool.used_slots() == 4
+    assert exchange.registry.used_slots() == 4
 
 
 def suspect(client, losses) -> None:
     """Have a session suspected of so many deaths over audio that it has not got past."""
     client.say(say(["one", 1.0]).pcm.tobytes())
     for _ in range(losses):
-        client.session.suspicion.lost("gpu9", client.session.received, died=True)
+        client.session.poison.note_loss("gpu9", client.session.received, died=True)
 
 
 def test_moved_suspects_are_kept_apart_too(exchange):
@@ -446,10 +446,10 @@ def test_moved_suspects_are_kept_apart_too(exchange):
     suspect(other, 1)
     for worker in exchange.workers.values():
         worker.frozen = True  # nobody gets past that audio
-    exchange.switchboard.handle(exchange.workers[0].identity, reported(exchange.workers[0], state="draining"))
-    exchange.switchboard.ticked(exchange.clock.now)
-    assert tried.session.standby is None
-    assert third.session.standby is not None
+    exchange.manager.on_worker_message(exchange.workers[0].identity, reported(exchange.workers[0], state="draining"))
+    exchange.manager.on_tick(exchange.clock.now)
+    assert tried.session.migration_lease is None
+    assert third.session.migration_lease is not None
 
 
 def reported(worker, **changes):
@@ -459,10 +459,10 @@ def reported(worker, **changes):
 def test_loads_are_not_evened_out_by_a_worker_that_nobody_is_placed_on():
     """While a worker fails all its streams it stays empty, and sessions do not change places between the others."""
     exchange = Exchange(workers=3, slots=4).boot_all()
-    exchange.pool.workers()[1].failures = AILING
+    exchange.registry.all()[1].failures = FAILING_AFTER
     people = [exchange.client().join() for _ in range(4)]
     exchange.run(60)
-    assert [len(worker.leases) for worker in exchange.pool.workers()] == [2, 0, 2]
+    assert [len(worker.leases) for worker in exchange.registry.all()] == [2, 0, 2]
     assert [person.session.moves for person in people] == [0, 0, 0, 0]
 
 
@@ -477,7 +477,7 @@ def test_a_long_line_that_cannot_be_served_costs_little():
     plain_s = tick_s(exchange)
     for person in people:
         suspect(person, MAX_DEATHS - 1)
-    assert len(exchange.switchboard._dispatcher.placement.line) == 80
+    assert len(exchange.manager.coordinator.leases.waiting) == 80
     assert tick_s(exchange) < 2 * plain_s
 
 
@@ -486,7 +486,7 @@ def tick_s(exchange) -> float:
     found = []
     for _ in range(7):
         began = time.thread_time()
-        exchange.switchboard.ticked(exchange.clock.now)
+        exchange.manager.on_tick(exchange.clock.now)
         found.append(time.thread_time() - began)
     return min(found)
 
@@ -497,8 +497,8 @@ def tick_s(exchange) -> float:
 def test_a_worker_of_another_version_is_refused():
     """It is logged with the reason, is not served, and disturbs nobody."""
     exchange = Exchange(workers=1)
-    exchange.switchboard.handle(b"gpu0.x", register(0, protocol=99))
-    assert exchange.pool.total_slots() == 0
+    exchange.manager.on_worker_message(b"gpu0.x", register(0, protocol=99))
+    assert exchange.registry.total_slots() == 0
     assert "protocol 99" in exchange.log.of("worker_refused")[0]["event"]
 
 
@@ -506,12 +506,12 @@ def test_messages_from_nobody_do_nothing(exchange):
     """Unknown senders are told to introduce themselves; unknown leases and odd messages change nothing."""
     client = exchange.client().join()
     exchange.run(2)
-    exchange.switchboard.handle(b"stranger", m.Full(client.session.lease))
-    exchange.switchboard.handle(b"stranger", m.Finished(client.session.lease, m.Books(0, 0, 0)))
-    exchange.switchboard.handle(b"stranger", m.Goodbye("x"))
-    exchange.switchboard.handle(exchange.workers[0].identity, m.Opened(999, 1.0))
-    exchange.switchboard.handle(exchange.workers[0].identity, m.Close(client.session.lease))
-    exchange.switchboard.handle(b"stranger", heartbeat())
+    exchange.manager.on_worker_message(b"stranger", m.Full(client.session.lease))
+    exchange.manager.on_worker_message(b"stranger", m.Finished(client.session.lease, m.Books(0, 0, 0)))
+    exchange.manager.on_worker_message(b"stranger", m.Goodbye("x"))
+    exchange.manager.on_worker_message(exchange.workers[0].identity, m.Opened(999, 1.0))
+    exchange.manager.on_worker_message(exchange.workers[0].identity, m.Close(client.session.lease))
+    exchange.manager.on_worker_message(b"stranger", heartbeat())
     assert client.session.state is State.READY
     assert len(exchange.log.of("odd_message")) == 1
 
@@ -523,7 +523,7 @@ def test_another_language_than_the_models_is_refused_before_the_gpu_is_used():
     exchange.hear(exchange.boot(0))
     assert (client.session.error.code, client.hangup.code) == ("bad_parameter", 4400)
     exchange.run(2)
-    assert (len(exchange.workers[0].table), exchange.pool.used_slots()) == (0, 0)
+    assert (len(exchange.workers[0].table), exchange.registry.used_slots()) == (0, 0)
     exchange.check_log()
 
 
@@ -533,7 +533,7 @@ def test_a_crowd_of_another_language_is_refused():
     people = [exchange.client(language="klingon").join() for _ in range(400)]
     exchange.hear(exchange.boot(0))
     assert {(person.session.error.code, person.hangup.code) for person in people} == {("bad_parameter", 4400)}
-    assert exchange.pool.used_slots() == 0
+    assert exchange.registry.used_slots() == 0
     exchange.run()
     assert len(exchange.workers[0].table) == 0
     exchange.check_log()
@@ -560,11 +560,11 @@ def test_a_resume_token_is_its_owners():
     """Only the right token, from the client that got it, finds the session."""
     exchange = Exchange(workers=1).boot_all()
     client = exchange.client().join()
-    token = client.conversation.resume_token
-    assert exchange.switchboard.find(token, None) is client.conversation
-    assert exchange.switchboard.find(token + "x", None) is None
-    assert exchange.switchboard.find("", None) is None
-    assert exchange.switchboard.find(token, "somebody else") is None
+    token = client.client_session.resume_token
+    assert exchange.manager.find(token, None) is client.client_session
+    assert exchange.manager.find(token + "x", None) is None
+    assert exchange.manager.find("", None) is None
+    assert exchange.manager.find(token, "somebody else") is None
 
 
 # --- the gateway goes -------------------------------------------------------------------------------------------
@@ -575,8 +575,8 @@ def test_a_drain_says_the_last_words(exchange):
     client = exchange.client().join()
     exchange.run(2)
     client.say(say(["one", "two"]).pcm.tobytes())
-    for conversation in list(exchange.switchboard._conversations.values()):
-        exchange.switchboard.perform(conversation, conversation.session.retire(restarting(), exchange.clock.now))
+    for client_session in list(exchange.manager._sessions.values()):
+        exchange.manager.execute(client_session, client_session.session.drain(restarting(), exchange.clock.now))
     exchange.run(8)
     assert client.hangup.code == 1012
     assert client.session.transcript.words == 2
@@ -589,7 +589,7 @@ def test_a_drain_says_the_last_words(exchange):
 def test_what_is_written_down_decides_nothing(monkeypatch):
     """A session whose worker died waits for another also when nothing of it is logged or counted."""
     exchange = Exchange(workers=1).boot_all()
-    records = exchange.switchboard.records
+    records = exchange.manager.records
     for name in [name for name in dir(records) if not name.startswith("_") and callable(getattr(records, name))]:
         monkeypatch.setattr(records, name, lambda *_, **__: None)
     client = exchange.client().join()
@@ -614,15 +614,15 @@ def test_three_hundred_unreachable_workers_take_no_stack():
         client = exchange.client().join()
     finally:
         sys.setrecursionlimit(limit)
-    assert exchange.pool.serving() == []
-    assert client.session.state is State.ENDED or client.conversation in exchange.switchboard._dispatcher.placement.line
+    assert exchange.registry.serving() == []
+    assert client.session.state is State.ENDED or client.client_session in exchange.manager.coordinator.leases.waiting
 
 
 def test_one_failing_action_does_not_take_the_others(exchange, monkeypatch):
     """An error while one action is done is logged, and those behind it are done all the same."""
     client = exchange.client().join()
     exchange.run(2)
-    monkeypatch.setattr(exchange.switchboard._dispatcher, "_tell", lambda _: 1 / 0)
-    client.perform([*client.session.audio(b"\x01\x00" * 320, 0.0), Hangup(1000, "")])
-    assert client.hangup == Hangup(1000, "")
+    monkeypatch.setattr(exchange.manager.coordinator, "_send_to_worker", lambda _: 1 / 0)
+    client.perform([*client.session.on_audio(b"\x01\x00" * 320, 0.0), CloseConnection(1000, "")])
+    assert client.hangup == CloseConnection(1000, "")
     assert len(exchange.log.of("action_failed")) == 1

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.protocols.views import EventsView, FullView, clock, final
-from gateway.sessions.send_queue import Outbox
+from gateway.sessions.send_queue import SendQueue
 from gateway.sessions.transcript import Transcript
 from tests.gateway.builders import S, hypothesis, word
 from tests.gateway.readers import Reader, shown
@@ -29,7 +29,7 @@ class Desk:
     """A transcript, a view of it and its outbox, as a session has them; the clock is far ahead of any rate bound."""
 
     def __init__(self, view_of) -> None:
-        self.outbox = Outbox(numbered=view_of is EventsView)
+        self.outbox = SendQueue(numbered=view_of is EventsView)
         self.transcript = Transcript()
         self.view = view_of(self.transcript, self.outbox)
         self.now = 0.0

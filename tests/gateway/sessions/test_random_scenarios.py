@@ -30,7 +30,7 @@ class Person:
     def read(self, most=10_000) -> None:
         messages = [json.loads(text) for text in self.client.read(most)]
         self.last = messages[-1] if messages else self.last
-        if self.client.conversation.parameters.mode == "events":
+        if self.client.client_session.parameters.mode == "events":
             self.reader(messages)
             return
         for message in messages:
@@ -114,7 +114,7 @@ class Conversations(RuleBasedStateMachine):
     @rule(passed_s=st.sampled_from([0.1, 1.0, 2.5]))
     def time(self, passed_s):
         self.exchange.clock.now += passed_s
-        self.exchange.switchboard.ticked(self.exchange.clock.now)
+        self.exchange.manager.on_tick(self.exchange.clock.now)
 
     # --- people
 
@@ -159,10 +159,10 @@ class Conversations(RuleBasedStateMachine):
         elif what == "return" and not client.here:
             if client.come_back(person.reader(None)):
                 self.exchange.check()
-        elif client.here and not client.conversation.over:
+        elif client.here and not client.client_session.ended:
             {"end": client.end, "leave": client.leave, "lose": client.lose_network}.get(what, lambda: None)()
             if what == "finalize":
-                client.perform(client.session.finalize(self.exchange.clock.now))
+                client.perform(client.session.on_finalize(self.exchange.clock.now))
 
     @invariant()
     def holds(self):
@@ -182,14 +182,14 @@ class Conversations(RuleBasedStateMachine):
                 person.client.come_back(person.reader(None))
             person.client.end()
         for _ in range(400):
-            if all(person.client.conversation.over for person in self.people):
+            if all(person.client.client_session.ended for person in self.people):
                 break
             self.exchange.run()
         for person in self.people:
             self.ended(person)
         self.exchange.run(5)
-        assert self.exchange.switchboard.sessions == 0
-        assert not self.exchange.pool._where
+        assert self.exchange.manager.session_count == 0
+        assert not self.exchange.registry._worker_of_lease
         assert [len(worker.table) for worker in self.exchange.workers.values()] == [0, 0, 0]
         self.exchange.check_log()
         closed = [event["connection"] for event in self.exchange.log.of("session_closed")]
@@ -197,7 +197,7 @@ class Conversations(RuleBasedStateMachine):
 
     def ended(self, person):
         client, session = person.client, person.client.session
-        assert client.conversation.over, (session.state, session.lease)
+        assert client.client_session.ended, (session.state, session.lease)
         person.check()
         if client.here:
             person.read()
@@ -208,11 +208,11 @@ class Conversations(RuleBasedStateMachine):
             assert "add up" not in session.error.message, "a real stream's books balance"
         if session.outcome != "complete" or person.poisoned:
             return
-        accounts = session.accounts
+        accounts = session.accounting
         assert (accounts.received * 2, accounts.dropped) == (len(client.said), 0)
         assert "".join(person.committed).split() == person.words
         if person.last.get("type") == "ready_to_stop":
-            text = person.reader.text if client.conversation.parameters.mode == "events" else person.shown
+            text = person.reader.text if client.client_session.parameters.mode == "events" else person.shown
             assert text.replace(" ", "") == "".join(person.words)
 
 

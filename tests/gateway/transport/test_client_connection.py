@@ -8,7 +8,7 @@ import json
 import pytest
 from starlette.websockets import WebSocket
 
-from gateway.transport.client_connection import BY_CLOSE_FRAME, TOO_BIG_BYTES, Doorman
+from gateway.transport.client_connection import BY_CLOSE_FRAME, TOO_BIG_BYTES, AsrEndpoint
 from shared.errors import RecognitionError
 from shared.settings import GatewaySettings
 from tests.gateway.exchange import Exchange
@@ -69,7 +69,7 @@ class Hall:
 
     def __init__(self, workers=1, **settings) -> None:
         self.exchange = Exchange(workers=workers, lost_after_s=1e9).boot_all()
-        self.doorman = Doorman(GatewaySettings.defaults(**settings), self.exchange.switchboard)
+        self.doorman = AsrEndpoint(GatewaySettings.defaults(**settings), self.exchange.manager)
         self.peers: list[Peer] = []
 
     def peer(self, query="mode=events", **changes) -> Peer:
@@ -94,7 +94,7 @@ class Hall:
         await asyncio.gather(*(peer.task for peer in self.peers), return_exceptions=True)
         self.exchange.check()
         assert self.doorman.sockets == 0
-        assert self.exchange.switchboard.sessions == 0
+        assert self.exchange.manager.session_count == 0
 
 
 def story(test):
@@ -127,7 +127,7 @@ settings_of = {
 async def test_the_socket_is_accepted_first(hall):
     """Accepting comes before everything else, takes no model, and is logged with its time."""
     ticks = itertools.count()
-    hall.exchange.switchboard.clock = lambda: next(ticks) * 0.003
+    hall.exchange.manager.clock = lambda: next(ticks) * 0.003
     peer = hall.peer()
     await hall.rest(1)
     assert peer.outgoing[0]["type"] == "websocket.accept"
@@ -187,8 +187,8 @@ def test_refusals_are_explained(settings, query, headers, close_code, word):
         assert word in error["error"]
         assert peer.closed["code"] == close_code
         assert len(peer.closed["reason"].encode()) <= 123, "a close frame has no room for more"
-        assert hall.exchange.switchboard.statistics.outcomes[error["code"]] == 1
-        assert hall.exchange.pool.used_slots() == 0
+        assert hall.exchange.manager.statistics.outcomes[error["code"]] == 1
+        assert hall.exchange.registry.used_slots() == 0
         await hall.empty()
 
     asyncio.run(told())
@@ -237,7 +237,7 @@ async def test_only_so_many_sockets(hall):
 @story
 async def test_a_stopping_gateway_lets_nobody_in(hall):
     """Whoever comes while it stops is told that the service restarts."""
-    hall.exchange.switchboard.stopping = True
+    hall.exchange.manager.stopping = True
     peer = hall.peer()
     await hall.rest(1)
     assert peer.closed["code"] == 1012
@@ -359,8 +359,8 @@ async def test_a_message_above_the_bound_ends_its_session(hall):
     (line,) = hall.exchange.log.of("session_closed")
     assert (line["outcome"], line["received"]) == ("message_too_big", 16_000)
     assert line["received"] == line["transcribed"] + line["silence"] + line["dropped"]
-    assert hall.exchange.switchboard.statistics.outcomes["message_too_big"] == 1
-    assert (hall.exchange.switchboard.sessions, hall.exchange.pool.used_slots()) == (1, 1)
+    assert hall.exchange.manager.statistics.outcomes["message_too_big"] == 1
+    assert (hall.exchange.manager.session_count, hall.exchange.registry.used_slots()) == (1, 1)
     assert other.closed is None
 
 
@@ -372,14 +372,14 @@ def test_the_writer_sleeps_while_audio_comes(held_back):
         hall = Hall()
         peer = hall.peer()
         await hall.rest(2)
-        (conversation,) = hall.exchange.switchboard.conversations
-        outbox, rounds = conversation.outbox, 0
+        (client_session,) = hall.exchange.manager.client_sessions
+        outbox, rounds = client_session.send_queue, 0
         if held_back:
-            outbox.offer("large", lambda: {"text": "x" * 1_000_000})
-            conversation.notify()
+            outbox.enqueue_latest("large", lambda: {"text": "x" * 1_000_000})
+            client_session.notify_writer()
             await hall.rest(1)
-            outbox.offer("large", lambda: {"text": "later"})
-            conversation.notify()
+            outbox.enqueue_latest("large", lambda: {"text": "later"})
+            client_session.notify_writer()
             await hall.rest(1)
             assert outbox.waiting == 1
         pop = outbox.pop
@@ -394,10 +394,10 @@ def test_the_writer_sleeps_while_audio_comes(held_back):
             peer.bring(bytes(4))
             for _ in range(3):
                 await asyncio.sleep(0)
-        assert conversation.session.received == 10_000
+        assert client_session.session.received == 10_000
         assert rounds <= 3
-        outbox.post({"type": "news"})
-        conversation.notify()
+        outbox.enqueue({"type": "news"})
+        client_session.notify_writer()
         for _ in range(5):
             await asyncio.sleep(0)
         assert peer.of("news")
@@ -417,8 +417,8 @@ async def test_a_full_journal_leaves_the_socket_unread(hall):
     data = speech.pcm.tobytes()
     peer.bring(*(data[at : at + 32_000] for at in range(0, len(data), 32_000)), b"")
     await hall.rest(3)
-    (conversation,) = hall.exchange.switchboard._conversations.values()
-    assert conversation.session.received == 40 * 16_000
+    (client_session,) = hall.exchange.manager._sessions.values()
+    assert client_session.session.received == 40 * 16_000
     assert peer.incoming.qsize() >= (len(data) - 40 * 32_000) // 32_000 - 3
     worker.frozen = False
     await hall.rest(200)
@@ -440,7 +440,7 @@ async def test_a_lost_network_is_no_end(hall):
     token, seq = first.messages[0]["resume_token"], first.messages[-1]["seq"]
     first.close(1006)
     await hall.rest(2)
-    assert hall.exchange.switchboard.sessions == 1
+    assert hall.exchange.manager.session_count == 1
     second = hall.peer(f"mode=events&resume={token}&last_seq={seq}")
     await hall.rest(2)
     config = second.messages[0]
@@ -481,7 +481,7 @@ async def test_the_newest_socket_wins(hall):
     assert first.closed["code"] == 4409
     assert first.of("error")[0]["code"] == "replaced"
     assert (second.messages[0]["resumed"], second.closed) == (True, None)
-    assert hall.exchange.switchboard.sessions == 1
+    assert hall.exchange.manager.session_count == 1
 
 
 @story
@@ -497,11 +497,11 @@ async def test_an_error_told_and_closed_has_no_grace(hall):
     """Once the server has said why and closed, the session is over and its books are closed at once."""
     peer = hall.peer()
     await hall.rest(2)
-    (conversation,) = hall.exchange.switchboard.conversations
-    hall.exchange.switchboard.perform(conversation, conversation.session.stop(RecognitionError("It failed")))
+    (client_session,) = hall.exchange.manager.client_sessions
+    hall.exchange.manager.execute(client_session, client_session.session.stop(RecognitionError("It failed")))
     await hall.rest(2)
     assert peer.closed["code"] == 1011
-    assert hall.exchange.switchboard.sessions == 0
+    assert hall.exchange.manager.session_count == 0
 
 
 @story
@@ -513,7 +513,7 @@ async def test_a_page_that_is_loaded_anew_has_a_grace(hall):
     await hall.rest(2)
     first.close(4000)
     await hall.rest(1)
-    assert hall.exchange.switchboard.sessions == 1
+    assert hall.exchange.manager.session_count == 1
     second = hall.peer(f"mode=events&resume={first.messages[0]['resume_token']}&last_seq={first.messages[-1]['seq']}")
     await hall.rest(2)
     assert (second.messages[0]["resumed"], second.messages[0]["received"]) == (True, 16_000)
@@ -526,7 +526,7 @@ async def test_a_clean_close_has_no_grace(hall):
     await hall.rest(2)
     first.close(1000)
     await hall.rest(1)
-    assert (hall.exchange.switchboard.sessions, hall.exchange.pool.used_slots()) == (0, 0)
+    assert (hall.exchange.manager.session_count, hall.exchange.registry.used_slots()) == (0, 0)
     second = hall.peer(f"mode=events&resume={first.messages[0]['resume_token']}")
     await hall.rest(2)
     assert second.messages[0]["resumed"] is False
@@ -545,7 +545,7 @@ def test_a_goodbye_is_told_from_a_broken_network_by_name(by_close_frame, reason)
             {"type": "websocket.disconnect", "code": 1005, BY_CLOSE_FRAME: by_close_frame, **reason}
         )
         await hall.rest(1)
-        assert hall.exchange.switchboard.sessions == (0 if by_close_frame else 1)
+        assert hall.exchange.manager.session_count == (0 if by_close_frame else 1)
         hall.peer(f"mode=events&resume={peer.messages[0]['resume_token']}")
         await hall.rest(1)
         await hall.empty()

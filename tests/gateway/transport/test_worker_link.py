@@ -7,7 +7,7 @@ import pytest
 import zmq
 import zmq.asyncio
 
-from gateway.transport.worker_link import Link
+from gateway.transport.worker_link import WorkerLink
 from shared import messages as m
 from shared import wire
 from tests.gateway.builders import register
@@ -22,7 +22,7 @@ def connected(test, endpoint):
     """Run a test with a bound link and one connected worker's socket."""
 
     async def run():
-        link = Link(endpoint, 1000)
+        link = WorkerLink(endpoint, 1000)
         link.bind()
         context = zmq.asyncio.Context()
         worker = context.socket(zmq.DEALER)
@@ -61,7 +61,7 @@ def test_noise_is_passed_over_and_counted(endpoint):
             await worker.send_multipart(frames)
         await worker.send_multipart(wire.encode(m.Full(7)))
         assert await link.receive() == (b"gpu0.a", m.Full(7))
-        assert link.noise == 4
+        assert link.malformed_messages == 4
 
     connected(test, endpoint)
 
