@@ -1,196 +1,82 @@
-"""The ASGI application: routes, and a lifespan that owns the gateway's tasks."""
+"""The ASGI application: what the gateway is made of, its routes, and a lifespan that owns its background tasks."""
 
-import asyncio
 import contextlib
-import time
 import uuid
-from collections.abc import AsyncIterator
-from pathlib import Path
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass
+from time import monotonic
 
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 from starlette.applications import Starlette
-from starlette.datastructures import MutableHeaders
-from starlette.requests import Request
-from starlette.responses import JSONResponse, PlainTextResponse, Response
-from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
-from starlette.staticfiles import StaticFiles
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
-from starlette.websockets import WebSocketClose
+from starlette.routing import BaseRoute, Mount
 
 from gateway.auth.monitor_auth import MonitorAuth
 from gateway.background import BackgroundTasks
-from gateway.monitoring import prometheus, reports
+from gateway.monitoring.endpoints import Endpoints
+from gateway.monitoring.history_observer import HistoryObserver
+from gateway.monitoring.log_observer import LogObserver
 from gateway.monitoring.sse import MonitorFeed
 from gateway.monitoring.statistics import Statistics
+from gateway.placement.observer import Observers
 from gateway.placement.workers import WorkerRegistry
+from gateway.protocols import PROTOCOLS
+from gateway.protocols.base import ProtocolFactory
 from gateway.session_manager import SessionManager
-from gateway.transport.client_connection import AsrEndpoint
+from gateway.static_page import SecurityHeaders, StaticPage
+from gateway.transport.client_endpoint import ClientEndpoints
 from gateway.transport.worker_link import WorkerLink
-from shared import logs
 from shared.settings import GatewaySettings
 
-log = logs.get("gateway.app")
 
-WEB = Path(__file__).parent / "web"
+@dataclass(frozen=True, slots=True)
+class Gateway:
+    """The parts of one gateway; the link is not bound before the application starts."""
 
-WATCH_EVERY_S = 0.25
-"""As often as workers tell how they do."""
-
-SECURITY_HEADERS = {
-    "content-security-policy": "default-src 'self'; connect-src 'self'; frame-ancestors 'none'; base-uri 'none'",
-    "x-content-type-options": "nosniff",
-    "referrer-policy": "no-referrer",
-    "permissions-policy": "microphone=(self)",
-    "cache-control": "no-cache",
-}
+    link: WorkerLink
+    manager: SessionManager
+    statistics: Statistics
+    history: HistoryObserver
+    background: BackgroundTasks
 
 
-class Monitoring:
-    """The guide's endpoints over HTTP, and two for what starts and stops gateways.
-
-    Whoever balances load or restarts processes has no token, so ``/health``, ``/livez`` and ``/readyz`` ask for none;
-    no session is named there.
-    """
-
-    def __init__(
-        self, settings: GatewaySettings, manager: SessionManager, guard: MonitorAuth, background: BackgroundTasks
-    ) -> None:
-        self._guard = guard
-        self._background = background
-        self._slots_per_gpu = settings.slots_per_gpu
-        self._manager = manager
-        self._registry = CollectorRegistry()
-        self._registry.register(
-            prometheus.PrometheusView(manager.workers, manager.statistics, lambda: manager.queues, self._received)
-        )
-
-    def _received(self) -> int:
-        return sum(each.session.received for each in self._manager.client_sessions)
-
-    async def watch(self) -> None:
-        """Note the workers' steps until cancelled."""
-        while True:
-            try:
-                self.note_steps()
-            except Exception:  # the top of a shell's loop: a worker's figures must not stop the gateway
-                log.exception("the steps cannot be noted", event_id="steps_failed")
-            await asyncio.sleep(WATCH_EVERY_S)
-
-    def note_steps(self) -> None:
-        """Count the steps that workers have told of: one that dies takes its own count with it."""
-        for worker in self._manager.workers.all():
-            if worker.heartbeat is not None:
-                with contextlib.suppress(ValueError):  # a count that makes no sense is not added
-                    self._manager.statistics.steps.note(worker.name, worker.boot, worker.gpu_id, worker.heartbeat)
-
-    def routes(self) -> list[BaseRoute]:
-        """Return the endpoints' routes."""
-        return [
-            Route("/gpu-status", self._guard.figures(self.gpu_status)),
-            Route("/performance", self._guard.figures(self.performance)),
-            Route("/metrics/prometheus", self._guard.figures(self.prometheus)),
-            Route("/health", self.health),
-            Route("/livez", self.livez),
-            Route("/readyz", self.readyz),
-        ]
-
-    async def gpu_status(self, _request: Request, names: bool) -> Response:
-        """Answer which workers there are, what they hold, and their memory."""
-        manager = self._manager
-        body = reports.gpu_status(manager.workers, self._slots_per_gpu, waiting=manager.waiting, graced=manager.graced)
-        return JSONResponse(body if names else reports.without_names(body))
-
-    async def performance(self, _request: Request, names: bool) -> Response:
-        """Answer how long setups took and what sessions brought."""
-        manager = self._manager
-        body = reports.performance(manager.workers, manager.statistics, manager.clock())
-        return JSONResponse(body if names else reports.without_names(body))
-
-    async def health(self, _request: Request) -> Response:
-        """Answer how much capacity is in use; 503 when there is none."""
-        body, status = reports.health(self._manager.workers, self._manager.statistics, time.time())
-        return JSONResponse(body, status)
-
-    async def livez(self, _request: Request) -> Response:
-        """Answer that the process runs; 503 once a background task has failed."""
-        failure = self._background.failure
-        return PlainTextResponse(f"{failure or 'alive'}\n", 503 if failure else 200)
-
-    async def readyz(self, _request: Request) -> Response:
-        """Answer whether a new session would be served now: 503 before a worker has come, and while this one stops."""
-        reason = reports.unready(self._manager.workers, stopping=self._manager.stopping)
-        return PlainTextResponse(f"{reason or 'ready'}\n", 503 if reason else 200)
-
-    async def prometheus(self, _request: Request, _names: bool) -> Response:
-        """Answer the metrics in Prometheus' text format."""
-        return Response(generate_latest(self._registry), media_type=CONTENT_TYPE_LATEST)
-
-
-class Page(StaticFiles):
-    """The page's files; a WebSocket to any other path than ``/asr`` is refused."""
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request."""
-        if scope["type"] == "websocket":
-            await WebSocketClose()(scope, receive, send)
-        else:
-            await super().__call__(scope, receive, send)
-
-
-class SecurityHeaders:
-    """Adds `SECURITY_HEADERS` to every HTTP response."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request."""
-
-        async def send_with_headers(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                headers = MutableHeaders(scope=message)
-                for name, value in SECURITY_HEADERS.items():
-                    headers.setdefault(name, value)
-            await send(message)
-
-        await self._app(scope, receive, send_with_headers if scope["type"] == "http" else send)
-
-
-def create_session_manager(settings: GatewaySettings) -> tuple[WorkerLink, SessionManager]:
-    """Build the gateway's inside; the link is not bound yet."""
+def create_gateway(settings: GatewaySettings, clock: Callable[[], float] = monotonic) -> Gateway:
+    """Build the gateway's parts and join them."""
     link = WorkerLink(settings.endpoint(), settings.queue_messages)
     workers = WorkerRegistry(range(settings.gpu_workers), lost_after_s=settings.worker_lost_s)
-    return link, SessionManager(uuid.uuid4().hex, link, workers, Statistics())
+    statistics, history = Statistics(), HistoryObserver(clock)
+    observers = Observers([LogObserver(), statistics, history])
+    manager = SessionManager(uuid.uuid4().hex, link, workers, observers, clock)
+    return Gateway(link, manager, statistics, history, BackgroundTasks())
 
 
 def create_app(
-    settings: GatewaySettings, link: WorkerLink, manager: SessionManager, background: BackgroundTasks | None = None
+    settings: GatewaySettings, gateway: Gateway, protocols: Mapping[str, ProtocolFactory] = PROTOCOLS
 ) -> Starlette:
-    """Return the application; its lifespan binds the link and runs the switchboard."""
-    guard = MonitorAuth(settings)
-    broadcast = MonitorFeed(manager, settings.slots_per_gpu, guard)
-    background = background or BackgroundTasks()
-    monitoring = Monitoring(settings, manager, guard, background)
+    """Return the application; its lifespan binds the link and runs the background tasks.
+
+    Args:
+        settings: who may come in, and all bounds.
+        gateway: its parts.
+        protocols: what clients speak, by path.
+    """
+    auth = MonitorAuth(settings)
+    manager = gateway.manager
+    feed = MonitorFeed(manager, gateway.history, settings.slots_per_gpu, auth)
+    endpoints = Endpoints(manager, gateway.statistics, auth, gateway.background, settings.slots_per_gpu)
 
     @contextlib.asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
-        link.bind()
+        gateway.link.bind()
         try:
-            async with background.running(
-                workers=manager.listen(),
-                clock=manager.tick(),
-                steps=monitoring.watch(),
-                monitor=broadcast.run(),
-            ):
+            async with gateway.background.running(workers=manager.listen(), clock=manager.tick(), monitor=feed.run()):
                 yield
         finally:
-            link.close()
+            gateway.link.close()
 
     routes: list[BaseRoute] = [
-        WebSocketRoute("/asr", AsrEndpoint(settings, manager).asr),
-        *monitoring.routes(),
-        *broadcast.routes(),
-        Mount("/", Page(directory=WEB, html=True)),
+        *ClientEndpoints(settings, manager, protocols).routes(),
+        *endpoints.routes(),
+        *feed.routes(),
+        Mount("/", StaticPage()),
     ]
     app = Starlette(routes=routes, lifespan=lifespan)
     app.add_middleware(SecurityHeaders)

@@ -8,8 +8,7 @@ from collections.abc import Iterator
 
 import uvicorn
 
-from gateway.app import create_app, create_session_manager
-from gateway.background import BackgroundTasks
+from gateway.app import create_app, create_gateway
 from gateway.transport.uvicorn_protocol import Protocol, self_test
 from shared import logs
 from shared.errors import SettingsError
@@ -40,10 +39,10 @@ async def serve(settings: GatewaySettings) -> bool:
     """
     await self_test()
     log = logs.get("gateway")
-    link, manager = create_session_manager(settings)
-    background = BackgroundTasks()
+    gateway = create_gateway(settings)
+    manager, background = gateway.manager, gateway.background
     config = uvicorn.Config(
-        create_app(settings, link, manager, background),
+        create_app(settings, gateway),
         ws=Protocol,
         ws_max_size=settings.max_message_bytes,
         ws_ping_interval=None,

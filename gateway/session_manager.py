@@ -7,11 +7,11 @@ import asyncio
 import contextlib
 import hmac
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
-from gateway.monitoring.history_observer import Witness
-from gateway.monitoring.statistics import Queues, Statistics
 from gateway.placement.coordinator import Coordinator
+from gateway.placement.observer import LoopDelayed, NoSlotFree, Observers, SessionClosed
 from gateway.placement.workers import WorkerRegistry
 from gateway.sessions.client_session import ClientSession
 from gateway.sessions.commands import Command
@@ -26,14 +26,35 @@ log = logs.get("gateway.session_manager")
 TICK_S = 0.1
 
 
+@dataclass(frozen=True, slots=True)
+class Queues:
+    """What waits in the gateway at one moment.
+
+    Attributes:
+        sessions: how many are in each state.
+        waiting: sessions that wait for a slot.
+        unsent: messages that clients have not taken yet.
+        journal: samples kept because they may still be needed.
+        held_back: sessions whose client is slowed down.
+        noise: messages on the workers' socket that were none, since the start.
+    """
+
+    sessions: Mapping[str, int]
+    waiting: int
+    unsent: int
+    journal: int
+    held_back: int
+    noise: int
+
+
 class SessionManager:
     """All sessions of this gateway and their workers.
 
     Args:
         name: this life of the gateway, told to workers.
         link: the socket to the workers.
-        pool: workers and leases.
-        statistics: the counters.
+        workers: workers and leases.
+        observers: are told what happens.
         clock: monotonic seconds.
     """
 
@@ -42,17 +63,16 @@ class SessionManager:
         name: str,
         link: WorkerLink,
         workers: WorkerRegistry,
-        statistics: Statistics,
+        observers: Observers,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.workers = workers
-        self.statistics = statistics
-        self.records = Witness(statistics, clock)
+        self.observers = observers
         self.clock = clock
         self.stopping = False
         self.loop_lag_s = 0.0
         self._link = link
-        self.coordinator = Coordinator(name, link, workers, self.records, clock)
+        self.coordinator = Coordinator(name, link, workers, observers, clock)
         self._sessions: dict[str, ClientSession] = {}
         self._empty = asyncio.Event()
         self._empty.set()
@@ -89,9 +109,29 @@ class SessionManager:
     def _forget(self, client: ClientSession) -> None:
         if self._sessions.pop(client.session.id, None) is None:
             return
-        self.records.closed(client, self.clock())
+        self._tell_closed(client)
         if not self._sessions:
             self._empty.set()
+
+    def _tell_closed(self, client: ClientSession) -> None:
+        session = client.session
+        if session.accounting is None or session.outcome is None:
+            return
+        closed = SessionClosed(
+            connection=session.id,
+            outcome=session.outcome,
+            was_ready=session.was_ready,
+            duration_s=self.clock() - client.requested_at,
+            audio_messages=session.audio_messages,
+            text_updates=session.text_updates,
+            words=session.transcript.words,
+            migrations=session.moves,
+            gpu_id=session.gpu_id,
+            close_code=session.error.close_code if session.error else 1000,
+            accounting=session.accounting,
+            at=time.time(),
+        )
+        self.observers.observe(closed)
 
     @property
     def session_count(self) -> int:
@@ -123,7 +163,7 @@ class SessionManager:
         sessions = [each.session for each in clients]
         return Queues(
             sessions={state.value: sum(each.state is state for each in sessions) for state in State},
-            line=len(self.coordinator.leases.waiting),
+            waiting=len(self.coordinator.leases.waiting),
             unsent=sum(each.send_queue.waiting for each in clients),
             journal=sum(each.checkpoint.held_samples for each in sessions),
             held_back=sum(each.backpressured for each in sessions),
@@ -152,7 +192,7 @@ class SessionManager:
             await asyncio.sleep(TICK_S)
             now = self.clock()
             self.loop_lag_s = max(0.0, now - before - TICK_S)
-            self.statistics.loop_lag_s.observe(self.loop_lag_s)
+            self.observers.observe(LoopDelayed(self.loop_lag_s))
             try:
                 self.on_tick(now)
             except Exception:  # the top of a shell's loop
@@ -178,7 +218,7 @@ class SessionManager:
         was_over = client.ended
         self.execute(client, session.on_time(now))
         if not was_over and isinstance(session.error, NoCapacityError):
-            self.records.no_slot(session.id)
+            self.observers.observe(NoSlotFree(session.id))
 
     async def drain(self, deadline_s: float) -> None:
         """Flush every session, tell it that the service restarts, and return when all are gone."""

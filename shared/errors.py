@@ -21,6 +21,8 @@
 
 from typing import ClassVar
 
+_BRIEF = 40
+
 
 class WhisperLiveError(Exception):
     """The root of everything this project raises on purpose."""
@@ -124,3 +126,8 @@ class RecognitionError(SessionError):
 
     code = "recognition_failed"
     close_code = 1011
+
+
+def brief(value: str) -> str:
+    """Return what a client wrote as an error message repeats it: quoted, and cut off where it is long."""
+    return repr(value if len(value) <= _BRIEF else value[: _BRIEF - 1] + "…")

@@ -4,8 +4,9 @@ from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from statistics import median_low
+from typing import Any
 
-from gateway.sessions.send_queue import JsonObject
+JsonObject = dict[str, Any]
 
 BUCKET_S = 5.0
 BUCKETS = 120

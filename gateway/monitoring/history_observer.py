@@ -1,90 +1,63 @@
-"""Keeps the last ten minutes and the last events (shell)."""
+"""Keeps the last ten minutes and the last events for the monitor (shell)."""
 
 import time
 from collections.abc import Callable
 
 from gateway.monitoring.history import EventLog, RollingHistory
-from gateway.monitoring.log_observer import Records
-from gateway.monitoring.statistics import Statistics
-from gateway.placement.workers import Lease, WorkerLost
-from gateway.sessions.client_session import ClientSession
-from gateway.sessions.commands import Migrated
-from shared.errors import SessionError
-from shared.messages import Register
+from gateway.placement import observer as o
+from gateway.placement.workers import WorkerLost
 
 
-class Witness(Records):
-    """Records that also keep the last ten minutes and the last events.
+class HistoryObserver:
+    """Fills a rolling history and an event log.
 
     Args:
-        statistics: the counters.
         clock: monotonic seconds.
     """
 
-    def __init__(self, statistics: Statistics, clock: Callable[[], float]) -> None:
-        super().__init__(statistics)
+    def __init__(self, clock: Callable[[], float]) -> None:
         self.history = RollingHistory()
         self.events = EventLog()
         self._clock = clock
 
-    def refused(self, connection: str, error: SessionError) -> None:
-        """A client was turned away before it had a session."""
-        super().refused(connection, error)
-        self._refused(connection, error.code)
-
-    def no_slot(self, connection: str) -> None:
-        """A session found every slot taken."""
-        super().no_slot(connection)
-        self._refused(connection, "no_capacity")
+    def observe(self, event: o.Event) -> None:  # noqa: C901 - one case for each kind of event
+        """Note one event; what came of a session that found no slot is noted as a refusal alone."""
+        match event:
+            case o.ConnectionRefused(connection, error):
+                self._refused(connection, error.code)
+            case o.NoSlotFree(connection):
+                self._refused(connection, "no_capacity")
+            case o.SlotLeased(connection, gpu_id, _, allocate_ms) if allocate_ms is not None:
+                self._note("allocated", session=connection, gpu_id=gpu_id)
+            case o.SessionReady():
+                self.history.setup(event.now, event.total_ms)
+            case o.SessionMigrated(connection, from_gpu, to_gpu, cause, gap_s):
+                detail = f"{cause}, {gap_s * 1000:.0f} ms"
+                self._note("moved", session=connection, gpu_id=to_gpu, from_gpu=from_gpu, detail=detail)
+            case o.SessionClosed() if event.outcome != "no_capacity":
+                self._note("ended", session=event.connection, gpu_id=event.gpu_id, detail=event.outcome)
+            case o.StreamLost(connection, worker, cause):
+                self._note("failed", session=connection, detail=f"{worker}: {cause}")
+            case o.WorkerRegistered(registration):
+                self._note("serving", gpu_id=registration.gpu_id, detail=registration.worker)
+            case o.WorkerDraining(gpu_id):
+                self._note("draining", gpu_id=gpu_id)
+            case WorkerLost() if event.died:
+                self._note("lost", gpu_id=event.gpu_id, detail=event.reason)
+            case WorkerLost():  # it has said goodbye: no cause for alarm
+                self._note("stopped", gpu_id=event.gpu_id)
 
     def _refused(self, connection: str, code: str) -> None:
         self.history.refused(self._clock())
-        self.events.note(time.time(), "refused", session=connection, detail=code)
+        self._note("refused", session=connection, detail=code)
 
-    def allocated(self, client: ClientSession, grant: Lease, *, first: bool) -> None:
-        """A session got a lease; only its first is an event: later ones are moves."""
-        if first:
-            self.events.note(time.time(), "allocated", session=client.session.id, gpu_id=grant.gpu_id)
-        super().allocated(client, grant, first=first)
-
-    def ready(self, client: ClientSession, load_ms: float, now: float) -> None:
-        """A session became ready for the first time."""
-        super().ready(client, load_ms, now)
-        self.history.setup(now, (now - client.requested_at) * 1000)
-
-    def moved(self, client: ClientSession, how: Migrated) -> None:
-        """A session goes on on another worker."""
-        super().moved(client, how)
-        self.events.note(
-            time.time(),
-            "moved",
-            session=client.session.id,
-            gpu_id=client.session.gpu_id,
-            from_gpu=how.from_gpu,
-            detail=f"{how.cause}, {how.gap_s * 1000:.0f} ms",
-        )
-
-    def closed(self, client: ClientSession, now: float) -> None:
-        """A session is over; one that found no slot has been noted as refused."""
-        super().closed(client, now)
-        session = client.session
-        if session.outcome not in (None, "no_capacity"):
-            self.events.note(time.time(), "ended", session=session.id, gpu_id=session.gpu_id, detail=session.outcome)
-
-    def stream_lost(self, connection: str, worker: str, cause: str, reason: str) -> None:
-        """A worker that lives has given a session up."""
-        super().stream_lost(connection, worker, cause, reason)
-        self.events.note(time.time(), "failed", session=connection, detail=f"{worker}: {cause}")
-
-    def worker_registered(self, facts: Register) -> None:
-        """A worker serves."""
-        super().worker_registered(facts)
-        self.events.note(time.time(), "serving", gpu_id=facts.gpu_id, detail=facts.worker)
-
-    def worker_lost(self, lost: WorkerLost) -> None:
-        """A worker is gone, with its leases; one that has said goodbye is no cause for alarm."""
-        super().worker_lost(lost)
-        if lost.died:
-            self.events.note(time.time(), "lost", gpu_id=lost.gpu_id, detail=lost.reason)
-        else:
-            self.events.note(time.time(), "stopped", gpu_id=lost.gpu_id)
+    def _note(
+        self,
+        kind: str,
+        *,
+        session: str | None = None,
+        gpu_id: int | None = None,
+        from_gpu: int | None = None,
+        detail: str | None = None,
+    ) -> None:
+        self.events.note(time.time(), kind, session=session, gpu_id=gpu_id, from_gpu=from_gpu, detail=detail)

@@ -1,217 +1,156 @@
-"""What the gateway writes down: the guide's log sentences, each with its values as fields, and the counters."""
+"""Logs what happens in the guide's sentences, each with its values as fields (shell)."""
 
-import time
-
-from gateway.monitoring.reports import setup
-from gateway.monitoring.statistics import Ended, Ending, Move, Statistics
-from gateway.placement.workers import Lease, WorkerLost
-from gateway.sessions.client_session import ClientSession
-from gateway.sessions.commands import Migrated
+from gateway.placement import observer as o
+from gateway.placement.workers import WorkerLost
 from shared import logs
-from shared.errors import SessionError
-from shared.messages import SAMPLE_RATE, Hypothesis, Register
+from shared.messages import SAMPLE_RATE, Register
 
 log = logs.get("gateway")
 
 
-class Records:
-    """Log lines and statistics of sessions and workers."""
+class LogObserver:
+    """Writes a line for each event that an operator may look for."""
 
-    def __init__(self, statistics: Statistics) -> None:
-        self.statistics = statistics
-        self._spoke: set[str] = set()  # sessions here that have text
+    def observe(self, event: o.Event) -> None:  # noqa: C901 - one case for each kind of event
+        """Log one event."""
+        match event:
+            case o.ConnectionAccepted(connection, accept_ms):
+                log.info(
+                    f"Connection {connection}: WebSocket accepted ({accept_ms:.0f}ms)",
+                    event_id="websocket_accepted",
+                    connection=connection,
+                    accept_ms=round(accept_ms, 2),
+                )
+            case o.ConnectionRefused(connection, error):
+                log.warning("connection refused", event_id="connection_refused", connection=connection, code=error.code)
+            case o.NoSlotFree(connection):
+                log.warning("No GPU resources available", event_id="no_gpu_resources", connection=connection)
+            case o.SlotLeased():
+                _slot_leased(event)
+            case o.SlotReleased(connection, gpu_id, lease):
+                log.info(
+                    f"Released GPU {gpu_id} from connection {connection}",
+                    event_id="gpu_released",
+                    connection=connection,
+                    gpu_id=gpu_id,
+                    lease=lease,
+                )
+            case o.SessionReady():
+                _session_ready(event)
+            case o.MigrationStarted() | o.SessionMigrated() | o.StreamLost():
+                _migration(event)
+            case o.SessionClosed():
+                _session_closed(event)
+            case o.WorkerRegistered(registration):
+                _worker_registered(registration)
+            case o.WorkerRefused(worker, reason):
+                log.warning(reason, event_id="worker_refused", worker=worker)
+            case WorkerLost():
+                log.warning(
+                    f"Worker {event.worker} is lost: {event.reason}",
+                    event_id="worker_lost",
+                    worker=event.worker,
+                    gpu_id=event.gpu_id,
+                    reason=event.reason,
+                    sessions=len(event.leases),
+                )
 
-    def accepted(self, connection: str, accept_ms: float) -> None:
-        """A socket was accepted."""
+
+def _slot_leased(event: o.SlotLeased) -> None:
+    log.info(
+        f"Allocated GPU {event.gpu_id} to connection {event.connection}",
+        event_id="gpu_allocated",
+        connection=event.connection,
+        gpu_id=event.gpu_id,
+        lease=event.lease,
+    )
+    if event.allocate_ms is not None:
         log.info(
-            f"Connection {connection}: WebSocket accepted ({accept_ms:.0f}ms)",
-            event_id="websocket_accepted",
-            connection=connection,
-            accept_ms=round(accept_ms, 2),
-        )
-
-    def refused(self, connection: str, error: SessionError) -> None:
-        """A client was turned away before it had a session."""
-        self.statistics.outcomes[error.code] += 1
-        log.warning("connection refused", event_id="connection_refused", connection=connection, code=error.code)
-
-    def allocated(self, client: ClientSession, grant: Lease, *, first: bool) -> None:
-        """A session got a lease; its first one is timed."""
-        connection = client.session.id
-        log.info(
-            f"Allocated GPU {grant.gpu_id} to connection {connection}",
-            event_id="gpu_allocated",
-            connection=connection,
-            gpu_id=grant.gpu_id,
-            lease=grant.id,
-        )
-        if not first or client.leased_at is None:
-            return
-        took_ms = (client.leased_at - client.requested_at) * 1000 - client.accept_ms
-        log.info(
-            f"Connection {connection}: GPU {grant.gpu_id} allocated ({took_ms:.0f}ms)",
+            f"Connection {event.connection}: GPU {event.gpu_id} allocated ({event.allocate_ms:.0f}ms)",
             event_id="allocation_timed",
-            connection=connection,
-            gpu_id=grant.gpu_id,
-            allocate_ms=round(took_ms, 2),
+            connection=event.connection,
+            gpu_id=event.gpu_id,
+            allocate_ms=round(event.allocate_ms, 2),
         )
 
-    def released(self, connection: str, gpu_id: int, lease: int) -> None:
-        """A lease was given back or revoked."""
-        log.info(
-            f"Released GPU {gpu_id} from connection {connection}",
-            event_id="gpu_released",
-            connection=connection,
-            gpu_id=gpu_id,
-            lease=lease,
-        )
 
-    def no_slot(self, connection: str) -> None:
-        """A session found every slot taken."""
-        log.warning("No GPU resources available", event_id="no_gpu_resources", connection=connection)
+def _session_ready(event: o.SessionReady) -> None:
+    log.info(
+        f"Connection {event.connection}: TranscriptionEngine loaded ({event.load_ms:.0f}ms)",
+        event_id="engine_loaded",
+        connection=event.connection,
+        gpu_id=event.gpu_id,
+        load_ms=round(event.load_ms, 2),
+        worker_ms=round(event.worker_ms, 2),
+        setup_ms=round(event.total_ms, 2),
+    )
 
-    def ready(self, client: ClientSession, load_ms: float, now: float) -> None:
-        """A session became ready for the first time; ``load_ms`` is the worker's own figure."""
-        session = client.session
-        total_ms = (now - client.requested_at) * 1000
-        engine_ms = (now - (client.leased_at or now)) * 1000
-        allocate_ms = total_ms - engine_ms - client.accept_ms
-        figures = setup(client.accept_ms, allocate_ms, engine_ms, total_ms)
-        assert session.gpu_id is not None  # where it has just become ready
-        self.statistics.ready(figures, session.gpu_id, now)
-        log.info(
-            f"Connection {session.id}: TranscriptionEngine loaded ({engine_ms:.0f}ms)",
-            event_id="engine_loaded",
-            connection=session.id,
-            gpu_id=session.gpu_id,
-            load_ms=round(engine_ms, 2),
-            worker_ms=round(load_ms, 2),
-            setup_ms=round(total_ms, 2),
-        )
 
-    def recognized(self, client: ClientSession, step: Hypothesis, before: int, gpu_id: int, now: float) -> None:
-        """A step brought text: how old is the audio it covers, and how old are the words it commits?
+def _migration(event: o.MigrationStarted | o.SessionMigrated | o.StreamLost) -> None:
+    connection = event.connection
+    match event:
+        case o.MigrationStarted(_, reason, from_gpu, gpu_id):
+            log.info(
+                f"Connection {connection}: moving from GPU {from_gpu} to GPU {gpu_id} ({reason})",
+                event_id="session_moving",
+                connection=connection,
+                reason=reason,
+                from_gpu=from_gpu,
+                gpu_id=gpu_id,
+            )
+        case o.SessionMigrated(_, from_gpu_or_none, gpu_id_or_none, cause, gap_s):
+            gap_ms = round(gap_s * 1000, 1)
+            log.info(
+                f"Connection {connection}: moved to GPU {gpu_id_or_none} ({gap_ms:.0f}ms)",
+                event_id="session_moved",
+                connection=connection,
+                from_gpu=from_gpu_or_none,
+                gpu_id=gpu_id_or_none,
+                reason=cause,
+                gap_ms=gap_ms,
+            )
+        case o.StreamLost(_, worker, cause, reason):
+            log.warning(
+                f"Connection {connection}: {worker} gave it up: {reason}",
+                event_id="stream_lost" if cause != "stream_failed" else cause,
+                connection=connection,
+                worker=worker,
+                cause=cause,
+                reason=reason,
+            )
 
-        Args:
-            client: whose step it is; it has taken it already.
-            step: the result.
-            before: the position up to which the session was decoded until then.
-            gpu_id: where it ran.
-            now: when the result came.
-        """
-        arrivals, session = client.arrival_times, client.session.id
-        if step.decoded > before and (age_s := arrivals.age_s(step.decoded, now)) is not None:
-            self.statistics.heard("audio_to_text_lag", gpu_id, age_s, now)
-        if (step.words or step.tail.strip()) and session not in self._spoke:
-            self._spoke.add(session)
-            began = step.words[0].start if step.words else step.resume.window_start
-            if (age_s := arrivals.age_s(began + 1, now)) is not None:
-                self.statistics.heard("first_word", gpu_id, age_s, now)
-        for word in step.words:
-            if (age_s := arrivals.age_s(word.end, now)) is not None:
-                self.statistics.heard("commit", gpu_id, age_s, now)
 
-    def flushed(self, client: ClientSession, gpu_id: int, now: float) -> None:
-        """A session that was told the end of its audio has said everything."""
-        if client.flush_requested_at is not None and client.session.outcome == "complete":
-            self.statistics.heard("flush", gpu_id, now - client.flush_requested_at, now)
+def _session_closed(event: o.SessionClosed) -> None:
+    """Log the one line that sums a session up."""
+    accounting = event.accounting
+    log.info(
+        "session closed",
+        event_id="session_closed",
+        connection=event.connection,
+        outcome=event.outcome,
+        duration_s=round(event.duration_s, 3),
+        audio_s=round(accounting.received / SAMPLE_RATE, 3),
+        received=accounting.received,
+        transcribed=accounting.transcribed,
+        silence=accounting.silence,
+        dropped=accounting.dropped,
+        dropped_reason=accounting.reason,
+        words=event.words,
+        chunks=event.audio_messages,
+        moves=event.migrations,
+        gpu_id=event.gpu_id,
+        close_code=event.close_code,
+    )
 
-    def moved(self, client: ClientSession, how: Migrated) -> None:
-        """A session goes on on another worker."""
-        session, gap_ms = client.session, round(how.gap_s * 1000, 1)
-        self.statistics.gap_s.of(how.cause).observe(how.gap_s)
-        self.statistics.recent_moves.append(
-            Move(session.id, how.from_gpu, session.gpu_id, how.cause, gap_ms, round(time.time(), 3))
-        )
-        log.info(
-            f"Connection {session.id}: moved to GPU {session.gpu_id} ({gap_ms:.0f}ms)",
-            event_id="session_moved",
-            connection=session.id,
-            from_gpu=how.from_gpu,
-            gpu_id=session.gpu_id,
-            reason=how.cause,
-            gap_ms=gap_ms,
-        )
 
-    def closed(self, client: ClientSession, now: float) -> None:
-        """A session is over: its canonical line, and its books into the counters."""
-        session, accounts = client.session, client.session.accounting
-        self._spoke.discard(session.id)
-        if accounts is None or session.outcome is None:
-            return
-        outcome = session.outcome
-        duration_s = now - client.requested_at
-        self.statistics.ended(
-            Ending(outcome, session.was_ready, duration_s, session.audio_messages, session.text_updates, accounts)
-        )
-        self.statistics.recent_endings.append(Ended(session.id, outcome, round(time.time(), 3)))
-        log.info(
-            "session closed",
-            event_id="session_closed",
-            connection=session.id,
-            outcome=outcome,
-            duration_s=round(duration_s, 3),
-            audio_s=round(accounts.received / SAMPLE_RATE, 3),
-            received=accounts.received,
-            transcribed=accounts.transcribed,
-            silence=accounts.silence,
-            dropped=accounts.dropped,
-            dropped_reason=accounts.reason,
-            words=session.transcript.words,
-            chunks=session.audio_messages,
-            moves=session.moves,
-            gpu_id=session.gpu_id,
-            close_code=session.error.close_code if session.error else 1000,
-        )
-
-    def stream_lost(self, connection: str, worker: str, cause: str, reason: str) -> None:
-        """A worker that lives has given a session up: its stream failed, it was full, or it has forgotten it."""
-        self.statistics.moves[cause] += 1
-        log.warning(
-            f"Connection {connection}: {worker} gave it up: {reason}",
-            event_id="stream_lost" if cause != "stream_failed" else cause,
-            connection=connection,
-            worker=worker,
-            cause=cause,
-            reason=reason,
-        )
-
-    def worker_registered(self, facts: Register) -> None:
-        """A worker serves."""
-        log.info(
-            f"Worker {facts.worker} serves {facts.slots} slots of {facts.model} on {facts.device_name}",
-            event_id="worker_registered",
-            worker=facts.worker,
-            gpu_id=facts.gpu_id,
-            boot=facts.boot,
-            device=facts.device,
-            pid=facts.pid,
-        )
-
-    def worker_refused(self, worker: str, reason: str) -> None:
-        """A worker cannot serve here."""
-        log.warning(reason, event_id="worker_refused", worker=worker)
-
-    def worker_lost(self, lost: WorkerLost) -> None:
-        """A worker is gone, with its leases."""
-        self.statistics.moves["worker_lost"] += len(lost.leases)
-        log.warning(
-            f"Worker {lost.worker} is lost: {lost.reason}",
-            event_id="worker_lost",
-            worker=lost.worker,
-            gpu_id=lost.gpu_id,
-            reason=lost.reason,
-            sessions=len(lost.leases),
-        )
-
-    def handing_over(self, connection: str, reason: str, source: int, target: int) -> None:
-        """A session is about to be moved on purpose."""
-        self.statistics.moves[reason] += 1
-        log.info(
-            f"Connection {connection}: moving from GPU {source} to GPU {target} ({reason})",
-            event_id="session_moving",
-            connection=connection,
-            reason=reason,
-            from_gpu=source,
-            gpu_id=target,
-        )
+def _worker_registered(registration: Register) -> None:
+    log.info(
+        f"Worker {registration.worker} serves {registration.slots} slots of {registration.model} "
+        f"on {registration.device_name}",
+        event_id="worker_registered",
+        worker=registration.worker,
+        gpu_id=registration.gpu_id,
+        boot=registration.boot,
+        device=registration.device,
+        pid=registration.pid,
+    )

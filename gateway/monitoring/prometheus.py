@@ -1,4 +1,4 @@
-"""``/metrics/prometheus``: the guide's metrics and ours, read from the pool and the statistics at each scrape.
+"""``/metrics/prometheus``: the guide's metrics and ours, read from a snapshot and the statistics at each scrape.
 
 The guide's names stay as they are. Ours have base units, and labels whose values are few: GPU numbers, states,
 stages, outcomes, reasons; never a session.
@@ -9,9 +9,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from gateway.monitoring.reports import in_gb, lag_s, memory
-from gateway.monitoring.statistics import Queues, Statistics
-from gateway.placement.workers import WorkerHandle, WorkerRegistry, WorkerState
+from gateway.monitoring.reports import in_gb
+from gateway.monitoring.snapshot import Snapshot, WorkerSnapshot
+from gateway.monitoring.statistics import Statistics
+from gateway.placement.workers import WorkerState
+from gateway.session_manager import Queues
 from shared.errors import SessionError
 from shared.histogram import Histogram, Histograms
 from shared.messages import SAMPLE_RATE
@@ -27,42 +29,37 @@ class PrometheusView(Collector):
     """Everything that is measured, as metric families; unknown values are left out.
 
     Args:
-        pool: workers and leases.
+        take: takes a snapshot.
         statistics: counters and histograms.
         queues: asks what waits in the gateway; without it those metrics are left out.
-        open_received: asks how many samples the sessions that have not ended have received.
     """
 
     def __init__(
-        self,
-        workers: WorkerRegistry,
-        statistics: Statistics,
-        queues: Callable[[], Queues] | None = None,
-        open_received: Callable[[], int] = int,
+        self, take: Callable[[], Snapshot], statistics: Statistics, queues: Callable[[], Queues] | None = None
     ) -> None:
-        self._workers = workers
+        self._take = take
         self._statistics = statistics
         self._queues = queues
-        self._open_received = open_received
 
     def collect(self) -> Iterable[Metric]:
         """Yield every metric family."""
-        workers = self._workers.all()
-        yield GaugeMetricFamily("whisperlivekit_gpu_total", "Total number of GPUs", value=len(self._workers.serving()))
+        snapshot = self._take()
+        workers = snapshot.workers
+        yield GaugeMetricFamily("whisperlivekit_gpu_total", "Total number of GPUs", value=len(snapshot.serving))
         yield from _gauges(workers)
         yield _slots(workers)
         yield _boots(workers)
-        yield from self._totals()
+        yield from self._totals(sum(session.received for session in snapshot.sessions))
         yield from self._histograms([str(worker.gpu_id) for worker in workers])
         if self._queues is not None:
             yield from _queues(self._queues())
 
-    def _totals(self) -> Iterable[Metric]:
+    def _totals(self, open_received: int) -> Iterable[Metric]:
         statistics = self._statistics
         average = statistics.average_setup_ms()
         if average is not None:
             yield GaugeMetricFamily("whisperlivekit_setup_time_ms_avg", "Average setup time in ms", value=average)
-        received = statistics.samples["received"] + self._open_received()
+        received = statistics.samples["received"] + open_received
         yield CounterMetricFamily(
             "whisperlivekit_audio_received_seconds",
             "Audio received, that of sessions in progress too",
@@ -111,21 +108,21 @@ class PrometheusView(Collector):
         yield _counter("steps", "Recognition steps, over all lives of a worker", "gpu", gpus, counts)
 
 
-def _gauges(workers: Sequence[WorkerHandle]) -> Iterable[Metric]:
-    rows: dict[str, tuple[str, Callable[[WorkerHandle], float | None]]] = {
+def _gauges(workers: Sequence[WorkerSnapshot]) -> Iterable[Metric]:
+    rows: dict[str, tuple[str, Callable[[WorkerSnapshot], float | None]]] = {
         "connections_active": ("Active WebSocket connections", lambda w: len(w.leases)),
-        "gpu_memory_allocated_gb": ("GPU memory allocated in GB", lambda w: in_gb(memory(w).allocated)),
-        "gpu_memory_used_bytes": ("Memory in use, of the device or of a CPU worker", lambda w: memory(w).allocated),
-        "gpu_memory_total_bytes": ("Memory of the device or the machine", lambda w: memory(w).total),
-        "gpu_memory_available_bytes": ("Memory that could still be used", lambda w: memory(w).available),
+        "gpu_memory_allocated_gb": ("GPU memory allocated in GB", lambda w: in_gb(w.memory.allocated)),
+        "gpu_memory_used_bytes": ("Memory in use, of the device or of a CPU worker", lambda w: w.memory.allocated),
+        "gpu_memory_total_bytes": ("Memory of the device or the machine", lambda w: w.memory.total),
+        "gpu_memory_available_bytes": ("Memory that could still be used", lambda w: w.memory.available),
         "gpu_utilization_ratio": ("Compute load of the device, 0 to 1", _load),
         "weights_on_device": ("Whether the model's weights are on the device", _weights),
         "slots": ("Sessions that the worker serves at once", lambda w: w.slots),
-        "lag_seconds": ("Largest lag of a slot: audio received and not decoded", lag_s),
-        "step_median_seconds": ("Median length of the worker's last 100 steps", _step_median_s),
+        "lag_seconds": ("Largest lag of a slot: audio received and not decoded", lambda w: w.lag_s),
+        "step_median_seconds": ("Median length of the worker's last 100 steps", lambda w: w.step_median_s),
         "step_running_seconds": (
             "Age of the step in progress",
-            lambda w: w.heartbeat.step_running_s if w.heartbeat else None,
+            lambda w: w.step_running_s,
         ),
         "worker_up": ("Whether the worker serves", lambda w: int(w.state is WorkerState.SERVING)),
     }
@@ -138,31 +135,26 @@ def _gauges(workers: Sequence[WorkerHandle]) -> Iterable[Metric]:
         yield family
 
 
-def _load(worker: WorkerHandle) -> float | None:
-    percent = memory(worker).utilization_percent
+def _load(worker: WorkerSnapshot) -> float | None:
+    percent = worker.memory.utilization_percent
     return None if percent is None else percent / 100
 
 
-def _weights(worker: WorkerHandle) -> float | None:
-    return None if worker.heartbeat is None else float(worker.heartbeat.weights == "device")
+def _weights(worker: WorkerSnapshot) -> float | None:
+    return None if worker.weights is None else float(worker.weights == "device")
 
 
-def _step_median_s(worker: WorkerHandle) -> float | None:
-    """Return the median, which is none before the first step."""
-    return worker.heartbeat.step_median_s if worker.heartbeat and worker.heartbeat.steps else None
-
-
-def _slots(workers: Sequence[WorkerHandle]) -> Metric:
+def _slots(workers: Sequence[WorkerSnapshot]) -> Metric:
     family = GaugeMetricFamily("whisperlivekit_slots_in_state", "Slots by what they hold", labels=["gpu", "state"])
     for worker in workers:
-        used, ours = worker.used(), len(worker.leases)
+        used, ours = worker.used, len(worker.leases)
         states = {"used": ours, "foreign": used - ours, "free": max(0, worker.slots - used)}
         for state, count in states.items():
             family.add_metric([str(worker.gpu_id), state], count)
     return family
 
 
-def _boots(workers: Sequence[WorkerHandle]) -> Metric:
+def _boots(workers: Sequence[WorkerSnapshot]) -> Metric:
     boots = CounterMetricFamily("whisperlivekit_worker_boots", "Lives of the worker seen", labels=["gpu"])
     for worker in workers:
         boots.add_metric([str(worker.gpu_id)], worker.boots)
@@ -196,7 +188,7 @@ def _queues(queues: Queues) -> Iterable[Metric]:
             sessions.add_metric([state], count)
     yield sessions
     gauges = {
-        "waiting_line_sessions": ("Sessions that wait in line for a slot", queues.line),
+        "waiting_line_sessions": ("Sessions that wait in line for a slot", queues.waiting),
         "outbox_messages": ("Messages that clients have not taken yet", queues.unsent),
         "journal_audio_seconds": ("Audio kept for sessions that may still need it", queues.journal / SAMPLE_RATE),
         "held_back_sessions": ("Sessions whose client is slowed down", queues.held_back),

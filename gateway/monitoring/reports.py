@@ -4,83 +4,63 @@ An unknown figure is None, never invented.
 """
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict
+from typing import Any
 
 from gateway.monitoring.quantiles import SLICE_S, SLICES, QuantileSketch, merge
-from gateway.monitoring.statistics import FIGURES, Setup, Statistics
-from gateway.placement.workers import WorkerHandle, WorkerRegistry
-from gateway.sessions.send_queue import JsonObject
-from shared.messages import SAMPLE_RATE, MemoryReport
+from gateway.monitoring.snapshot import Snapshot, WorkerSnapshot
+from gateway.monitoring.statistics import FIGURES, Statistics
+
+JsonObject = dict[str, Any]
 
 GB = 2**30
-HEALTHY_BELOW = 70.0
-CRITICAL_ABOVE = 90.0
 
 NAMES = frozenset({"connection", "connection_ids", "waiting_connection_ids", "graced_connection_ids"})
 """Keys under which sessions are named."""
 
-_UNKNOWN = MemoryReport(None, None, None, None, None)
 
-
-def memory(worker: WorkerHandle) -> MemoryReport:
-    """Return the worker's last memory report, unknowns if it is not alive."""
-    return worker.heartbeat.memory if worker.heartbeat else _UNKNOWN
-
-
-def gpu_status(
-    registry: WorkerRegistry, slots_per_gpu: int, *, waiting: Sequence[str] = (), graced: Sequence[str] = ()
-) -> JsonObject:
+def gpu_status(snapshot: Snapshot, slots_per_gpu: int) -> JsonObject:
     """Return the body of ``/gpu-status``. Only serving workers count in ``total_gpus``; all are listed.
 
     Args:
-        registry: workers and leases.
+        snapshot: workers and sessions.
         slots_per_gpu: what a worker is expected to serve.
-        waiting: sessions that wait for a slot.
-        graced: sessions without a slot whose client is away.
     """
-    workers = registry.all()
     return {
-        "total_gpus": len(registry.serving()),
-        "total_connections": sum(len(worker.leases) for worker in workers),
-        "max_connections_per_gpu": max((worker.slots for worker in workers), default=0) or slots_per_gpu,
-        "gpus": [_gpu(worker) for worker in workers],
-        "waiting_connection_ids": list(waiting),
-        "graced_connection_ids": list(graced),
+        "total_gpus": len(snapshot.serving),
+        "total_connections": snapshot.connections,
+        "max_connections_per_gpu": max((worker.slots for worker in snapshot.workers), default=0) or slots_per_gpu,
+        "gpus": [_gpu(worker) for worker in snapshot.workers],
+        "waiting_connection_ids": snapshot.in_state("waiting"),
+        "graced_connection_ids": snapshot.in_state("parked"),
     }
 
 
-def _gpu(worker: WorkerHandle) -> JsonObject:
-    report, facts = memory(worker), worker.registration
+def _gpu(worker: WorkerSnapshot) -> JsonObject:
+    memory, about = worker.memory, worker.registration
     return {
         "gpu_id": worker.gpu_id,
         "active_connections": len(worker.leases),
         "connection_ids": list(worker.leases.values()),
-        "total_memory_gb": in_gb(report.total),
-        "allocated_memory_gb": in_gb(report.allocated),
-        "free_memory_gb": in_gb(report.free),
-        "utilization_percent": _share(report.allocated, report.total),
-        "available_memory_gb": in_gb(report.available),
-        "gpu_utilization_percent": report.utilization_percent,
+        "total_memory_gb": in_gb(memory.total),
+        "allocated_memory_gb": in_gb(memory.allocated),
+        "free_memory_gb": in_gb(memory.free),
+        "utilization_percent": _share(memory.allocated, memory.total),
+        "available_memory_gb": in_gb(memory.available),
+        "gpu_utilization_percent": memory.utilization_percent,
         "state": worker.state.value,
         "worker": worker.name,
-        "device": facts.device if facts else None,
-        "device_name": facts.device_name if facts else None,
-        "gpu_uuid": facts.gpu_uuid if facts else None,
-        "model": facts.model if facts else None,
-        "weights": worker.heartbeat.weights if worker.heartbeat else None,
+        "device": about.device if about else None,
+        "device_name": about.device_name if about else None,
+        "gpu_uuid": about.gpu_uuid if about else None,
+        "model": about.model if about else None,
+        "weights": worker.weights,
         "slots": worker.slots,
-        "lag_s": lag_s(worker),
+        "lag_s": worker.lag_s,
         "boots": worker.boots,
-        "boot": worker.boot or None,
+        "boot": worker.boot,
     }
-
-
-def lag_s(worker: WorkerHandle) -> float | None:
-    """Return the largest lag of the worker's slots, in seconds of audio; None if it is not alive."""
-    if worker.heartbeat is None:
-        return None
-    return round(max((slot.received - slot.decoded for slot in worker.heartbeat.slots), default=0) / SAMPLE_RATE, 2)
 
 
 KEYS = {
@@ -96,10 +76,10 @@ KEYS = {
 """What each of `FIGURES` is called in ``/performance``."""
 
 
-def performance(registry: WorkerRegistry, statistics: Statistics, now: float) -> JsonObject:
+def performance(snapshot: Snapshot, statistics: Statistics, now: float) -> JsonObject:
     """Return the body of ``/performance``; ``now`` is the time that the statistics were given."""
     figures = statistics.latencies
-    return summary(registry, statistics) | {
+    return summary(snapshot, statistics) | {
         **_spread(figures.ever()),
         f"last_{SLICES * SLICE_S / 60:.0f}_minutes": _spread(figures.lately(now)),
         "recent_moves": [asdict(move) for move in statistics.recent_moves],
@@ -124,17 +104,17 @@ def _spread(sketches: Mapping[tuple[int, str], QuantileSketch]) -> JsonObject:
     }
 
 
-def summary(registry: WorkerRegistry, statistics: Statistics) -> JsonObject:
+def summary(snapshot: Snapshot, statistics: Statistics) -> JsonObject:
     """Return what ``/health`` has of ``/performance``: the guide's keys, and how sessions ended."""
     done = statistics.completed
     return {
         "total_completed_connections": done,
-        "active_connections": sum(len(worker.leases) for worker in registry.all()),
+        "active_connections": snapshot.connections,
         "averages": {
             "setup_time_ms": _rounded(statistics.average_setup_ms()),
             "connection_duration_s": _mean(statistics.duration_s_sum, done),
-            "audio_chunks_per_connection": _mean(statistics.chunks_sum, done),
-            "transcriptions_per_connection": _mean(statistics.transcriptions_sum, done),
+            "audio_chunks_per_connection": _mean(statistics.audio_messages_sum, done),
+            "transcriptions_per_connection": _mean(statistics.text_updates_sum, done),
         },
         "extremes": {
             "slowest_setup_ms": _rounded(statistics.slowest_setup_ms),
@@ -144,36 +124,33 @@ def summary(registry: WorkerRegistry, statistics: Statistics) -> JsonObject:
     }
 
 
-def health(registry: WorkerRegistry, statistics: Statistics, timestamp: float) -> tuple[JsonObject, int]:
+def health(snapshot: Snapshot, statistics: Statistics, timestamp: float) -> tuple[JsonObject, int]:
     """Return the body of ``/health`` and its HTTP status: 503 when no slot is served at all."""
-    total, used = registry.total_slots(), registry.used_slots()
-    serving = registry.serving()
-    share = 100.0 * used / total if total else None
-    models = sorted({worker.registration.model for worker in serving if worker.registration})
+    total, used, percent = snapshot.total_slots, snapshot.used_slots, snapshot.used_percent
     body: JsonObject = {
-        "status": health_status(share),
+        "status": snapshot.health,
         "timestamp": round(timestamp, 3),
         "capacity": {
             "total_slots": total,
             "used_slots": used,
             "available_slots": max(0, total - used),
-            "utilization_percent": None if share is None else round(share, 1),
+            "utilization_percent": None if percent is None else round(percent, 1),
         },
         "gpus": {
-            "total": len(serving),
-            "with_connections": sum(bool(worker.leases) for worker in serving),
+            "total": len(snapshot.serving),
+            "with_connections": sum(bool(worker.leases) for worker in snapshot.serving),
         },
-        "performance": summary(registry, statistics),
-        "model": ", ".join(models) or None,
+        "performance": summary(snapshot, statistics),
+        "model": snapshot.model,
     }
     return body, 200 if total else 503
 
 
-def unready(registry: WorkerRegistry, *, stopping: bool) -> str | None:
+def unready(snapshot: Snapshot, *, stopping: bool) -> str | None:
     """Return why no new session would be served now; None if one would."""
     if stopping:
         return "the gateway stops"
-    return None if registry.total_slots() else "no worker serves"
+    return None if snapshot.total_slots else "no worker serves"
 
 
 def without_names(body: object) -> object:
@@ -181,18 +158,6 @@ def without_names(body: object) -> object:
     if isinstance(body, dict):
         return {key: None if key in NAMES else without_names(value) for key, value in body.items()}
     return [without_names(each) for each in body] if isinstance(body, list) else body
-
-
-def health_status(share: float | None) -> str:
-    """Return the guide's word for a share of used slots in percent; None means that there are none."""
-    if share is None or share > CRITICAL_ABOVE:
-        return "critical"
-    return "healthy" if share < HEALTHY_BELOW else "degraded"
-
-
-def setup(accept_ms: float, allocate_ms: float, load_ms: float, total_ms: float) -> Setup:
-    """Return a setup's figures, to the hundredth of a millisecond."""
-    return Setup(*(round(value, 2) for value in (accept_ms, allocate_ms, load_ms, total_ms)))
 
 
 def in_gb(value: int | None) -> float | None:

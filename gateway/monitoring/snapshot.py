@@ -1,28 +1,69 @@
-"""Core: the gateway's state at one moment, as ``/monitor`` and ``scripts/status`` show it.
-
-No word of a transcript, no token, and only the beginnings of sessions' names are in it.
-"""
+"""The gateway's workers and sessions at one moment, read once for every endpoint that shows them (core)."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from gateway.monitoring.history import short_id
-from gateway.monitoring.reports import GB, health_status, lag_s, memory
 from gateway.placement.workers import WorkerHandle, WorkerRegistry, WorkerState
-from gateway.sessions.send_queue import JsonObject
-from shared.messages import SAMPLE_RATE
+from gateway.sessions.client_session import ClientSession
+from shared.messages import SAMPLE_RATE, MemoryReport, Register
+
+HEALTHY_BELOW = 70.0
+CRITICAL_ABOVE = 90.0
+
+_UNKNOWN_MEMORY = MemoryReport(None, None, None, None, None)
 
 
-@dataclass(frozen=True, slots=True)
-class SessionFacts:
-    """One session as the gateway knows it.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerSnapshot:
+    """One worker; what only a worker that is alive can tell is None otherwise.
 
     Attributes:
-        id: its whole name.
-        state: where it stands, in `gateway.sessions.session`'s words.
+        registration: what it said of itself when it registered last; None if it never has.
+        state: of `WorkerState`.
+        slots: sessions that it serves at once, 0 while it does not serve.
+        leases: this gateway's, each with its session's id.
+        foreign: slots that other gateways use there.
+        memory: of its device, in bytes.
+        lag_by_lease_s: audio received and not decoded of each slot of ours, in seconds, as the worker sees it.
+        lag_s: the largest of all slots, foreign ones too.
+        boots: its lives so far.
+        weights: ``host``, ``loading`` or ``device``.
+        step_median_s: None before the first step, too.
+        step_running_s: age of the step in progress, 0 if none.
+    """
+
+    name: str
+    gpu_id: int
+    registration: Register | None
+    state: WorkerState
+    slots: int
+    leases: Mapping[int, str]
+    foreign: int
+    memory: MemoryReport
+    lag_by_lease_s: Mapping[int, float]
+    lag_s: float | None
+    boots: int
+    boot: str | None
+    weights: str | None
+    step_median_s: float | None
+    step_running_s: float | None
+
+    @property
+    def used(self) -> int:
+        """Return how many of its slots are in use."""
+        return len(self.leases) + self.foreign
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionSnapshot:
+    """One session.
+
+    Attributes:
+        state: of `gateway.sessions.state.State`, as a word.
         lease: the slot it uses now, if it has one.
         age_s: seconds since its request.
-        lag_s: audio received and not decoded, by the gateway's own books.
+        lag_s: audio received and not decoded, by the gateway's own positions.
+        received: samples that have arrived.
         attached: whether its client is there.
     """
 
@@ -31,99 +72,103 @@ class SessionFacts:
     lease: int | None
     age_s: float
     lag_s: float
+    received: int = 0
     attached: bool
 
 
-def snapshot(
-    registry: WorkerRegistry, sessions: Iterable[SessionFacts], *, at: float, uptime_s: float, slots_per_gpu: int
-) -> JsonObject:
-    """Return the whole state at one moment.
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """All workers, by GPU number and name, and all sessions."""
 
-    Args:
-        registry: workers and leases.
-        sessions: every session that the gateway keeps.
-        at: Unix time.
-        uptime_s: how long the gateway has run.
-        slots_per_gpu: what a worker is expected to serve that has not said it yet.
-    """
-    facts = {each.id: each for each in sessions}
-    total, used = registry.total_slots(), registry.used_slots()
-    share = 100.0 * used / total if total else None
-    workers = registry.all()
-    gpus = [_gpu(worker, facts, slots_per_gpu) for worker in workers]
-    placed = {session for worker in workers for session in worker.leases.values()}
-    return {
-        "at": round(at, 3),
-        "uptime_s": round(uptime_s),
-        "status": health_status(share),
-        "used_slots": used,
-        "total_slots": total,
-        "serving_gpus": len(registry.serving()),
-        "model": ", ".join(sorted({worker.registration.model for worker in registry.serving() if worker.registration}))
-        or None,
-        "lag_s": worst_lag_s(gpus),
-        "gpus": gpus,
-        "elsewhere": [_row(each) for each in facts.values() if each.id not in placed and each.state != "ended"],
-    }
+    workers: tuple[WorkerSnapshot, ...]
+    sessions: tuple[SessionSnapshot, ...] = ()
 
+    @property
+    def serving(self) -> list[WorkerSnapshot]:
+        """Return the workers that take sessions."""
+        return [worker for worker in self.workers if worker.state is WorkerState.SERVING]
 
-def worst_lag_s(gpus: Iterable[Mapping[str, object]]) -> float | None:
-    """Return the largest lag of all sessions in a slot; None if there is none."""
-    lags = [
-        row["lag_s"]
-        for gpu in gpus
-        for row in _rows(gpu["sessions"])
-        if isinstance(row["lag_s"], float) and row["state"] != "arriving"
-    ]
-    return max((lag for lag in lags if isinstance(lag, float)), default=None)
+    @property
+    def total_slots(self) -> int:
+        """Return the slots of all serving workers."""
+        return sum(worker.slots for worker in self.workers)
 
+    @property
+    def used_slots(self) -> int:
+        """Return how many of them are in use."""
+        return sum(worker.used for worker in self.serving)
 
-def _rows(value: object) -> list[JsonObject]:
-    return value if isinstance(value, list) else []
+    @property
+    def connections(self) -> int:
+        """Return how many leases this gateway has granted."""
+        return sum(len(worker.leases) for worker in self.workers)
 
+    @property
+    def used_percent(self) -> float | None:
+        """Return the share of slots in use; None if there are none."""
+        return 100.0 * self.used_slots / self.total_slots if self.total_slots else None
 
-def _gpu(worker: WorkerHandle, facts: Mapping[str, SessionFacts], slots_per_gpu: int) -> JsonObject:
-    report, beat, about = memory(worker), worker.heartbeat, worker.registration
-    behind = {slot.lease: (slot.received - slot.decoded) / SAMPLE_RATE for slot in beat.slots} if beat else {}
-    foreign = sum(not slot.ours for slot in beat.slots) if beat else 0
-    return {
-        "gpu_id": worker.gpu_id,
-        "worker": worker.name,
-        "state": worker.state.value,
-        "slots": about.slots if about else slots_per_gpu,
-        "used": worker.used(),
-        "foreign": foreign,
-        "memory_used_gb": _gb(report.allocated),
-        "memory_total_gb": _gb(report.total),
-        "utilization_percent": report.utilization_percent,
-        "lag_s": lag_s(worker) if worker.used() else None,
-        "boots": worker.boots,
-        "weights": beat.weights if beat else None,
-        "step_s": round(beat.step_median_s, 3) if beat and beat.steps else None,
-        "device": about.device_name if about and worker.state is not WorkerState.LOST else None,
-        "sessions": [
-            _slot(lease, facts.get(session), session, behind.get(lease)) for lease, session in worker.leases.items()
-        ],
-    }
+    @property
+    def health(self) -> str:
+        """Return the guide's word for the share of slots in use."""
+        return health_status(self.used_percent)
+
+    @property
+    def model(self) -> str | None:
+        """Return the names of the models that are served."""
+        return ", ".join(sorted({each.registration.model for each in self.serving if each.registration})) or None
+
+    def in_state(self, state: str) -> list[str]:
+        """Return the ids of the sessions in a state."""
+        return [session.id for session in self.sessions if session.state == state]
 
 
-def _slot(lease: int, facts: SessionFacts | None, session: str, behind_s: float | None) -> JsonObject:
-    if facts is None or facts.lease != lease:
-        # The slot is made ready for a session that is still served elsewhere.
-        return {"lease": lease, "id": short_id(session), "state": "arriving", "age_s": None, "lag_s": None}
-    row = _row(facts) | {"lease": lease}
-    # The worker sees what it has decoded in silence, of which it does not tell the gateway each time.
-    return row if behind_s is None else row | {"lag_s": round(behind_s, 2)}
+def take_snapshot(workers: WorkerRegistry, sessions: Iterable[SessionSnapshot] = ()) -> Snapshot:
+    """Return the present state of all workers, with these sessions."""
+    return Snapshot(tuple(worker_snapshot(worker) for worker in workers.all()), tuple(sessions))
 
 
-def _row(facts: SessionFacts) -> JsonObject:
-    return {
-        "id": short_id(facts.id),
-        "state": facts.state if facts.attached or facts.state == "parked" else "away",
-        "age_s": round(facts.age_s),
-        "lag_s": round(facts.lag_s, 2),
-    }
+def worker_snapshot(worker: WorkerHandle) -> WorkerSnapshot:
+    """Return a worker's present state."""
+    heartbeat = worker.heartbeat
+    slots = heartbeat.slots if heartbeat else ()
+    lags = {slot.lease: (slot.received - slot.decoded) / SAMPLE_RATE for slot in slots if slot.ours}
+    largest = max((slot.received - slot.decoded for slot in slots), default=0) / SAMPLE_RATE
+    return WorkerSnapshot(
+        name=worker.name,
+        gpu_id=worker.gpu_id,
+        registration=worker.registration,
+        state=worker.state,
+        slots=worker.slots,
+        leases=dict(worker.leases),
+        foreign=sum(not slot.ours for slot in slots),
+        memory=heartbeat.memory if heartbeat else _UNKNOWN_MEMORY,
+        lag_by_lease_s=lags,
+        lag_s=round(largest, 2) if heartbeat else None,
+        boots=worker.boots,
+        boot=worker.boot or None,
+        weights=heartbeat.weights if heartbeat else None,
+        step_median_s=heartbeat.step_median_s if heartbeat and heartbeat.steps else None,
+        step_running_s=heartbeat.step_running_s if heartbeat else None,
+    )
 
 
-def _gb(value: int | None) -> float | None:
-    return None if value is None else round(value / GB, 2)
+def session_snapshot(client: ClientSession, now: float) -> SessionSnapshot:
+    """Return a session's present state; ``now`` is the gateway's clock."""
+    session = client.session
+    return SessionSnapshot(
+        id=session.id,
+        state=session.state.value,
+        lease=session.lease,
+        age_s=now - client.requested_at,
+        lag_s=session.lag_s,
+        received=session.received,
+        attached=session.attached,
+    )
+
+
+def health_status(used_percent: float | None) -> str:
+    """Return the guide's word for a share of used slots; None means that there are none."""
+    if used_percent is None or used_percent > CRITICAL_ABOVE:
+        return "critical"
+    return "healthy" if used_percent < HEALTHY_BELOW else "degraded"

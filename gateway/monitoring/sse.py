@@ -5,6 +5,7 @@ import json
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response, StreamingResponse
@@ -12,13 +13,15 @@ from starlette.routing import BaseRoute, Route
 from starlette.types import Receive, Scope, Send
 
 from gateway.auth.monitor_auth import MonitorAuth
-from gateway.monitoring.snapshot import SessionFacts, snapshot
-from gateway.placement.workers import WorkerState
+from gateway.monitoring.endpoints import snapshots
+from gateway.monitoring.history_observer import HistoryObserver
+from gateway.monitoring.monitor_state import monitor_state
 from gateway.session_manager import SessionManager
-from gateway.sessions.send_queue import JsonObject
 from shared import logs
 
-log = logs.get("gateway.monitoring.sse")
+JsonObject = dict[str, Any]
+
+log = logs.get("gateway")
 
 PERIOD_S = 1.0
 HEARTBEAT_S = 5.0
@@ -69,15 +72,15 @@ class Stream(StreamingResponse):
     def __init__(self, viewer: Subscriber, viewers: set[Subscriber]) -> None:
         super().__init__(_chunks(viewer), headers=EVENT_STREAM, media_type="text/event-stream")
         self._viewer = viewer
-        self._viewers = viewers
+        self._subscribers = viewers
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send until the viewer goes or is closed."""
-        self._viewers.add(self._viewer)
+        self._subscribers.add(self._viewer)
         try:
             await super().__call__(scope, receive, send)
         finally:  # not the generator's: one that waits in a send is not told when its viewer goes
-            self._viewers.discard(self._viewer)
+            self._subscribers.discard(self._viewer)
 
 
 async def _chunks(viewer: Subscriber) -> AsyncIterator[bytes]:
@@ -90,27 +93,31 @@ class MonitorFeed:
     """The monitor page, its stream of server-sent events, and the same state as JSON.
 
     Args:
-        switchboard: the sessions and workers, and what its records keep of the last ten minutes.
+        manager: keeps the sessions.
+        history: the last ten minutes and the last events.
         slots_per_gpu: what a worker is expected to serve.
-        guard: decides who may look.
+        auth: decides who may look.
     """
 
-    def __init__(self, manager: SessionManager, slots_per_gpu: int, guard: MonitorAuth) -> None:
+    def __init__(
+        self, manager: SessionManager, history: HistoryObserver, slots_per_gpu: int, auth: MonitorAuth
+    ) -> None:
         self._manager = manager
+        self._history = history.history
+        self._events = history.events
         self._slots_per_gpu = slots_per_gpu
-        self._guard = guard
+        self._auth = auth
+        self._take = snapshots(manager)
         self._started = manager.clock()
-        self._witness = manager.records
-        self._viewers: set[Subscriber] = set()
-        self._draining: set[int] = set()
-        self._shown: tuple[object, object] = (None, None)
+        self._subscribers: set[Subscriber] = set()
+        self._sent: tuple[object, object] = (None, None)
 
     def routes(self) -> list[BaseRoute]:
         """Return the routes of the page, its stream and its state."""
         return [
-            Route("/monitor", self._guard.page(self.page)),
-            Route("/monitor/events", self._guard.page(self.events)),
-            Route("/monitor/state", self._guard.page(self.state)),
+            Route("/monitor", self._auth.page(self.page)),
+            Route("/monitor/events", self._auth.page(self.events)),
+            Route("/monitor/state", self._auth.page(self.state)),
         ]
 
     async def page(self, _request: Request) -> Response:
@@ -119,85 +126,60 @@ class MonitorFeed:
 
     async def state(self, _request: Request) -> Response:
         """Answer everything at once."""
-        return JSONResponse(self._now() | {"history": self._history(), "events": self._witness.events.body()})
+        return JSONResponse(self._now() | {"history": self._history_body(), "events": self._events.body()})
 
     async def events(self, _request: Request) -> Response:
         """Answer a stream that never ends by itself while the gateway runs."""
-        if len(self._viewers) >= MAX_VIEWERS:
+        if len(self._subscribers) >= MAX_VIEWERS:
             return Response("Too many viewers.\n", 503, {"retry-after": "10"}, "text/plain")
         viewer = Subscriber()
         for topic, body in (
             ("now", self._now()),
-            ("history", self._history()),
-            ("events", self._witness.events.body()),
+            ("history", self._history_body()),
+            ("events", self._events.body()),
         ):
             viewer.offer(topic, encode(topic, body))
-        return Stream(viewer, self._viewers)
+        return Stream(viewer, self._subscribers)
 
     # --- the producer ---------------------------------------------------------------------------------------
 
     async def run(self) -> None:
-        """Take samples, and show them to all viewers, for ever."""
+        """Take samples and show them to all viewers until cancelled."""
         while True:
             await asyncio.sleep(PERIOD_S)
             try:
                 self.produce()
-            except Exception:  # the top of a shell's loop: a wall that is wrong must not stop the gateway
-                log.exception("the wall failed", event_id="wall_failed")
+            except Exception:  # the top of a shell's loop: a monitor that is wrong must not stop the gateway
+                log.exception("the monitor failed", event_id="wall_failed")
 
     def produce(self) -> None:
         """Sample once, and offer every viewer what is new."""
         now, body = self._manager.clock(), self._now()
-        self._note_draining()
-        self._witness.history.sampled(now, used=body["used_slots"], lag_s=body["lag_s"])
+        self._history.sampled(now, used=body["used_slots"], lag_s=body["lag_s"])
         self._offer("now", body)
-        shown = (self._witness.history.number(now), self._witness.events.version)
-        if shown[0] != self._shown[0]:
-            self._offer("history", self._history())
-        if shown[1] != self._shown[1]:
-            self._offer("events", self._witness.events.body())
-        self._shown = shown
+        versions = (self._history.number(now), self._events.version)
+        if versions[0] != self._sent[0]:
+            self._offer("history", self._history_body())
+        if versions[1] != self._sent[1]:
+            self._offer("events", self._events.body())
+        self._sent = versions
         if self._manager.stopping and not self._manager.session_count:
             # Nothing more will happen; a stream left open would hold up the gateway's end.
-            for viewer in self._viewers:
+            for viewer in self._subscribers:
                 viewer.close()
 
-    def _note_draining(self) -> None:
-        draining = {worker.gpu_id for worker in self._manager.workers.all() if worker.state is WorkerState.DRAINING}
-        for gpu_id in sorted(draining - self._draining):
-            self._witness.events.note(time.time(), "draining", gpu_id=gpu_id)
-        self._draining = draining
-
     def _offer(self, topic: str, body: object) -> None:
-        if self._viewers:
+        if self._subscribers:
             chunk = encode(topic, body)
-            for viewer in self._viewers:
+            for viewer in self._subscribers:
                 viewer.offer(topic, chunk)
 
     def _now(self) -> JsonObject:
-        manager = self._manager
-        now = manager.clock()
-        sessions = [
-            SessionFacts(
-                id=each.session.id,
-                state=each.session.state.value,
-                lease=each.session.lease,
-                age_s=now - each.requested_at,
-                lag_s=each.session.lag_s,
-                attached=each.session.attached,
-            )
-            for each in manager.client_sessions
-        ]
-        return snapshot(
-            manager.workers,
-            sessions,
-            at=time.time(),
-            uptime_s=now - self._started,
-            slots_per_gpu=self._slots_per_gpu,
-        )
+        uptime_s = self._manager.clock() - self._started
+        return monitor_state(self._take(), at=time.time(), uptime_s=uptime_s, slots_per_gpu=self._slots_per_gpu)
 
-    def _history(self) -> JsonObject:
-        return self._witness.history.body(self._manager.clock())
+    def _history_body(self) -> JsonObject:
+        return self._history.body(self._manager.clock())
 
 
 def encode(topic: str, body: object) -> bytes:

@@ -1,11 +1,12 @@
-"""What the gateway has counted: setups, endings, audio. Figures only; `gateway.monitoring.reports` words them."""
+"""Counts what happens: setups, endings, audio, latencies (core); `gateway.monitoring.reports` words the figures."""
 
+import contextlib
 from collections import Counter, deque
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from gateway.monitoring.quantiles import LatencyQuantiles
-from gateway.sessions.commands import SessionAccounting
+from gateway.placement import observer as o
+from gateway.placement.workers import WorkerLost
 from shared.histogram import Histogram, Histograms
 from shared.messages import BATCH_BOUNDS, STEP_BOUNDS_S, Heartbeat, Tally
 
@@ -18,28 +19,6 @@ LOOP_LAG_BOUNDS_S = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0)
 STAGES = ("accept", "allocate", "load", "total")
 FIGURES = (*STAGES, "audio_to_text_lag", "first_word", "commit", "flush")
 """What has percentiles: a setup's stages, and how soon words come, as in the histograms of the same names."""
-
-
-@dataclass(frozen=True, slots=True)
-class Setup:
-    """How long a session took to become ready, from the arrival of its request, in milliseconds."""
-
-    accept_ms: float
-    allocate_ms: float
-    load_ms: float
-    total_ms: float
-
-
-@dataclass(frozen=True, slots=True)
-class Ending:
-    """One session's end."""
-
-    outcome: str
-    was_ready: bool
-    duration_s: float
-    chunks: int
-    transcriptions: int
-    accounts: SessionAccounting
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,27 +40,6 @@ class Ended:
     connection: str
     outcome: str
     at: float
-
-
-@dataclass(frozen=True, slots=True)
-class Queues:
-    """What waits in the gateway at one moment.
-
-    Attributes:
-        sessions: how many are in each state.
-        line: sessions that wait for a slot.
-        unsent: messages that clients have not taken yet.
-        journal: samples kept because they may still be needed.
-        held_back: sessions whose client is slowed down.
-        noise: messages on the workers' socket that were none, since the start.
-    """
-
-    sessions: Mapping[str, int]
-    line: int
-    unsent: int
-    journal: int
-    held_back: int
-    noise: int
 
 
 class Steps:
@@ -115,8 +73,8 @@ class Statistics:
         self.fastest_setup_ms: float | None = None
         self.completed = 0
         self.duration_s_sum = 0.0
-        self.chunks_sum = 0
-        self.transcriptions_sum = 0
+        self.audio_messages_sum = 0
+        self.text_updates_sum = 0
         self.outcomes: Counter[str] = Counter()
         self.samples: Counter[str] = Counter()
         self.dropped: Counter[str] = Counter()
@@ -138,41 +96,86 @@ class Statistics:
         self.gap_s = Histograms(GAP_BOUNDS_S)
         self.loop_lag_s = Histogram(LOOP_LAG_BOUNDS_S)
         self.steps = Steps()
+        self._with_text: set[str] = set()  # sessions here that have text
 
-    def ready(self, setup: Setup, gpu_id: int, now: float) -> None:
-        """Count a session that became ready for the first time."""
+    def observe(self, event: o.Event) -> None:  # noqa: C901 - one case for each kind of event
+        """Count one event."""
+        match event:
+            case o.ConnectionRefused(_, error):
+                self.outcomes[error.code] += 1
+            case o.SessionReady():
+                self._ready(event)
+            case o.StepTaken():
+                self._step_taken(event)
+            case o.SessionFlushed(_, gpu_id, flush_s, now):
+                self._latency("flush", gpu_id, flush_s, now)
+            case o.MigrationStarted(_, reason):
+                self.moves[reason] += 1
+            case o.SessionMigrated(connection, from_gpu, gpu_or_none, cause, gap_s, at):
+                self.gap_s.of(cause).observe(gap_s)
+                gap_ms = round(gap_s * 1000, 1)
+                self.recent_moves.append(Move(connection, from_gpu, gpu_or_none, cause, gap_ms, round(at, 3)))
+            case o.StreamLost(_, _, cause):
+                self.moves[cause] += 1
+            case o.SessionClosed():
+                self._closed(event)
+            case WorkerLost():
+                self.moves["worker_lost"] += len(event.leases)
+            case o.HeartbeatReceived(worker, boot, gpu_id, heartbeat):
+                with contextlib.suppress(ValueError):  # a count that makes no sense is not added
+                    self.steps.note(worker, boot, gpu_id, heartbeat)
+            case o.LoopDelayed(lag_s):
+                self.loop_lag_s.observe(lag_s)
+
+    def _ready(self, event: o.SessionReady) -> None:
+        stages_ms = (event.accept_ms, event.allocate_ms, event.load_ms, event.total_ms)
+        took_ms = [round(stage_ms, 2) for stage_ms in stages_ms]
+        total_ms = took_ms[-1]
         self.setups += 1
-        self.setup_ms_sum += setup.total_ms
-        self.slowest_setup_ms = max(self.slowest_setup_ms or 0.0, setup.total_ms)
-        fastest = self.fastest_setup_ms
-        self.fastest_setup_ms = setup.total_ms if fastest is None else min(fastest, setup.total_ms)
-        took_ms = (setup.accept_ms, setup.allocate_ms, setup.load_ms, setup.total_ms)
+        self.setup_ms_sum += total_ms
+        self.slowest_setup_ms = max(self.slowest_setup_ms or 0.0, total_ms)
+        self.fastest_setup_ms = total_ms if self.fastest_setup_ms is None else min(self.fastest_setup_ms, total_ms)
         for stage, stage_ms in zip(STAGES, took_ms, strict=True):
             self.setup_s.of(stage).observe(stage_ms / 1000)
-            self.latencies.observe(stage, gpu_id, stage_ms / 1000, now)
+            self.latencies.observe(stage, event.gpu_id, stage_ms / 1000, event.now)
 
-    def heard(self, figure: str, gpu_id: int, value_s: float, now: float) -> None:
-        """Count how soon words came: ``figure`` is one of `FIGURES` that is no stage."""
-        self._words[figure].of(str(gpu_id)).observe(value_s)
-        self.latencies.observe(figure, gpu_id, value_s, now)
+    def _step_taken(self, event: o.StepTaken) -> None:
+        """Count how old the audio is that a step's text covers, and how old the words are that it commits."""
+        step, gpu_id, now, age_s = event.hypothesis, event.gpu_id, event.now, event.arrival_times.age_s
+        if step.decoded > event.decoded_before:
+            self._latency("audio_to_text_lag", gpu_id, age_s(step.decoded, now), now)
+        if (step.words or step.tail.strip()) and event.connection not in self._with_text:
+            self._with_text.add(event.connection)
+            began = step.words[0].start if step.words else step.resume.window_start
+            self._latency("first_word", gpu_id, age_s(began + 1, now), now)
+        for word in step.words:
+            self._latency("commit", gpu_id, age_s(word.end, now), now)
 
-    def ended(self, ending: Ending) -> None:
+    def _latency(self, figure: str, gpu_id: int, value_s: float | None, now: float) -> None:
+        """Count how soon words came, if that is known: ``figure`` is one of `FIGURES` that is no stage."""
+        if value_s is not None:
+            self._words[figure].of(str(gpu_id)).observe(value_s)
+            self.latencies.observe(figure, gpu_id, value_s, now)
+
+    def _closed(self, event: o.SessionClosed) -> None:
         """Count a session's end; it is a completed connection only if it had become ready."""
-        self.outcomes[ending.outcome] += 1
-        accounts = ending.accounts
+        self._with_text.discard(event.connection)
+        self.recent_endings.append(Ended(event.connection, event.outcome, round(event.at, 3)))
+        self.outcomes[event.outcome] += 1
+        accounting = event.accounting
         self.samples.update(
-            received=accounts.received,
-            transcribed=accounts.transcribed,
-            silence=accounts.silence,
-            dropped=accounts.dropped,
+            received=accounting.received,
+            transcribed=accounting.transcribed,
+            silence=accounting.silence,
+            dropped=accounting.dropped,
         )
-        if accounts.dropped:
-            self.dropped[accounts.reason or "unknown"] += accounts.dropped
-        if ending.was_ready:
+        if accounting.dropped:
+            self.dropped[accounting.reason or "unknown"] += accounting.dropped
+        if event.was_ready:
             self.completed += 1
-            self.duration_s_sum += ending.duration_s
-            self.chunks_sum += ending.chunks
-            self.transcriptions_sum += ending.transcriptions
+            self.duration_s_sum += event.duration_s
+            self.audio_messages_sum += event.audio_messages
+            self.text_updates_sum += event.text_updates
 
     def average_setup_ms(self) -> float | None:
         """Return the mean setup time, None before the first."""

@@ -1,14 +1,14 @@
 """Joins sessions and workers (shell): performs what sessions ask for, and hands them what workers say."""
 
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import assert_never
 
-from gateway.auth.client_auth import check_language
-from gateway.monitoring.log_observer import Records
+from gateway.placement import observer as o
 from gateway.placement.leases import LeaseTable
 from gateway.placement.rebalancer import Rebalancer
-from gateway.placement.workers import Lease, WorkerHandle, WorkerLost, WorkerRegistry
+from gateway.placement.workers import Lease, WorkerHandle, WorkerLost, WorkerRegistry, WorkerState
 from gateway.sessions.client_session import ClientSession
 from gateway.sessions.commands import (
     BecameReady,
@@ -22,7 +22,7 @@ from gateway.sessions.commands import (
 )
 from gateway.sessions.deadlines import RETRY_AFTER_S
 from gateway.sessions.session import Session
-from gateway.sessions.state import SETTLED, State
+from gateway.sessions.state import SETTLED, IllegalTransitionError, State
 from gateway.transport.worker_link import WorkerLink
 from shared import logs
 from shared import messages as m
@@ -43,18 +43,18 @@ class Coordinator:
         name: this life of the gateway, told to workers.
         link: the socket to the workers.
         pool: workers and leases.
-        records: what is written down.
+        observers: are told what happens.
         clock: monotonic seconds.
     """
 
     def __init__(
-        self, name: str, link: WorkerLink, workers: WorkerRegistry, records: Records, clock: Callable[[], float]
+        self, name: str, link: WorkerLink, workers: WorkerRegistry, observers: o.Observers, clock: Callable[[], float]
     ) -> None:
         self.leases: LeaseTable[ClientSession] = LeaseTable(workers)
         self._name = name
         self._link = link
         self._workers = workers
-        self._records = records
+        self._observers = observers
         self._clock = clock
         self._rebalancer = Rebalancer(workers, self.leases, clock())
         self._assigning = False
@@ -98,13 +98,28 @@ class Coordinator:
             case ReleaseSlot(lease, close):
                 self._release(lease, close=close)
             case BecameReady(load_ms):
-                self._records.ready(client, load_ms, self._clock())
-            case Migrated():
-                self._records.moved(client, command)
+                self._tell_ready(client, load_ms)
+            case Migrated(gap_s, from_gpu, cause):
+                gpu_id = client.session.gpu_id
+                self._tell(o.SessionMigrated(client.session.id, from_gpu, gpu_id, cause, gap_s, time.time()))
             case CloseConnection():
                 client.close_after_flush(command)
             case _:
                 assert_never(command)
+
+    def _tell(self, event: o.Event) -> None:
+        self._observers.observe(event)
+
+    def _tell_ready(self, client: ClientSession, worker_ms: float) -> None:
+        session, now = client.session, self._clock()
+        if session.gpu_id is None or client.leased_at is None:
+            raise IllegalTransitionError("A session without a slot has become ready")
+        total_ms = (now - client.requested_at) * 1000
+        load_ms = (now - client.leased_at) * 1000
+        allocate_ms = total_ms - load_ms - client.accept_ms
+        self._tell(
+            o.SessionReady(session.id, session.gpu_id, client.accept_ms, allocate_ms, load_ms, total_ms, worker_ms, now)
+        )
 
     def _send_to_worker(self, message: LeaseMessage) -> None:
         worker = self._workers.worker_of(message.lease)
@@ -121,23 +136,24 @@ class Coordinator:
         if lease is not None:
             self._assign(client, lease)
         elif not self.leases.enqueue(client, newcomer=newcomer):
-            self._records.no_slot(session.id)
+            self._tell(o.NoSlotFree(session.id))
             self.execute(client, session.rejected(no_capacity()))
         elif not newcomer:
             session.on_queued()
 
     def _assign(self, client: ClientSession, lease: Lease) -> None:
         session, now = client.session, self._clock()
-        first = client.leased_at is None
-        if first:
+        allocate_ms = None
+        if client.leased_at is None:
             client.leased_at = now
-        self._records.allocated(client, lease, first=first)
+            allocate_ms = (now - client.requested_at) * 1000 - client.accept_ms
+        self._tell(o.SlotLeased(session.id, lease.gpu_id, lease.id, allocate_ms))
         self.execute(client, session.on_lease(lease.id, lease.gpu_id, now))
         worker = self._workers.worker_of(lease.id)
         if worker is None or worker.registration is None:
             return
         try:
-            check_language(client.parameters, worker.registration.languages, worker.registration.model)
+            client.options.check(worker.registration.languages, worker.registration.model)
         except SessionError as error:
             self.execute(client, session.stop(error))
 
@@ -152,7 +168,7 @@ class Coordinator:
         if found is None:
             return None
         client, worker = found
-        self._records.released(client.session.id, worker.gpu_id, lease)
+        self._tell(o.SlotReleased(client.session.id, worker.gpu_id, lease))
         return worker
 
     def _assign_waiting(self) -> None:
@@ -188,10 +204,10 @@ class Coordinator:
         try:
             before = self._workers.register(identity, facts, self._clock())
         except ValueError as error:
-            self._records.worker_refused(facts.worker, str(error))
+            self._tell(o.WorkerRefused(facts.worker, str(error)))
             return
         self._link.send(identity, m.Welcome(self._name))
-        self._records.worker_registered(facts)
+        self._tell(o.WorkerRegistered(facts))
         missed, blamed = self._blamed.pop(facts.worker, (b"", []))
         for session in blamed if missed == identity else []:
             session.poison.retract(facts.worker)
@@ -199,6 +215,7 @@ class Coordinator:
         self._assign_waiting()
 
     def _heartbeat(self, identity: bytes, beat: m.Heartbeat) -> None:
+        was_draining = self._is_draining(identity)
         known = self._workers.heartbeat(identity, beat, self._clock())
         # A worker that was lost for its endless step, or load, comes back when that has ended.
         welcome = known or self._workers.still_failing(identity, beat)
@@ -206,6 +223,9 @@ class Coordinator:
         worker = self._workers.by_identity(identity)
         if worker is None:
             return
+        self._tell(o.HeartbeatReceived(worker.name, worker.boot, worker.gpu_id, beat))
+        if not was_draining and self._is_draining(identity):
+            self._tell(o.WorkerDraining(worker.gpu_id))
         held = {slot.lease for slot in beat.slots if slot.ours}
         for lease in held - worker.leases.keys():
             # Nobody has it: a broken connection may have swallowed that it was to be closed.
@@ -216,6 +236,10 @@ class Coordinator:
             if found and found[0].session.lease == lease and found[0].session.state in SETTLED:
                 self._revoke(lease)
                 self._session_lost(*found, "the worker has forgotten it", "forgotten", blame=False)
+
+    def _is_draining(self, identity: bytes) -> bool:
+        worker = self._workers.by_identity(identity)
+        return worker is not None and worker.state is WorkerState.DRAINING
 
     def _on_lease_message(self, client: ClientSession, worker: WorkerHandle, message: FromLease) -> None:
         session, now = client.session, self._clock()
@@ -229,11 +253,12 @@ class Coordinator:
                 worker.failures, before = 0, session.decoded
                 self.execute(client, session.on_hypothesis(message, now))
                 if not client.ended:
-                    self._records.recognized(client, message, before, worker.gpu_id, now)
+                    self._tell(o.StepTaken(session.id, worker.gpu_id, message, before, client.arrival_times, now))
                     client.arrival_times.forget(message.keep_from)
             case m.Finished():
                 self.execute(client, session.on_finished(message))
-                self._records.flushed(client, worker.gpu_id, now)
+                if client.flush_requested_at is not None and session.outcome == "complete":
+                    self._tell(o.SessionFlushed(session.id, worker.gpu_id, now - client.flush_requested_at, now))
             case m.Full(lease):
                 self._revoke(lease, full=True)
                 self._session_lost(client, worker, "the worker was full", "full", blame=False)
@@ -258,20 +283,20 @@ class Coordinator:
     ) -> None:
         session = client.session
         commands = session.on_lost(reason, self._clock(), worker=worker.name, cause=cause, blame=blame)
-        self._records.stream_lost(session.id, worker.name, cause, reason)
+        self._tell(o.StreamLost(session.id, worker.name, cause, reason))
         self.execute(client, commands)
 
     def _revoke_worker(self, lost: WorkerLost | None) -> None:
         """A worker is gone: find its sessions other slots."""
         if lost is None:
             return
-        self._records.worker_lost(lost)
+        self._tell(lost)
         blamed: list[Session] = []
         # A process that has ended cannot be reached. One that is only silent, or in a long step, still has its socket.
         hears = lost.died and self._link.send(lost.identity, m.Welcome(self._name))
         for lease, client in self.leases.pop_all(lost):
             session = client.session
-            self._records.released(session.id, lost.gpu_id, lease)
+            self._tell(o.SlotReleased(session.id, lost.gpu_id, lease))
             if lease == session.migration_lease:
                 self.execute(client, session.on_migration_lost())
                 continue
@@ -326,8 +351,8 @@ class Coordinator:
         lease = self.leases.acquire_elsewhere(client, source, self._clock())
         if lease is None:
             return False
-        self._records.handing_over(session.id, reason, source.gpu_id, lease.gpu_id)
-        self._records.allocated(client, lease, first=False)
+        self._tell(o.MigrationStarted(session.id, reason, source.gpu_id, lease.gpu_id))
+        self._tell(o.SlotLeased(session.id, lease.gpu_id, lease.id, None))
         self.execute(client, session.migrate(lease.id, reason, self._clock()))
         return True
 

@@ -2,25 +2,27 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from json import dumps
-from typing import Any
+from typing import Generic, TypeVar
 
-JsonObject = dict[str, Any]
+Frame = str | bytes
+"""One WebSocket message: text or binary."""
+
+M = TypeVar("M")
 
 
 @dataclass(slots=True)
-class _Latest:
+class _Latest(Generic[M]):
     name: str
-    render: Callable[[], JsonObject]
+    render: Callable[[], M]
 
 
 @dataclass(slots=True)
-class _Queued:
-    message: JsonObject
+class _Queued(Generic[M]):
+    message: M
     sent: Callable[[int], None] | None
 
 
-class SendQueue:
+class SendQueue(Generic[M]):
     """A client's queue. Posted messages keep their order and are never dropped; offers replace each other.
 
     An offer keeps the place of its name's unsent one unless something was posted since, so that a state never
@@ -29,20 +31,22 @@ class SendQueue:
     stay below ``bytes_per_s`` on average: long transcripts are repeated less often.
 
     Args:
-        numbered: stamp each message with an increasing ``seq``.
+        encode: makes a message and its number, counted from 1, into what goes through the socket.
         bytes_per_s: average bound on offered states.
         max_posted: bound on posted messages that wait; past it `overflowing` is true.
     """
 
-    def __init__(self, *, numbered: bool, bytes_per_s: float = 64_000.0, max_posted: int = 10_000) -> None:
-        self._queue: list[_Queued | _Latest] = []
-        self._numbered = numbered
+    def __init__(
+        self, encode: Callable[[M, int], Frame], *, bytes_per_s: float = 64_000.0, max_posted: int = 10_000
+    ) -> None:
+        self._queue: list[_Queued[M] | _Latest[M]] = []
+        self._encode = encode
         self._seq = 0
         self._bytes_per_s = bytes_per_s
         self._next_offer_at = 0.0
         self._max_posted = max_posted
 
-    def enqueue(self, message: JsonObject, sent: Callable[[int], None] | None = None) -> None:
+    def enqueue(self, message: M, sent: Callable[[int], None] | None = None) -> None:
         """Queue a message that must arrive; ``sent`` is told its ``seq`` when it goes out."""
         self._queue.append(_Queued(message, sent))
 
@@ -50,7 +54,7 @@ class SendQueue:
         """Forget everything unsent; numbering goes on."""
         self._queue.clear()
 
-    def enqueue_latest(self, name: str, render: Callable[[], JsonObject]) -> None:
+    def enqueue_latest(self, name: str, render: Callable[[], M]) -> None:
         """Queue a state, rendered when it is sent; it takes the place of an unsent one of the same name."""
         for index, item in enumerate(self._queue):
             if isinstance(item, _Latest) and item.name == name:
@@ -83,8 +87,8 @@ class SendQueue:
             return 0.0
         return max(0.0, self._next_offer_at - now)
 
-    def pop(self, now: float) -> str | None:
-        """Return the next message as JSON text, or None if nothing may be sent now."""
+    def pop(self, now: float) -> Frame | None:
+        """Return the next message as a frame, or None if nothing may be sent now."""
         if not self._queue or (not self._posted_ready() and now < self._next_offer_at):
             return None
         item = self._queue.pop(0)
@@ -92,12 +96,11 @@ class SendQueue:
         self._seq += 1
         if isinstance(item, _Queued) and item.sent is not None:
             item.sent(self._seq)
-        if self._numbered:
-            message = {**message, "seq": self._seq}
-        text = dumps(message, ensure_ascii=False, separators=(",", ":"))
+        frame = self._encode(message, self._seq)
         if isinstance(item, _Latest):
-            self._next_offer_at = max(now, self._next_offer_at) + len(text.encode()) / self._bytes_per_s
-        return text
+            size_bytes = len(frame.encode() if isinstance(frame, str) else frame)
+            self._next_offer_at = max(now, self._next_offer_at) + size_bytes / self._bytes_per_s
+        return frame
 
     def _posted_ready(self) -> bool:
         """A posted message behind held-back offers must not wait for them: they go out with it."""

@@ -4,7 +4,6 @@ A session knows neither sockets nor workers: it has a lease or it has none. When
 with all that its `gateway.sessions.checkpoint` has, so the first lease and every later one take the same way.
 """
 
-from gateway.protocols.views import View
 from gateway.sessions.checkpoint import Checkpoint
 from gateway.sessions.commands import (
     BecameReady,
@@ -20,7 +19,8 @@ from gateway.sessions.commands import (
 )
 from gateway.sessions.deadlines import Deadlines, SessionStatus
 from gateway.sessions.poison import PoisonDetector
-from gateway.sessions.state import LEASED, NEXT, SETTLED, State
+from gateway.sessions.presenter import Presenter
+from gateway.sessions.state import LEASED, NEXT, SETTLED, IllegalTransitionError, State
 from gateway.sessions.transcript import Transcript
 from shared import messages as m
 from shared.errors import RecognitionError, SessionError
@@ -37,19 +37,19 @@ class Session:
 
     Args:
         session_id: unique name.
-        view: what tells the client.
-        transcript: the text, shared with the view.
+        presenter: tells the client.
+        transcript: the text, shared with the presenter.
         language: Whisper code or None to detect it.
         task: ``transcribe`` or ``translate``.
         now: seconds of a monotonic clock, as in every call.
-        bounds: see `SessionBounds`.
+        limits: see `SessionLimits`.
     """
 
     def __init__(
         self,
         session_id: str,
         *,
-        presenter: View,
+        presenter: Presenter,
         transcript: Transcript,
         language: str | None,
         task: str,
@@ -117,7 +117,7 @@ class Session:
             return [BecameReady(load_ms)]
         self.moves += 1
         if self.gpu_id is not None:
-            self._presenter.moved(self.gpu_id)
+            self._presenter.migrated(self.gpu_id)
         return [Migrated(now - departure.at, departure.gpu_id, departure.cause)]
 
     def on_lost(
@@ -264,7 +264,7 @@ class Session:
         self.poison.note_progress(message.decoded)
         self.checkpoint.advance(message)
         self.text_updates += self.transcript.apply(message)
-        self._presenter.changed(self.received, self.lag_s)
+        self._presenter.text_changed(self.received, self.lag_s)
         return self._park_if_done(now)
 
     def on_finished(self, message: m.Finished) -> list[Command]:
@@ -283,11 +283,11 @@ class Session:
         """Tell the client how the session ended: once at its end, again to a client that was away then."""
         if self.accounting is None:
             return []
-        self._presenter.changed(self.received, self.lag_s)
+        self._presenter.text_changed(self.received, self.lag_s)
         if self.error is not None:
-            self._presenter.error(self.error.message, self.error.code, self.error.retry_after_s)
+            self._presenter.failed(self.error)
             return [CloseConnection(self.error.close_code, self.error.message)]
-        self._presenter.ready_to_stop(self.accounting.as_json())
+        self._presenter.completed(self.accounting)
         return [CloseConnection(1000, "", linger_s=5.0)]
 
     # --- time -----------------------------------------------------------------------------------------------
@@ -362,7 +362,8 @@ class Session:
     # --- endings --------------------------------------------------------------------------------------------
 
     def _enter(self, state: State, now: float) -> None:
-        assert state in NEXT[self.state], (self.state, state)
+        if state not in NEXT[self.state]:
+            raise IllegalTransitionError(f"{self.id} cannot go from {self.state} to {state}")
         self.state = state
         self._deadlines.state_since = now
 

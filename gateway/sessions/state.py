@@ -25,3 +25,7 @@ NEXT: dict[State, frozenset[State]] = {
 
 LEASED = frozenset({State.OPENING, State.READY, State.FINISHING})
 SETTLED = frozenset({State.READY, State.FINISHING})
+
+
+class IllegalTransitionError(RuntimeError):
+    """A session was about to enter a state that cannot follow its present one: a mistake in this program."""

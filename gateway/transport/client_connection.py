@@ -1,24 +1,33 @@
-"""``/asr``: one client's socket, both ways."""
+"""One client's WebSocket, both ways: bounded, slowed down where there is no room, whatever its format (shell)."""
 
 import asyncio
 import contextlib
-import json
-import uuid
 from collections import deque
+from typing import assert_never
 
 from starlette.types import Message
-from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
+from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from gateway.auth import client_auth
-from gateway.monitoring.log_observer import log
-from gateway.session_manager import SessionManager, restarting
+from gateway.protocols.base import (
+    AudioEnded,
+    AudioReceived,
+    ClientEvent,
+    ClientProtocol,
+    CommitRequested,
+    KeptAlive,
+    ProtocolFactory,
+    Rejected,
+)
+from gateway.session_manager import SessionManager
 from gateway.sessions.client_session import ClientSession
-from gateway.sessions.commands import CloseConnection, SessionLimits
-from gateway.sessions.deadlines import RETRY_AFTER_S
-from gateway.sessions.send_queue import JsonObject
-from shared.errors import MessageTooBigError, NoCapacityError, ReplacedError, SessionError, SessionLimitError
-from shared.messages import SAMPLE_RATE
+from gateway.sessions.commands import CloseConnection
+from gateway.sessions.send_queue import Frame
+from shared import logs
+from shared.errors import MessageTooBigError, ReplacedError, SessionError, SessionLimitError
+from shared.messages import SAMPLE_RATE, Register
 from shared.settings import GatewaySettings
+
+log = logs.get("gateway")
 
 PIECE_BYTES = SAMPLE_RATE * 2
 """Audio goes on to the worker in pieces of at most a second."""
@@ -32,108 +41,40 @@ TOO_BIG_BYTES = "too_big_bytes"
 BY_CLOSE_FRAME = "by_close_frame"
 """Key of a ``websocket.disconnect`` event: True if a close frame came or was sent, False if the connection broke."""
 
+END_OF_AUDIO = b""
+"""Stands among the pending audio where it ends."""
+
 CLEAN_CLOSES = frozenset({1000, 1001, 1005})
 """Close codes by which a client says that it has left; any other end is a broken network, or a page that is loaded anew
 and says 4000, and has a grace."""
 
 
-class AsrEndpoint:
-    """Accepts sockets, checks who may come in, and runs them."""
-
-    def __init__(self, settings: GatewaySettings, manager: SessionManager) -> None:
-        self._settings = settings
-        self._manager = manager
-        self.sockets = 0
-        self._bounds = SessionLimits(
-            journal_s=settings.journal_s,
-            max_session_s=settings.max_session_s,
-            idle_timeout_s=settings.idle_timeout_s,
-            stall_limit_s=settings.stall_limit_s,
-            start_wait_s=settings.start_wait_s,
-            open_wait_s=settings.open_wait_s,
-            finish_wait_s=settings.finish_wait_s,
-            line_wait_s=settings.line_wait_s,
-            resume_grace_s=settings.resume_grace_s,
-            max_unread=settings.max_unread,
-        )
-
-    async def asr(self, websocket: WebSocket) -> None:
-        """Serve one client."""
-        arrived = self._manager.clock()
-        self.sockets += 1
-        try:
-            offered = websocket.scope.get("subprotocols") or []
-            await websocket.accept(subprotocol=client_auth.SUBPROTOCOL if client_auth.SUBPROTOCOL in offered else None)
-            accept_ms = (self._manager.clock() - arrived) * 1000
-            await self._serve(websocket, arrived, accept_ms)
-        except WebSocketDisconnect:
-            pass
-        finally:
-            self.sockets -= 1
-
-    async def _serve(self, websocket: WebSocket, arrived: float, accept_ms: float) -> None:
-        name = str(uuid.uuid4())
-        self._manager.records.accepted(name, accept_ms)
-        try:
-            client, last_seq = self._admit(websocket, name, arrived)
-        except SessionError as error:
-            self._manager.records.refused(name, error)
-            await _refuse(websocket, error)
-            return
-        socket = ClientConnection(websocket, client, self._manager, self._settings)
-        if last_seq is None:
-            client.accept_ms = accept_ms
-            client.connection = socket
-            client.greet(self._facts(), resumed=False)
-            self._manager.add(client)
-        else:
-            socket.resume(self._facts(), last_seq)
-        await socket.run()
-
-    def _admit(self, websocket: WebSocket, name: str, arrived: float) -> tuple[ClientSession, int | None]:
-        """Return the client's conversation, and for a resumed one the last ``seq`` that the client has seen."""
-        headers, query = websocket.headers, websocket.query_params
-        client_auth.check_origin(headers.get("origin"), headers.get("host"), self._settings.allowed_origins)
-        token = client_auth.client_token(headers, query)
-        client_auth.check_token(token, self._settings.api_tokens)
-        if self._manager.stopping:
-            raise restarting()
-        slots = self._manager.workers.total_slots() or self._settings.gpu_workers * self._settings.slots_per_gpu
-        limit = self._settings.socket_limit(slots)
-        if self.sockets > limit:
-            raise NoCapacityError("Too many connections are open", retry_after_s=RETRY_AFTER_S)
-        parameters = client_auth.read_parameters(query)
-        owner = token if self._settings.api_tokens else None
-        known = self._manager.find(parameters.resume, owner) if parameters.resume else None
-        if known is not None and known.parameters.mode == parameters.mode:
-            return known, parameters.last_seq
-        if self._manager.session_count >= limit:  # those whose client is away count too
-            raise NoCapacityError("Too many sessions are open", retry_after_s=RETRY_AFTER_S)
-        for worker in self._manager.workers.serving()[:1]:
-            if worker.registration:
-                client_auth.check_language(parameters, worker.registration.languages, worker.registration.model)
-        return ClientSession(name, parameters, api_token=owner, requested_at=arrived, limits=self._bounds), None
-
-    def _facts(self) -> JsonObject:
-        facts = next((worker.registration for worker in self._manager.workers.serving() if worker.registration), None)
-        return {
-            "sample_rate": SAMPLE_RATE,
-            "encoding": "pcm_s16le",
-            "model": facts.model if facts else None,
-            "device": facts.device if facts else None,
-            "multilingual": len(facts.languages) > 1 if facts else None,
-            "languages": list(facts.languages) if facts else None,
-        }
-
-
 class ClientConnection:
-    """One socket of a conversation: reads while there is room, writes what the session says."""
+    """One connection of a session: reads while there is room, writes what the session says.
+
+    Args:
+        websocket: accepted.
+        client: the session.
+        protocol: its client's; the session's presenter too.
+        factory: of the path that the client came to.
+        manager: does what the session wants done.
+        settings: bounds on a message's size, and on the time in which the last messages must be taken.
+    """
 
     def __init__(
-        self, websocket: WebSocket, client: ClientSession, manager: SessionManager, settings: GatewaySettings
+        self,
+        websocket: WebSocket,
+        client: ClientSession,
+        protocol: ClientProtocol,
+        factory: ProtocolFactory,
+        *,
+        manager: SessionManager,
+        settings: GatewaySettings,
     ) -> None:
         self._websocket = websocket
         self._client = client
+        self._protocol = protocol
+        self._factory = factory
         self._manager = manager
         self._max_message_bytes = settings.max_message_bytes
         self._send_limit_s = settings.send_limit_s
@@ -147,7 +88,7 @@ class ClientConnection:
         self._closing = False
         self._superseded = False
 
-    # --- what the conversation calls ------------------------------------------------------------------------
+    # --- what the session calls -----------------------------------------------------------------------------
 
     def notify_writer(self) -> None:
         """Wake the writer if there is something new to send, and the reader if there is room.
@@ -163,19 +104,19 @@ class ClientConnection:
         if not self._capacity.is_set() and not client.session.backpressured:
             self._capacity.set()
 
-    def close_after_flush(self, hangup: CloseConnection) -> None:
+    def close_after_flush(self, close: CloseConnection) -> None:
         """Close the socket once what is queued has been sent."""
-        self._close_request = self._close_request or hangup
+        self._close_request = self._close_request or close
         self._close_requested.set()
         self._wake.set()
 
-    def resume(self, facts: JsonObject, last_seq: int) -> None:
-        """Go on with a conversation in place of its former socket."""
+    def resume(self, last_seq: int, server: Register | None) -> None:
+        """Go on with a session in place of its former connection."""
         client = self._client
         former, client.connection = client.connection, self
         if isinstance(former, ClientConnection):
             former.supersede()
-        client.replay(last_seq, facts)
+        client.replay(last_seq, server)
         now = self._manager.clock()
         session = client.session
         self._manager.execute(client, session.farewell() if client.ended else session.on_resumed(now))
@@ -217,13 +158,9 @@ class ClientConnection:
             if message["type"] == "websocket.disconnect":
                 self._disconnected(message)
                 return
-            data, text = message.get("bytes"), message.get("text")
-            if text is not None:
-                self._control(text)
-            elif data is not None:
-                self._client.session.audio_messages += bool(data)
-                self._pending.append(data)
-                self._forward_pending()
+            text = message.get("text")
+            for event in self._protocol.receive(message["bytes"] if text is None else text):
+                self._on_event(event)
 
     def _disconnected(self, message: Message) -> None:
         size_bytes = message.get(TOO_BIG_BYTES)
@@ -248,11 +185,11 @@ class ClientConnection:
                 return
 
     def _forward_pending(self) -> None:
-        """Hand pending messages to the session while it has room; an empty one ends the audio."""
+        """Hand pending audio to the session while it has room."""
         client, session, now = self._client, self._client.session, self._manager.clock()
         while self._pending:
             data = self._pending.popleft()
-            if not data:
+            if data == END_OF_AUDIO:
                 client.flush_requested_at = now if client.flush_requested_at is None else client.flush_requested_at
                 self._manager.execute(client, session.on_end_of_audio(now))
                 continue
@@ -264,54 +201,54 @@ class ClientConnection:
                 self._pending.appendleft(data[room:])
                 return
 
-    def _control(self, text: str) -> None:
+    def _on_event(self, event: ClientEvent) -> None:
         session, now = self._client.session, self._manager.clock()
-        session.on_keepalive(now)
-        try:
-            command = json.loads(text)
-        except (ValueError, RecursionError):  # the latter from brackets within brackets
-            command = None
-        kind = command.get("type") if isinstance(command, dict) else None
-        if self._client.parameters.mode != "events":
-            self._complain("Text messages are only understood in mode=events; audio is sent as binary messages")
-        elif kind == "finish":
-            self._pending.append(b"")
-            self._forward_pending()
-        elif kind == "finalize":
-            self._manager.execute(self._client, session.on_finalize(now))
-        elif kind != "keepalive":
-            self._complain(f"Unknown control message {text[:80]!r}; known types are finish, finalize, keepalive")
-
-    def _complain(self, sentence: str) -> None:
-        self._client.presenter.complaint(sentence)
-        self.notify_writer()
+        match event:
+            case AudioReceived(pcm):
+                if pcm:
+                    session.audio_messages += 1
+                    self._pending.append(pcm)
+                    self._forward_pending()
+            case AudioEnded():
+                self._pending.append(END_OF_AUDIO)
+                self._forward_pending()
+            case CommitRequested():
+                self._manager.execute(self._client, session.on_finalize(now))
+            case KeptAlive():
+                session.on_keepalive(now)
+            case Rejected(sentence):
+                session.on_keepalive(now)
+                self._protocol.rejected(sentence)
+                self.notify_writer()
+            case _:
+                assert_never(event)
 
     def _stop(self, error: SessionError) -> None:
         self._manager.execute(self._client, self._client.session.stop(error))
 
     async def _write(self) -> None:
-        outbox = self._client.send_queue
+        queue = self._client.send_queue
         while not self._superseded:
             self._wake.clear()
             now = self._manager.clock()
-            text = outbox.pop(now)
-            if text is not None:
-                await self._websocket.send_text(text)
+            frame = queue.pop(now)
+            if frame is not None:
+                await send_frame(self._websocket, frame)
                 continue
-            wait_s = outbox.wait_s(now)
+            wait_s = queue.wait_s(now)
             if wait_s is not None:
                 await self._woken_within(wait_s)
             elif self._close_request is None:
                 await self._wake.wait()
             else:
                 break
-        hangup = self._close_request or CloseConnection(1011, "")
+        close = self._close_request or CloseConnection(1011, "")
         if self._superseded:
-            await self._websocket.send_text(_error_text(ReplacedError(hangup.reason)))
-        elif hangup.linger_s:
-            await asyncio.sleep(hangup.linger_s)  # the reader ends first if the client closes
+            await send_frame(self._websocket, self._factory.refusal(ReplacedError(close.reason)))
+        elif close.linger_s:
+            await asyncio.sleep(close.linger_s)  # the reader ends first if the client closes
         self._closing = True
-        await self._websocket.close(hangup.code, _close_reason(hangup.reason))
+        await self._websocket.close(close.code, close_reason(close.reason))
 
     async def _woken_within(self, limit_s: float) -> None:
         self._timed = True
@@ -326,19 +263,14 @@ class ClientConnection:
         await asyncio.sleep(self._send_limit_s)
 
 
-def _close_reason(sentence: str) -> str:
+def close_reason(sentence: str) -> str:
     """Return as much of a sentence as a close frame has room for."""
     return sentence.encode()[:123].decode(errors="ignore")
 
 
-def _error_text(error: SessionError) -> str:
-    body: JsonObject = {"type": "error", "error": error.message, "code": error.code}
-    if error.retry_after_s is not None:
-        body["retry_after_s"] = error.retry_after_s
-    return json.dumps(body, ensure_ascii=False)
-
-
-async def _refuse(websocket: WebSocket, error: SessionError) -> None:
-    await websocket.send_text(_error_text(error))
-    if websocket.application_state is WebSocketState.CONNECTED:
-        await websocket.close(error.close_code, _close_reason(error.message))
+async def send_frame(websocket: WebSocket, frame: Frame) -> None:
+    """Send one message, text or binary."""
+    if isinstance(frame, str):
+        await websocket.send_text(frame)
+    else:
+        await websocket.send_bytes(frame)

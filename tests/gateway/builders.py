@@ -2,7 +2,8 @@
 
 from dataclasses import fields
 
-from gateway.sessions.commands import SessionLimits
+from gateway.placement.observer import SessionClosed, SessionReady
+from gateway.sessions.commands import SessionAccounting, SessionLimits
 from shared import messages as m
 from shared.histogram import Histogram
 
@@ -100,3 +101,25 @@ def hypothesis(
         "resume": resume(keep_from),
     }
     return m.Hypothesis(**(plain | changes))
+
+
+def ready(accept_ms, allocate_ms, load_ms, total_ms, gpu_id=0, now=0.0) -> SessionReady:
+    """Return the event of a session that became ready."""
+    return SessionReady("a", gpu_id, accept_ms, allocate_ms, load_ms, total_ms, load_ms, now)
+
+
+def closed(connection="a", outcome="complete", accounting=None, **changes) -> SessionClosed:
+    """Return the event of a session that has ended."""
+    plain = {
+        "was_ready": True,
+        "duration_s": 45.25,
+        "audio_messages": 892,
+        "text_updates": 235,
+        "words": 10,
+        "migrations": 0,
+        "gpu_id": 0,
+        "close_code": 1000,
+        "at": 1.0,
+    }
+    accounting = accounting or SessionAccounting(0, 0, 0, 0, None)
+    return SessionClosed(connection=connection, outcome=outcome, accounting=accounting, **(plain | changes))

@@ -7,11 +7,15 @@ import itertools
 import logging
 from collections import deque
 
-from gateway.auth.client_auth import Parameters
+from gateway.monitoring.history_observer import HistoryObserver
+from gateway.monitoring.log_observer import LogObserver
 from gateway.monitoring.statistics import Statistics
+from gateway.placement.observer import Observers
 from gateway.placement.workers import WorkerRegistry
+from gateway.protocols.asr_events import EventsProtocol
+from gateway.protocols.asr_full import FullProtocol
 from gateway.session_manager import SessionManager
-from gateway.sessions.client_session import ClientSession
+from gateway.sessions.client_session import ClientSession, SessionOptions
 from gateway.sessions.commands import CloseConnection
 from gpu_worker.policy import PolicySettings
 from gpu_worker.recognizer import ListenResult
@@ -185,9 +189,14 @@ class Client:
 
     def __init__(self, exchange, name, mode="events", language=None, **limits) -> None:
         self.exchange = exchange
-        parameters = Parameters(mode, language, "transcribe", None, 0)
+        protocol = EventsProtocol if mode == "events" else FullProtocol
         self.client_session = ClientSession(
-            name, parameters, api_token=None, requested_at=exchange.clock.now, limits=bounds(**limits)
+            name,
+            SessionOptions(language),
+            protocol,
+            api_token=None,
+            requested_at=exchange.clock.now,
+            limits=bounds(**limits),
         )
         self.session = self.client_session.session
         self.said = bytearray()
@@ -200,7 +209,7 @@ class Client:
         """Connect for the first time."""
         self.client_session.accept_ms = accept_ms
         self.client_session.connection = self
-        self.client_session.greet({}, resumed=False)
+        self.client_session.greet(None, resumed=False)
         self.exchange.manager.add(self.client_session)
         return self
 
@@ -256,7 +265,7 @@ class Client:
         if manager.find(self.client_session.resume_token, None) is not self.client_session:
             return False
         self.client_session.connection = self
-        self.client_session.replay(last_seq, {})
+        self.client_session.replay(last_seq, None)
         self.perform(self.session.farewell() if self.client_session.ended else self.session.on_resumed(now))
         self.sent = self.session.received * 2
         self.pump()
@@ -277,11 +286,13 @@ class Client:
 class Exchange:
     """A gateway, its workers and clients."""
 
-    def __init__(self, workers=2, slots=2, *, lost_after_s=2.0) -> None:
+    def __init__(self, workers=2, slots=2, *, lost_after_s=2.0, observers=None) -> None:
         self.clock = Clock()
         self.link = Link()
+        self.statistics, self.history = Statistics(), HistoryObserver(self.clock)
+        self.observers = [LogObserver(), self.statistics, self.history] if observers is None else observers
         self.registry = WorkerRegistry(range(workers), lost_after_s=lost_after_s)
-        self.manager = SessionManager("gateway", self.link, self.registry, Statistics(), self.clock)
+        self.manager = SessionManager("gateway", self.link, self.registry, Observers(self.observers), self.clock)
         self.workers: dict[int, ScriptedWorker] = {}
         self.slots = slots
         self.clients: list[Client] = []

@@ -6,9 +6,8 @@ import json
 import httpx
 import pytest
 
-from gateway.app import Monitoring, create_app, create_session_manager
-from gateway.auth.monitor_auth import MonitorAuth
-from gateway.background import BackgroundTasks
+from gateway.app import create_app, create_gateway
+from shared.messages import Goodbye
 from shared.settings import GatewaySettings
 from tests.gateway.builders import heartbeat, register
 from tests.gateway.monitoring.test_reports import GPU_STATUS, HEALTH, METRICS, PERFORMANCE, assert_shape
@@ -50,9 +49,9 @@ class Browser:
 def gateway(tmp_path):
     """Give a client of the application, and the switchboard behind it; the link to workers is not bound."""
     settings = GatewaySettings.defaults(run_dir=tmp_path)
-    link, manager = create_session_manager(settings)
-    yield Browser(create_app(settings, link, manager)), manager
-    link.close()
+    gateway = create_gateway(settings)
+    yield Browser(create_app(settings, gateway)), gateway.manager
+    gateway.link.close()
 
 
 def test_the_four_endpoints_answer_without_workers(gateway):
@@ -148,12 +147,10 @@ def test_a_websocket_elsewhere_is_refused(gateway):
 def test_the_steps_of_a_worker_are_counted_before_it_dies(gateway):
     """The gateway notes what workers tell while they live: a scrape after a worker's death has its steps."""
     client, manager = gateway
-    manager.workers.register(b"gpu0.a", register(0), 0.0)
-    manager.workers.heartbeat(b"gpu0.a", heartbeat(step_s=(0.1, 0.2, 0.3), batches=(1, 2, 4)), 0.0)
-    monitoring = Monitoring(
-        GatewaySettings.defaults(), manager, MonitorAuth(GatewaySettings.defaults()), BackgroundTasks()
-    )
-    monitoring.note_steps()
-    manager.workers.mark_lost(b"gpu0.a", "killed")
-    monitoring.note_steps()
+
+    async def live_and_die():
+        for message in (register(0), heartbeat(step_s=(0.1, 0.2, 0.3), batches=(1, 2, 4)), Goodbye("stopped")):
+            manager.on_worker_message(b"gpu0.a", message)
+
+    asyncio.run(live_and_die())
     assert 'whisperlivekit_steps_total{gpu="0"} 3.0' in client.get("/metrics/prometheus").text

@@ -6,7 +6,7 @@ import logging
 import httpx
 import pytest
 
-from gateway.app import create_app, create_session_manager
+from gateway.app import create_app, create_gateway
 from gateway.background import BackgroundTasks
 from shared import logs
 from shared.settings import GatewaySettings
@@ -37,16 +37,16 @@ def test_a_broken_worker_socket_is_noticed(tmp_path, damage):
         logs.configure(log_format="json", level="info", process="gateway")
         journalist = Journalist()
         logging.getLogger().handlers = [journalist]
-        link, manager = create_session_manager(settings)
-        background = BackgroundTasks()
-        app = create_app(settings, link, manager, background)
+        gateway = create_gateway(settings)
+        background = gateway.background
+        app = create_app(settings, gateway)
         transport = httpx.ASGITransport(app)
         async with (
             httpx.AsyncClient(transport=transport, base_url="http://a.example") as client,
             app.router.lifespan_context(app),
         ):
             assert (await client.get("/livez")).status_code == 200
-            await damage(link)
+            await damage(gateway.link)
             await asyncio.wait_for(background.failed.wait(), 5)
             answer = await client.get("/livez")
             assert (answer.status_code, answer.text) == (503, "the background task 'workers' has ended\n")

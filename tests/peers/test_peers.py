@@ -13,7 +13,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from gateway.protocols.views import EventsView, FullView
+from gateway.protocols.asr_events import EventsProtocol
+from gateway.protocols.asr_full import FullProtocol
 from gateway.sessions.send_queue import SendQueue
 from gateway.sessions.session import Session
 from gateway.sessions.transcript import Transcript
@@ -27,7 +28,7 @@ HERE = Path(__file__).parent
 MB = 2**20
 VERSE = ["apple", "river", "stone", "cloud", "green", "window", "paper", "silver", "garden", "music"]
 TEXT = " ".join(VERSE)
-VIEWS = {"full": FullView, "events": EventsView}
+VIEWS = {"full": FullProtocol, "events": EventsProtocol}
 
 
 @pytest.fixture(autouse=True)
@@ -140,11 +141,11 @@ async def test_03_queues_are_bounded(slow):
 @pytest.mark.parametrize("mode", ["full", "events"])
 def test_03_a_client_that_reads_nothing_is_bounded(mode):
     """An hour of changing text leaves a handful of messages unread, not a message a change."""
-    transcript, outbox = Transcript(), SendQueue(numbered=True)
+    transcript, outbox = Transcript(), SendQueue(VIEWS[mode].encode)
     view = VIEWS[mode](transcript, outbox)
     for second in range(3600):
         transcript.apply(hypothesis(word(" well", second), closes=second % 360 == 359, tail=f" and {second}"))
-        view.changed(second * 16_000, 0.5)
+        view.text_changed(second * 16_000, 0.5)
     assert 0 < outbox.waiting < 20
 
 
@@ -198,14 +199,14 @@ async def test_05_no_message_without_news(server):
 
 def test_05_an_hour_costs_no_megabyte_a_second():
     """After an hour of speech a stock client, which must have the whole text each time, gets it below 64 kB a second."""
-    transcript, outbox = Transcript(), SendQueue(numbered=False)
-    view = FullView(transcript, outbox)
+    transcript, outbox = Transcript(), SendQueue(FullProtocol.encode)
+    view = FullProtocol(transcript, outbox)
     for second in range(3600):
         transcript.apply(hypothesis(*(word(f" sentence{index}", second) for index in range(3))))
     sizes = []
     for tick in range(240):
         transcript.apply(hypothesis(word(f" more{tick}", 3600 + tick / 4)))
-        view.changed(0, 0.0)
+        view.text_changed(0, 0.0)
         while (text := outbox.pop(tick / 4)) is not None:
             sizes.append(len(text.encode()))
     assert sizes[0] > 32_000
@@ -325,7 +326,7 @@ def test_12_half_a_sample_dies_with_its_socket():
         transcript = Transcript()
         session = Session(
             "x",
-            presenter=FullView(transcript, SendQueue(numbered=False)),
+            presenter=FullProtocol(transcript, SendQueue(FullProtocol.encode)),
             transcript=transcript,
             language="en",
             task="transcribe",

@@ -8,93 +8,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.auth.client_auth import (
-    Parameters,
-    check_language,
     check_origin,
     check_token,
     client_token,
-    read_parameters,
 )
-from shared.errors import BadOriginError, BadParameterError, BadTokenError
-
-PLAIN = Parameters(mode="full", language=None, task="transcribe", resume=None, last_seq=0)
+from shared.errors import BadOriginError, BadTokenError
 
 
 def coded(token: str) -> str:
     return base64.urlsafe_b64encode(token.encode()).decode().rstrip("=")
-
-
-# --- parameters -------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("query", [{}, {"mode": "", "task": "", "language": "", "last_seq": ""}, {"language": "AUTO"}])
-def test_nothing_is_required(query):
-    """A bare address means the stock format, transcription, and the model's language."""
-    assert read_parameters(query) == PLAIN
-
-
-def test_every_parameter_is_read():
-    """What a client asks for arrives."""
-    query = {
-        "mode": "events",
-        "language": "FR",
-        "task": "translate",
-        "encoding": "pcm_s16le",
-        "resume": "abc",
-        "last_seq": "17",
-    }
-    assert read_parameters(query) == Parameters("events", "fr", "translate", "abc", 17)
-
-
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [
-        ("mode", "diff"),
-        ("mode", "Full"),
-        ("task", "summarise"),
-        ("encoding", "opus"),
-        ("last_seq", "-1"),
-        ("last_seq", "1.5"),
-        ("last_seq", "٣"),
-        ("last_seq", "9" * 6000),
-        ("sample_rate", "48000"),
-        ("languge", "en"),
-    ],
-)
-def test_a_wrong_parameter_is_named(name, value):
-    """The error says which parameter is wrong, in words that fit on a page."""
-    with pytest.raises(BadParameterError, match=name) as caught:
-        read_parameters({name: value})
-    assert len(str(caught.value)) < 300
-
-
-@settings(max_examples=100, deadline=None)
-@given(st.dictionaries(st.sampled_from(["mode", "task", "language", "encoding", "last_seq", "resume", "x"]), st.text()))
-def test_no_query_does_harm(query):
-    """Any query is taken or refused as a parameter."""
-    with contextlib.suppress(BadParameterError):
-        read_parameters(query)
-
-
-def parameters(language=None, task="transcribe"):
-    return Parameters("full", language, task, None, 0)
-
-
-@pytest.mark.parametrize("languages", [("en",), ("en", "fr"), tuple(f"{a}{b}" for a in "abcdef" for b in "xyz")])
-def test_a_language_that_the_model_lacks_is_named(languages):
-    """The error names the language and the model, and lists what it has if that is short."""
-    with pytest.raises(BadParameterError, match=r"language='klingon'.*tiny") as caught:
-        check_language(parameters("klingon"), languages, "tiny")
-    assert len(str(caught.value)) < 200
-    check_language(parameters(languages[0]), languages, "tiny")
-    check_language(parameters(), languages, "tiny")
-
-
-def test_a_model_of_one_language_does_not_translate():
-    """Translation needs a multilingual model, and the error says so."""
-    with pytest.raises(BadParameterError, match=r"task='translate'.*tiny\.en"):
-        check_language(parameters("en", "translate"), ("en",), "tiny.en")
-    check_language(parameters("fr", "translate"), ("en", "fr"), "tiny")
 
 
 # --- tokens -----------------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
-from gateway.app import create_app, create_session_manager
+from gateway.app import create_app, create_gateway
 from gateway.auth.client_auth import MonitorAccess, access_for, is_loopback, monitor_cookie
 from gateway.auth.monitor_auth import COOKIE, MonitorAuth
 from shared.settings import GatewaySettings
@@ -45,11 +45,11 @@ def visit(tmp_path):
 
     def visiting(address=HERE, **changes) -> Visitor:
         settings = GatewaySettings.defaults(run_dir=tmp_path, **changes)
-        link, manager = create_session_manager(settings)
-        links.append(link)
-        manager.workers.register(b"gpu0.a", register(0), 0.0)
-        manager.workers.acquire("session-one", 0.0)
-        return Visitor(create_app(settings, link, manager), address)
+        gateway = create_gateway(settings)
+        links.append(gateway.link)
+        gateway.manager.workers.register(b"gpu0.a", register(0), 0.0)
+        gateway.manager.workers.acquire("session-one", 0.0)
+        return Visitor(create_app(settings, gateway), address)
 
     yield visiting
     for link in links:

@@ -6,21 +6,23 @@ from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from gateway.monitoring import prometheus, reports
-from gateway.monitoring.statistics import Queues, Statistics
+from gateway.monitoring.prometheus import PrometheusView
+from gateway.monitoring.snapshot import SessionSnapshot, take_snapshot
+from gateway.monitoring.statistics import Statistics
 from gateway.placement.workers import WorkerRegistry
+from gateway.session_manager import Queues
 from gateway.sessions.arrival_times import RESOLUTION, ArrivalTimes
 from shared.errors import SessionError
 from shared.histogram import Histogram, Histograms
 from shared.messages import MemoryReport, SlotReport, Tally
-from tests.gateway.builders import GIB, S, heartbeat, register
+from tests.gateway.builders import GIB, S, heartbeat, ready, register
 
 
-def read(registry, statistics, queues=None, **more) -> dict:
+def read(registry, statistics, queues=None, sessions=()) -> dict:
     """Return every sample by its name and the values of its labels, in the order of their names."""
-    registry = CollectorRegistry()
-    registry.register(prometheus.PrometheusView(registry, statistics, queues, **more))
-    families = text_string_to_metric_families(generate_latest(registry).decode())
+    metrics = CollectorRegistry()
+    metrics.register(PrometheusView(lambda: take_snapshot(registry, sessions), statistics, queues))
+    families = text_string_to_metric_families(generate_latest(metrics).decode())
     return {
         (each.name, *(value for _, value in sorted(each.labels.items()))): each.value
         for family in families
@@ -142,7 +144,7 @@ def test_base_units_and_slots_by_state(registry):
 def test_setup_is_counted_by_stage(registry):
     """Each setup counts in all four stages, in seconds."""
     statistics = Statistics()
-    statistics.ready(reports.setup(2.0, 1.0, 2347.0, 2350.0), 0, 1.0)
+    statistics.observe(ready(2.0, 1.0, 2347.0, 2350.0, 0, 1.0))
     found = read(registry, statistics)
     sums = {
         stage: found["whisperlivekit_setup_seconds_sum", stage] for stage in ("accept", "allocate", "load", "total")
@@ -202,14 +204,15 @@ def test_received_audio_is_counted_while_sessions_last(registry):
     """What open sessions have received is in the total before they end."""
     statistics = Statistics()
     statistics.samples["received"] = 3 * S
-    found = read(registry, statistics, open_received=lambda: 4 * S)
+    session = SessionSnapshot(id="a", state="ready", lease=1, age_s=5.0, lag_s=0.0, received=4 * S, attached=True)
+    found = read(registry, statistics, sessions=(session,))
     assert found["whisperlivekit_audio_received_seconds_total",] == 7.0
     assert found["whisperlivekit_audio_seconds_total", "received"] == 3.0
 
 
 def test_what_waits_is_shown(registry):
     """Sessions by state without the ended ones, the line, unsent messages, the journals in seconds."""
-    queues = Queues({"ready": 2, "parked": 1, "ended": 5}, line=3, unsent=7, journal=4 * S, held_back=1, noise=2)
+    queues = Queues({"ready": 2, "parked": 1, "ended": 5}, waiting=3, unsent=7, journal=4 * S, held_back=1, noise=2)
     found = read(registry, Statistics(), lambda: queues)
     assert found["whisperlivekit_sessions_open", "ready"] == 2
     assert ("whisperlivekit_sessions_open", "ended") not in found

@@ -6,12 +6,16 @@ import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from gateway.monitoring import prometheus, reports
-from gateway.monitoring.statistics import Ending, Statistics
+from gateway.monitoring import reports
+from gateway.monitoring.prometheus import PrometheusView
+from gateway.monitoring.snapshot import health_status, take_snapshot
+from gateway.monitoring.statistics import Statistics
+from gateway.placement.observer import StepTaken
 from gateway.placement.workers import WorkerRegistry
+from gateway.sessions.arrival_times import ArrivalTimes
 from gateway.sessions.commands import SessionAccounting
 from shared.messages import MemoryReport, SlotReport
-from tests.gateway.builders import GIB, S, heartbeat, register
+from tests.gateway.builders import GIB, S, closed, heartbeat, hypothesis, ready, register, word
 
 GPU_STATUS = {
     "total_gpus": int,
@@ -77,10 +81,6 @@ def serve(registry, gpu_id, *, slots=4, memory=None, reports=()) -> None:
     registry.heartbeat(name, heartbeat(*reports, memory=memory), 0.0)
 
 
-def ending(outcome, accounts, *, was_ready=True) -> Ending:
-    return Ending(outcome, was_ready=was_ready, duration_s=45.25, chunks=892, transcriptions=235, accounts=accounts)
-
-
 def gib(value) -> int:
     return round(value * GIB)
 
@@ -101,15 +101,15 @@ def registry():
 def statistics():
     """Give two setups and a completed session."""
     statistics = Statistics()
-    statistics.ready(reports.setup(3.0, 1.0, 2346.0, 2350.0), 0, 10.0)
-    statistics.ready(reports.setup(2.0, 1.04, 1.0, 4.04), 1, 1000.0)
-    statistics.ended(ending("complete", SessionAccounting(48_000, 40_000, 8_000, 0, None)))
+    statistics.observe(ready(3.0, 1.0, 2346.0, 2350.0, 0, 10.0))
+    statistics.observe(ready(2.0, 1.04, 1.0, 4.04, 1, 1000.0))
+    statistics.observe(closed("a", "complete", SessionAccounting(48_000, 40_000, 8_000, 0, None)))
     return statistics
 
 
 def test_gpu_status_is_the_guides(registry):
     """Every key of the guide is there with its type, and the values are the guide's for its example."""
-    body = reports.gpu_status(registry, 4)
+    body = reports.gpu_status(take_snapshot(registry), 4)
     assert_shape(body, GPU_STATUS)
     assert (body["total_gpus"], body["total_connections"], body["max_connections_per_gpu"]) == (4, 8, 4)
     assert [gpu["active_connections"] for gpu in body["gpus"]] == [2, 2, 2, 2]
@@ -130,7 +130,7 @@ def test_gpu_status_is_the_guides(registry):
 
 def test_performance_is_the_guides(registry, statistics):
     """Every key of the guide is there; averages are over setups and over completed sessions."""
-    body = reports.performance(registry, statistics, 1000.0)
+    body = reports.performance(take_snapshot(registry), statistics, 1000.0)
     assert_shape(body, PERFORMANCE)
     assert (body["total_completed_connections"], body["active_connections"]) == (1, 8)
     assert body["averages"] == {
@@ -144,7 +144,7 @@ def test_performance_is_the_guides(registry, statistics):
 
 def test_health_is_the_guides(registry, statistics):
     """Every key of the guide is there, those of ``/performance`` too."""
-    body, status = reports.health(registry, statistics, 1698765432.1234)
+    body, status = reports.health(take_snapshot(registry), statistics, 1698765432.1234)
     assert_shape(body, HEALTH)
     assert (status, body["status"], body["timestamp"]) == (200, "healthy", 1698765432.123)
     assert body["capacity"] == {
@@ -154,13 +154,13 @@ def test_health_is_the_guides(registry, statistics):
         "utilization_percent": 50.0,
     }
     assert body["gpus"] == {"total": 4, "with_connections": 4}
-    assert body["performance"].items() <= reports.performance(registry, statistics, 0.0).items()
+    assert body["performance"].items() <= reports.performance(take_snapshot(registry), statistics, 0.0).items()
 
 
 def scrape(registry, statistics) -> str:
-    registry = CollectorRegistry()
-    registry.register(prometheus.PrometheusView(registry, statistics))
-    return generate_latest(registry).decode()
+    metrics = CollectorRegistry()
+    metrics.register(PrometheusView(lambda: take_snapshot(registry), statistics))
+    return generate_latest(metrics).decode()
 
 
 def test_the_metrics_are_the_guides(registry, statistics):
@@ -195,13 +195,13 @@ def test_the_guides_capacity_query_gives_a_percentage(registry, statistics):
 def test_what_is_unknown_is_null():
     """Before the first worker, the first setup and the first report there are no figures, and none is invented."""
     registry, statistics = WorkerRegistry(range(2), lost_after_s=2.0), Statistics()
-    status = reports.gpu_status(registry, 4)
+    status = reports.gpu_status(take_snapshot(registry), 4)
     assert (status["total_gpus"], status["total_connections"], status["max_connections_per_gpu"]) == (0, 0, 4)
     assert [gpu["gpu_id"] for gpu in status["gpus"]] == [0, 1]
     for gpu in status["gpus"]:
         assert (gpu["state"], gpu["active_connections"], gpu["connection_ids"]) == ("expected", 0, [])
         assert {gpu[key] for key in gpu if key.endswith(("_gb", "_percent", "lag_s"))} == {None}
-    body = reports.performance(registry, statistics, 0.0)
+    body = reports.performance(take_snapshot(registry), statistics, 0.0)
     averages = body["averages"]
     assert set(averages.values()) == {None}
     assert set(body["extremes"].values()) == {None}
@@ -219,7 +219,7 @@ def test_what_is_unknown_is_null():
 def test_a_worker_without_figures_has_null_memory(registry):
     """A device that does not tell its memory has null, not zero, and no metric; the others keep theirs."""
     serve(registry, 1, memory=MemoryReport(None, None, None, None, None))
-    gpu = reports.gpu_status(registry, 4)["gpus"][1]
+    gpu = reports.gpu_status(take_snapshot(registry), 4)["gpus"][1]
     assert gpu["total_memory_gb"] is gpu["allocated_memory_gb"] is gpu["free_memory_gb"] is None
     assert gpu["utilization_percent"] is None
     text = scrape(registry, Statistics())
@@ -230,17 +230,17 @@ def test_a_worker_without_figures_has_null_memory(registry):
 def test_a_lost_worker_is_listed_and_not_counted(registry, statistics):
     """Its slots leave the totals, its memory is unknown, and it says that it is lost."""
     registry.mark_lost(b"gpu2", "stopped")
-    status = reports.gpu_status(registry, 4)
+    status = reports.gpu_status(take_snapshot(registry), 4)
     assert (status["total_gpus"], len(status["gpus"]), status["total_connections"]) == (3, 4, 6)
     lost = status["gpus"][2]
     assert (lost["state"], lost["active_connections"], lost["allocated_memory_gb"]) == ("lost", 0, None)
-    body, status = reports.health(registry, statistics, 0.0)
+    body, status = reports.health(take_snapshot(registry), statistics, 0.0)
     assert (status, body["capacity"]["total_slots"], body["gpus"]["total"]) == (200, 12, 3)
 
 
 def test_no_slot_at_all_is_critical_and_503(statistics):
     """A load balancer must not send anyone here."""
-    body, status = reports.health(WorkerRegistry(range(4), lost_after_s=2.0), statistics, 0.0)
+    body, status = reports.health(take_snapshot(WorkerRegistry(range(4), lost_after_s=2.0)), statistics, 0.0)
     assert (status, body["status"]) == (503, "critical")
     assert_shape(body["performance"], PERFORMANCE)
     assert body["capacity"] == {
@@ -265,7 +265,7 @@ def test_no_slot_at_all_is_critical_and_503(statistics):
 )
 def test_the_thresholds_are_the_guides(share, word):
     """Below 70 healthy, 70 to 90 degraded, above 90 critical, on the unrounded share."""
-    assert reports.health_status(share) == word
+    assert health_status(share) == word
 
 
 @pytest.mark.parametrize(
@@ -278,22 +278,22 @@ def test_health_follows_the_leases(slots, used, word):
     serve(registry, 0, slots=slots)
     for n in range(used):
         registry.acquire(str(n), 0.0)
-    assert reports.health(registry, Statistics(), 0.0)[0]["status"] == word
+    assert reports.health(take_snapshot(registry), Statistics(), 0.0)[0]["status"] == word
 
 
 def test_other_gateways_sessions_use_capacity():
     """Slots that another gateway holds are used slots, though no connection of ours."""
     registry = WorkerRegistry(range(1), lost_after_s=2.0)
     serve(registry, 0, reports=(SlotReport(1, "x", ours=False, received=0, decoded=0),))
-    assert reports.health(registry, Statistics(), 0.0)[0]["capacity"]["used_slots"] == 1
-    assert reports.gpu_status(registry, 4)["total_connections"] == 0
+    assert reports.health(take_snapshot(registry), Statistics(), 0.0)[0]["capacity"]["used_slots"] == 1
+    assert reports.gpu_status(take_snapshot(registry), 4)["total_connections"] == 0
 
 
 def test_sessions_that_were_never_ready_are_no_connections():
     """A refusal is an outcome; it does not lower the averages or count as completed."""
     statistics = Statistics()
-    statistics.ended(ending("no_capacity", SessionAccounting(100, 0, 0, 100, "no_capacity"), was_ready=False))
-    body = reports.performance(WorkerRegistry(range(1), lost_after_s=2.0), statistics, 0.0)
+    statistics.observe(closed("a", "no_capacity", SessionAccounting(100, 0, 0, 100, "no_capacity"), was_ready=False))
+    body = reports.performance(take_snapshot(WorkerRegistry(range(1), lost_after_s=2.0)), statistics, 0.0)
     assert (body["total_completed_connections"], body["averages"]["connection_duration_s"]) == (0, None)
     assert body["outcomes"] == {"no_capacity": 1}
     text = scrape(WorkerRegistry(range(1), lost_after_s=2.0), statistics)
@@ -306,10 +306,13 @@ def test_percentiles_are_by_stage_by_gpu_and_of_late():
     """Each stage of connecting, since the start and in the last ten minutes, of all GPUs and of each."""
     statistics = Statistics()
     for total_ms in (100.0, 200.0, 300.0):
-        statistics.ready(reports.setup(1.0, 2.0, total_ms - 3.0, total_ms), 0, 10.0)
-    statistics.ready(reports.setup(1.0, 2.0, 4997.0, 5000.0), 3, 2000.0)
-    statistics.heard("commit", 3, 1.5, 2000.0)
-    body = reports.performance(WorkerRegistry(range(4), lost_after_s=2.0), statistics, 2000.0)
+        statistics.observe(ready(1.0, 2.0, total_ms - 3.0, total_ms, 0, 10.0))
+    statistics.observe(ready(1.0, 2.0, 4997.0, 5000.0, 3, 2000.0))
+    arrival_times = ArrivalTimes()
+    arrival_times.note(S, 1998.5)
+    step = hypothesis(word(" one", 0.5, 1.0), decoded=S)
+    statistics.observe(StepTaken("a", 3, step, S, arrival_times, 2000.0))
+    body = reports.performance(take_snapshot(WorkerRegistry(range(4), lost_after_s=2.0)), statistics, 2000.0)
     ever, late = body["percentiles"], body["last_10_minutes"]["percentiles"]
     assert ever["setup_time_ms"] == {"p50": pytest.approx(200, rel=0.02), "p95": 5000.0, "p99": 5000.0, "count": 4}
     assert late["setup_time_ms"] == {"p50": 5000.0, "p95": 5000.0, "p99": 5000.0, "count": 1}

@@ -16,7 +16,8 @@ from gateway.monitoring.history import (
     RollingHistory,
     short_id,
 )
-from gateway.monitoring.snapshot import SessionFacts, snapshot
+from gateway.monitoring.monitor_state import monitor_state
+from gateway.monitoring.snapshot import SessionSnapshot, take_snapshot
 from gateway.placement.workers import WorkerRegistry
 from shared.messages import MemoryReport, SlotReport
 from tests.gateway.builders import GIB, S, heartbeat, register
@@ -25,12 +26,12 @@ ID = "0b9ae14c-55b2-4c3a-9d52-aaaaaaaaaaaa"
 OTHER = "f8d2c0de-1111-4222-8333-bbbbbbbbbbbb"
 
 
-def facts(name=ID, *, state="ready", lease=1, age_s=12.4, lag_s=0.5, attached=True) -> SessionFacts:
-    return SessionFacts(name, state, lease, age_s, lag_s, attached=attached)
+def facts(name=ID, *, state="ready", lease=1, age_s=12.4, lag_s=0.5, attached=True) -> SessionSnapshot:
+    return SessionSnapshot(id=name, state=state, lease=lease, age_s=age_s, lag_s=lag_s, attached=attached)
 
 
 def body(registry, *sessions):
-    return snapshot(registry, sessions, at=1000.0004, uptime_s=7.6, slots_per_gpu=4)
+    return monitor_state(take_snapshot(registry, sessions), at=1000.0004, uptime_s=7.6, slots_per_gpu=4)
 
 
 def serve(registry, gpu_id, *slots, memory=None, state="serving", boot="a"):

@@ -86,13 +86,13 @@ async def settle():
 
 
 class House:
-    """A gateway without a network, with its wall."""
+    """A gateway without a network, with its monitor feed."""
 
     def __init__(self, **changes) -> None:
         self.exchange = Exchange(workers=2, slots=2).boot_all()
         self.board = self.exchange.manager
-        self.wall = MonitorFeed(self.board, 2, MonitorAuth(GatewaySettings.defaults(**changes)))
-        self.app = Starlette(routes=self.wall.routes())
+        self.feed = MonitorFeed(self.board, self.exchange.history, 2, MonitorAuth(GatewaySettings.defaults(**changes)))
+        self.app = Starlette(routes=self.feed.routes())
 
     async def view(self, **options) -> Browser:
         """Give a browser whose stream has begun."""
@@ -111,23 +111,23 @@ async def test_a_viewer_gets_everything_at_once_then_what_is_new():
     assert (browser.headers["cache-control"], browser.headers["x-accel-buffering"]) == ("no-store", "no")
     assert browser.body.startswith(b"retry: 2000\n\n")
     assert browser.topics() == TOPICS
-    house.wall.produce()
+    house.feed.produce()
     await settle()
     browser.read()
     house.exchange.clock.now += 1
-    house.wall.produce()
+    house.feed.produce()
     await settle()
     assert browser.topics() == ["now"]
     client = house.exchange.client().join()
     house.exchange.clock.now += 1
-    house.wall.produce()
+    house.feed.produce()
     await settle()
     seen = dict(browser.read())
     assert set(seen) == {"now", "events"}
     assert seen["now"]["gpus"][0]["sessions"][0]["id"] == client.session.id[:8]
     assert seen["events"][0]["kind"] == "allocated"
     house.exchange.clock.now += 5
-    house.wall.produce()
+    house.feed.produce()
     await settle()
     assert browser.topics() == ["now", "history"]
     browser.leave()
@@ -144,13 +144,13 @@ async def test_a_slow_viewer_gets_the_latest_state():
     quick.read()
     slow.read()
     slow.reading.clear()
-    house.wall.produce()
+    house.feed.produce()
     await settle()
     for _ in range(600):
         house.exchange.clock.now += 6
-        house.wall.produce()
+        house.feed.produce()
         await settle()
-    (behind,) = [viewer for viewer in house.wall._viewers if viewer._unsent]
+    (behind,) = [viewer for viewer in house.feed._subscribers if viewer._unsent]
     assert set(behind._unsent) <= set(TOPICS)
     assert len(quick.read()) >= 1200
     slow.reading.set()
@@ -161,7 +161,7 @@ async def test_a_slow_viewer_gets_the_latest_state():
     for browser in (slow, quick):
         browser.leave()
     await asyncio.gather(slow_task, house.task)
-    assert not house.wall._viewers
+    assert not house.feed._subscribers
 
 
 @story
@@ -172,13 +172,13 @@ async def test_a_vanished_viewer_is_forgotten():
         browser = await house.view()
         if not is_reading:
             browser.reading.clear()
-            house.wall.produce()
+            house.feed.produce()
             await settle()
-        assert len(house.wall._viewers) == 1
+        assert len(house.feed._subscribers) == 1
         browser.leave()
         await house.task
-        assert not house.wall._viewers
-    house.wall.produce()
+        assert not house.feed._subscribers
+    house.feed.produce()
 
 
 @story
@@ -215,14 +215,14 @@ async def test_streams_end_with_the_gateway():
     client = house.exchange.client().join()
     house.exchange.run(3)
     house.board.stopping = True
-    house.wall.produce()
+    house.feed.produce()
     await settle()
     assert not house.task.done()
     client.leave()
     house.exchange.run(3)
-    house.wall.produce()
+    house.feed.produce()
     await house.task
-    assert not house.wall._viewers
+    assert not house.feed._subscribers
     assert [event["kind"] for event in dict(browser.read())["events"]][:2] == ["ended", "allocated"]
 
 
@@ -241,7 +241,7 @@ async def test_the_story_of_a_worker():
     exchange.run(3)
     for _ in range(3):
         exchange.client().join()
-    house.wall.produce()
+    house.feed.produce()
     state = Browser(house.app, "/monitor/state")
     await state.open()
     body = json.loads(state.body)
@@ -282,7 +282,7 @@ def test_a_goodbye_is_no_alarm():
     worker = house.exchange.workers[1]
     worker.send(Goodbye("stopped"))
     house.exchange.hear(worker)
-    (last, *_) = house.wall._witness.events.body()
+    (last, *_) = house.exchange.history.events.body()
     assert (last["kind"], last["gpu_id"]) == ("stopped", 1)
 
 
@@ -294,8 +294,8 @@ def test_a_drain_is_an_event_once():
         worker.draining = draining
         worker.beat()
         house.exchange.hear(worker)
-        house.wall.produce()
-    events = [event for event in house.wall._witness.events.body() if event["kind"] == "draining"]
+        house.feed.produce()
+    events = [event for event in house.exchange.history.events.body() if event["kind"] == "draining"]
     assert [event["gpu_id"] for event in events] == [1, 1]
 
 

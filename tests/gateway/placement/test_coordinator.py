@@ -7,6 +7,9 @@ import time
 
 import pytest
 
+from gateway.monitoring.log_observer import LogObserver
+from gateway.monitoring.statistics import Statistics
+from gateway.placement.observer import ConnectionAccepted
 from gateway.placement.workers import FAILING_AFTER
 from gateway.session_manager import restarting
 from gateway.sessions.commands import CloseConnection
@@ -47,7 +50,7 @@ def test_the_guides_sentences(capsys):
     exchange = Exchange(workers=1).boot_all()
     logs.configure(log_format="json", level="info")
     client = exchange.client()
-    exchange.manager.records.accepted(client.session.id, 3.0)
+    exchange.manager.observers.observe(ConnectionAccepted(client.session.id, 3.0))
     exchange.clock.now = 0.004
     client.join(accept_ms=3.0)
     worker = exchange.workers[0]
@@ -213,7 +216,7 @@ def test_a_worker_that_goes_takes_no_words_with_it(exchange, how):
     assert reader.text == "".join(words)
     assert "moved" in reader.types
     assert client.session.moves == 1
-    (move,) = exchange.manager.statistics.recent_moves
+    (move,) = exchange.statistics.recent_moves
     assert (move.connection, move.reason, move.from_gpu) == (client.session.id, "worker_lost", 0)
 
 
@@ -586,21 +589,35 @@ def test_a_drain_says_the_last_words(exchange):
 # --- what is written down, and what is done -----------------------------------------------------------------------
 
 
-def test_what_is_written_down_decides_nothing(monkeypatch):
-    """A session whose worker died waits for another also when nothing of it is logged or counted."""
-    exchange = Exchange(workers=1).boot_all()
-    records = exchange.manager.records
-    for name in [name for name in dir(records) if not name.startswith("_") and callable(getattr(records, name))]:
-        monkeypatch.setattr(records, name, lambda *_, **__: None)
-    client = exchange.client().join()
-    exchange.run(2)
-    assert client.session.state is State.READY
-    exchange.workers[0].alive = False
-    exchange.run(10)
-    assert client.session.state is State.WAITING
-    exchange.boot(0)
-    exchange.run(3)
-    assert client.session.state is State.READY
+class Broken:
+    """An observer on which everything fails."""
+
+    def observe(self, event) -> None:
+        """Fail."""
+        raise RuntimeError(event)
+
+
+@pytest.mark.parametrize("observers", [[], [Broken()], [Statistics()], [LogObserver()]])
+def test_who_looks_on_changes_nothing(observers):
+    """With any observer removed, or failing, a session whose worker died waits for another, and all is sent as before."""
+    sent = []
+    for chosen in (None, observers):
+        exchange = Exchange(workers=1, observers=chosen).boot_all()
+        client = exchange.client().join()
+        exchange.run(2)
+        assert client.session.state is State.READY
+        client.say(say(["one", "two", 0.8]).pcm.tobytes())
+        exchange.run(4)
+        exchange.workers[0].alive = False
+        exchange.run(10)
+        assert client.session.state is State.WAITING
+        exchange.boot(0)
+        exchange.run(3)
+        client.end()
+        exchange.run(6)
+        assert client.session.outcome == "complete"
+        sent.append([json.loads(text) | {"resume_token": None} for text in client.read()])
+    assert sent[0] == sent[1]
 
 
 def test_three_hundred_unreachable_workers_take_no_stack():

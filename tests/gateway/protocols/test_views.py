@@ -6,11 +6,40 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.protocols.views import EventsView, FullView, clock, final
+from gateway.protocols.asr_events import EventsProtocol, final
+from gateway.protocols.asr_full import FullProtocol, clock
+from gateway.sessions.commands import SessionAccounting
+from gateway.sessions.presenter import Greeting
 from gateway.sessions.send_queue import SendQueue
 from gateway.sessions.transcript import Transcript
+from shared.errors import NoCapacityError, RecognitionError
 from tests.gateway.builders import S, hypothesis, word
 from tests.gateway.readers import Reader, shown
+
+GREETING = Greeting(
+    session_id="x",
+    resume_token="secret",
+    resumed=False,
+    received=0,
+    model="tiny.en",
+    device="cpu",
+    languages=("en",),
+)
+CONFIG = {
+    "type": "config",
+    "useAudioWorklet": True,
+    "sample_rate": 16_000,
+    "encoding": "pcm_s16le",
+    "model": "tiny.en",
+    "device": "cpu",
+    "multilingual": False,
+    "languages": ["en"],
+    "session": "x",
+    "resume_token": "secret",
+    "resumed": False,
+    "received": 0,
+}
+ACCOUNTING = SessionAccounting(3, 1, 2, 0, None)
 
 FULL_KEYS = {
     "status",
@@ -28,15 +57,15 @@ FULL_KEYS = {
 class Desk:
     """A transcript, a view of it and its outbox, as a session has them; the clock is far ahead of any rate bound."""
 
-    def __init__(self, view_of) -> None:
-        self.outbox = SendQueue(numbered=view_of is EventsView)
+    def __init__(self, protocol) -> None:
+        self.outbox = SendQueue(protocol.encode)
         self.transcript = Transcript()
-        self.view = view_of(self.transcript, self.outbox)
+        self.view = protocol(self.transcript, self.outbox)
         self.now = 0.0
 
     def step(self, *words, received=0, **values) -> None:
         self.transcript.apply(hypothesis(*words, **values))
-        self.view.changed(received, 0.0)
+        self.view.text_changed(received, 0.0)
 
     def read(self, most=10_000) -> list[dict]:
         sent = []
@@ -48,12 +77,12 @@ class Desk:
 
 @pytest.fixture
 def full():
-    return Desk(FullView)
+    return Desk(FullProtocol)
 
 
 @pytest.fixture
 def events():
-    return Desk(EventsView)
+    return Desk(EventsProtocol)
 
 
 WORDS = st.lists(st.sampled_from([" one", " two", ".", " three", "字"]), max_size=3)
@@ -96,19 +125,17 @@ def play(desk, steps, look) -> None:
 
 def test_the_first_message_is_the_config(full):
     """A stock client learns that it may use its AudioWorklet; our facts ride along."""
-    full.view.config({"session": "x", "model": "tiny.en"})
-    assert full.read() == [
-        {"type": "config", "useAudioWorklet": True, "mode": "full", "session": "x", "model": "tiny.en"}
-    ]
+    full.view.greeted(GREETING)
+    assert full.read() == [{**CONFIG, "mode": "full"}]
 
 
 def test_an_update_has_whisperlivekits_keys(full):
     """An update is the whole state, without a type, with exactly the keys that stock clients know."""
-    full.view.changed(0, 0.0)
+    full.view.text_changed(0, 0.0)
     full.transcript.apply(
         hypothesis(word(" Hello", 1.0, 1.5), word(" there.", 1.5, 2.5), tail=" how are", tail_end=3 * S)
     )
-    full.view.changed(4 * S, 1.234)
+    full.view.text_changed(4 * S, 1.234)
     (update,) = full.read()
     assert set(update) == FULL_KEYS
     assert update == {
@@ -153,7 +180,7 @@ def test_a_status_in_mid_speech_does_not_wipe_the_text(full):
 
 def test_an_error_before_any_word_stands_alone(full):
     """A refusal is what design.md §5 shows: type, error, when to try again."""
-    full.view.error("No GPU resources available", "no_capacity", 5.0)
+    full.view.failed(NoCapacityError("No GPU resources available", retry_after_s=5.0))
     assert full.read() == [
         {"type": "error", "error": "No GPU resources available", "code": "no_capacity", "retry_after_s": 5.0}
     ]
@@ -162,7 +189,7 @@ def test_an_error_before_any_word_stands_alone(full):
 def test_an_error_after_words_carries_them(full):
     """The last thing that a stock client shows is the text, not an empty page."""
     full.step(word(" one"))
-    full.view.error("gone", "recognition_failed", None)
+    full.view.failed(RecognitionError("gone"))
     error = full.read()[-1]
     assert set(error) == FULL_KEYS | {"error", "code"}
     assert (error["status"], error["error"], error["lines"][0]["text"]) == ("error", "gone", "one")
@@ -172,10 +199,10 @@ def test_the_end_is_the_whole_text_then_ready_to_stop(full):
     """Everything said is in the state before the end mark."""
     full.step(word(" one"), tail=" two")
     full.step(word(" two"))
-    full.view.ready_to_stop({"received": 1})
+    full.view.completed(ACCOUNTING)
     *_, state, end = full.read()
     assert state["lines"][0]["text"] == "one two"
-    assert end == {"type": "ready_to_stop", "audio": {"received": 1}}
+    assert end == {"type": "ready_to_stop", "audio": ACCOUNTING.as_json()}
 
 
 @pytest.mark.parametrize(("gap_s", "silence"), [(4.99, False), (5.0, True), (65.0, True)])
@@ -220,7 +247,7 @@ def test_nothing_is_sent_while_the_text_stays_the_same(full):
 @given(STEPS)
 def test_a_stock_clients_text_only_grows(steps):
     """However slowly it reads, the lines that a client sees are a growing text, and at the end the whole of it."""
-    desk, seen = Desk(FullView), [""]
+    desk, seen = Desk(FullProtocol), [""]
 
     def look(messages):
         for message in messages or []:
@@ -232,7 +259,7 @@ def test_a_stock_clients_text_only_grows(steps):
 
     play(desk, steps, look)
     desk.transcript.close()
-    desk.view.ready_to_stop({})
+    desk.view.completed(ACCOUNTING)
     *last, end = desk.read()
     look(last)
     assert end["type"] == "ready_to_stop"
@@ -256,13 +283,13 @@ def test_positions_read_as_a_clock(samples, text):
 @given(STEPS)
 def test_a_client_that_puts_events_together_has_the_transcript(steps):
     """However slowly a client reads, and over reconnections: committed text only grows, finals come once, the end is all."""
-    desk, reader = Desk(EventsView), Reader()
+    desk, reader = Desk(EventsProtocol), Reader()
     play(desk, steps, reader)
     reader(desk.read())
     said = "".join(each.text for segment in desk.transcript.segments for each in segment.words)
     assert reader.text == (said + desk.transcript.tail).replace(" ", "")
     desk.transcript.close()
-    desk.view.ready_to_stop({"received": 1})
+    desk.view.completed(ACCOUNTING)
     reader(desk.read())
     assert reader.types[-1] == "ready_to_stop"
     assert reader.text == said.replace(" ", "")
@@ -319,13 +346,13 @@ def test_acknowledgements_tell_what_is_safe(events):
 
 def test_statuses_moves_and_errors_are_messages(events):
     """Everything else is a message with a type and its own keys."""
-    events.view.config({"session": "x"})
+    events.view.greeted(GREETING)
     events.view.status("Ready to transcribe", 2)
-    events.view.moved(1)
-    events.view.error("Bad", "bad_message", None)
-    events.view.error("Full", "no_capacity", 5.0)
+    events.view.migrated(1)
+    events.view.rejected("Bad")
+    events.view.failed(NoCapacityError("Full", retry_after_s=5.0))
     assert [{k: v for k, v in message.items() if k != "seq"} for message in events.read()] == [
-        {"type": "config", "useAudioWorklet": True, "mode": "events", "session": "x"},
+        {**CONFIG, "mode": "events"},
         {"type": "status", "message": "Ready to transcribe", "gpu_id": 2},
         {"type": "moved", "gpu_id": 1},
         {"type": "error", "error": "Bad", "code": "bad_message"},
@@ -337,14 +364,14 @@ def test_complaints_do_not_pile_up(full):
     """A stock client that sends nonsense and reads nothing gets one whole state for all of it, not a thousand."""
     full.step(word(" one"))
     for n in range(1000):
-        full.view.complaint(f"nonsense {n}")
+        full.view.rejected(f"nonsense {n}")
     assert [message["error"] for message in full.read() if "error" in message] == ["nonsense 999"]
 
 
 def test_every_complaint_is_told(events):
     """In our format an error is small: each nonsense has its own."""
     for n in range(3):
-        events.view.complaint(f"nonsense {n}")
+        events.view.rejected(f"nonsense {n}")
     assert [(message["error"], message["code"]) for message in events.read()] == [
         (f"nonsense {n}", "bad_message") for n in range(3)
     ]

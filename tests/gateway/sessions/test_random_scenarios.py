@@ -6,6 +6,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from gateway.protocols.asr_events import EventsProtocol
 from shared.messages import Goodbye
 from tests.gateway.exchange import Exchange
 from tests.gateway.readers import Reader, shown
@@ -30,7 +31,7 @@ class Person:
     def read(self, most=10_000) -> None:
         messages = [json.loads(text) for text in self.client.read(most)]
         self.last = messages[-1] if messages else self.last
-        if self.client.client_session.parameters.mode == "events":
+        if isinstance(self.client.client_session.presenter, EventsProtocol):
             self.reader(messages)
             return
         for message in messages:
@@ -212,7 +213,7 @@ class Conversations(RuleBasedStateMachine):
         assert (accounts.received * 2, accounts.dropped) == (len(client.said), 0)
         assert "".join(person.committed).split() == person.words
         if person.last.get("type") == "ready_to_stop":
-            text = person.reader.text if client.client_session.parameters.mode == "events" else person.shown
+            text = person.reader.text if isinstance(client.client_session.presenter, EventsProtocol) else person.shown
             assert text.replace(" ", "") == "".join(person.words)
 
 

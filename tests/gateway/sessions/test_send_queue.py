@@ -9,6 +9,16 @@ from hypothesis import strategies as st
 from gateway.sessions.send_queue import SendQueue
 
 
+def plain(message, _seq) -> str:
+    """Encode a message as JSON."""
+    return json.dumps(message, ensure_ascii=False, separators=(",", ":"))
+
+
+def numbered(message, seq) -> str:
+    """Encode a message as JSON with its number."""
+    return plain({**message, "seq": seq}, seq)
+
+
 def drain(outbox, now=1e9) -> list[dict]:
     """Return everything that is sent at ``now``."""
     sent = []
@@ -28,7 +38,7 @@ OPERATIONS = st.lists(
 @given(OPERATIONS)
 def test_posts_arrive_in_order_and_the_newest_offer_arrives(operations):
     """Every post arrives once and in order; each offer that was not withdrawn is replaced or arrives; time never goes back."""
-    outbox = SendQueue(numbered=True)
+    outbox = SendQueue(numbered)
     sent, newest = [], {}
     for clock, operation in enumerate(operations, 1):
         if operation == "post":
@@ -56,7 +66,7 @@ def test_posts_arrive_in_order_and_the_newest_offer_arrives(operations):
 
 def test_a_state_offered_anew_does_not_overtake_a_post():
     """A state that has waited since before a post is not sent before it with what happened after it."""
-    outbox = SendQueue(numbered=False)
+    outbox = SendQueue(plain)
     outbox.enqueue_latest("state", lambda: {"words": 1})
     outbox.enqueue({"final": 2})
     outbox.enqueue_latest("state", lambda: {"words": 3})
@@ -65,7 +75,7 @@ def test_a_state_offered_anew_does_not_overtake_a_post():
 
 def test_a_slow_reader_gets_the_last_state_once():
     """However often a state is offered, one is sent, and it is rendered when it goes out."""
-    outbox, words = SendQueue(numbered=False), []
+    outbox, words = SendQueue(plain), []
     for n in range(50):
         words.append(n)
         outbox.enqueue_latest("state", lambda: {"words": len(words)})
@@ -77,7 +87,7 @@ def test_a_slow_reader_gets_the_last_state_once():
 @given(st.lists(st.integers(1, 60_000), min_size=3, max_size=40), st.sampled_from("aé字🙂"), st.floats(0.01, 0.5))
 def test_states_keep_below_their_rate(sizes, letter, period_s):
     """In bytes on the wire, the states sent in any span are below 64 kB a second and one state."""
-    outbox, now, sent = SendQueue(numbered=False), 0.0, []
+    outbox, now, sent = SendQueue(plain), 0.0, []
     for size in sizes:
         outbox.enqueue_latest("state", lambda size=size: {"text": letter * size})
         while (text := outbox.pop(now)) is not None:
@@ -91,7 +101,7 @@ def test_states_keep_below_their_rate(sizes, letter, period_s):
 
 def test_a_post_does_not_wait_for_the_rate():
     """A posted message goes at once, and what was offered before it goes with it."""
-    outbox = SendQueue(numbered=False, bytes_per_s=10.0)
+    outbox = SendQueue(plain, bytes_per_s=10.0)
     outbox.enqueue_latest("state", lambda: {"text": "x" * 100})
     assert outbox.pop(0.0) is not None
     outbox.enqueue_latest("state", lambda: {"text": "y"})
@@ -104,7 +114,7 @@ def test_a_post_does_not_wait_for_the_rate():
 
 def test_it_says_when_to_come_again():
     """``wait_s`` is None for nothing, 0 for now, and after that many seconds `pop` has the state."""
-    outbox = SendQueue(numbered=False, bytes_per_s=100.0)
+    outbox = SendQueue(plain, bytes_per_s=100.0)
     assert outbox.wait_s(5.0) is None
     assert outbox.pop(5.0) is None
     outbox.enqueue_latest("state", lambda: {"n": 1})
@@ -119,7 +129,7 @@ def test_it_says_when_to_come_again():
 
 def test_unread_posts_have_a_bound():
     """A client that reads nothing is found out."""
-    outbox = SendQueue(numbered=True, max_posted=3)
+    outbox = SendQueue(numbered, max_posted=3)
     for n in range(3):
         outbox.enqueue({"n": n})
     assert not outbox.overflowing
@@ -129,6 +139,6 @@ def test_unread_posts_have_a_bound():
 
 def test_text_travels_as_utf_8():
     """No character is escaped, and the JSON has no blanks to spare."""
-    outbox = SendQueue(numbered=False)
+    outbox = SendQueue(plain)
     outbox.enqueue({"text": "señor 字", "n": 1})
     assert outbox.pop(0.0) == '{"text":"señor 字","n":1}'

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.protocols.views import EventsView
+from gateway.protocols.asr_events import EventsProtocol
 from gateway.sessions.commands import BecameReady, CloseConnection, Migrated, ReleaseSlot, RequestSlot, SendToWorker
 from gateway.sessions.poison import MAX_DEATHS, MAX_LOSSES
 from gateway.sessions.send_queue import SendQueue
@@ -22,10 +22,10 @@ class Talk:
     """A session with a client that reads everything."""
 
     def __init__(self, *, journal_s=60.0, **limits) -> None:
-        transcript, self.outbox = Transcript(), SendQueue(numbered=True)
+        transcript, self.outbox = Transcript(), SendQueue(EventsProtocol.encode)
         self.session = Session(
             "x",
-            presenter=EventsView(transcript, self.outbox),
+            presenter=EventsProtocol(transcript, self.outbox),
             transcript=transcript,
             language="en",
             task="transcribe",

@@ -8,7 +8,9 @@ import json
 import pytest
 from starlette.websockets import WebSocket
 
-from gateway.transport.client_connection import BY_CLOSE_FRAME, TOO_BIG_BYTES, AsrEndpoint
+from gateway.protocols import PROTOCOLS
+from gateway.transport.client_connection import BY_CLOSE_FRAME, TOO_BIG_BYTES
+from gateway.transport.client_endpoint import ClientEndpoints
 from shared.errors import RecognitionError
 from shared.settings import GatewaySettings
 from tests.gateway.exchange import Exchange
@@ -32,7 +34,7 @@ class Peer:
         self.incoming: asyncio.Queue[dict] = asyncio.Queue()
         self.outgoing: list[dict] = []
         self.incoming.put_nowait({"type": "websocket.connect"})
-        self.task = asyncio.create_task(hall.doorman.asr(WebSocket(scope, self.incoming.get, self._send)))
+        self.task = asyncio.create_task(hall.endpoints.serve(WebSocket(scope, self.incoming.get, self._send)))
 
     async def _send(self, message) -> None:
         self.outgoing.append(message)
@@ -69,7 +71,7 @@ class Hall:
 
     def __init__(self, workers=1, **settings) -> None:
         self.exchange = Exchange(workers=workers, lost_after_s=1e9).boot_all()
-        self.doorman = AsrEndpoint(GatewaySettings.defaults(**settings), self.exchange.manager)
+        self.endpoints = ClientEndpoints(GatewaySettings.defaults(**settings), self.exchange.manager, PROTOCOLS)
         self.peers: list[Peer] = []
 
     def peer(self, query="mode=events", **changes) -> Peer:
@@ -93,7 +95,7 @@ class Hall:
             peer.task.cancel()
         await asyncio.gather(*(peer.task for peer in self.peers), return_exceptions=True)
         self.exchange.check()
-        assert self.doorman.sockets == 0
+        assert self.endpoints.sockets == 0
         assert self.exchange.manager.session_count == 0
 
 
@@ -187,7 +189,7 @@ def test_refusals_are_explained(settings, query, headers, close_code, word):
         assert word in error["error"]
         assert peer.closed["code"] == close_code
         assert len(peer.closed["reason"].encode()) <= 123, "a close frame has no room for more"
-        assert hall.exchange.manager.statistics.outcomes[error["code"]] == 1
+        assert hall.exchange.statistics.outcomes[error["code"]] == 1
         assert hall.exchange.registry.used_slots() == 0
         await hall.empty()
 
@@ -227,7 +229,7 @@ async def test_only_so_many_sockets(hall):
     assert third.messages[0]["retry_after_s"] > 0
     second.close()
     await hall.rest(1)
-    assert hall.doorman.sockets == 1
+    assert hall.endpoints.sockets == 1
     fourth = hall.peer()
     await hall.rest(2)
     assert fourth.closed is None
@@ -359,7 +361,7 @@ async def test_a_message_above_the_bound_ends_its_session(hall):
     (line,) = hall.exchange.log.of("session_closed")
     assert (line["outcome"], line["received"]) == ("message_too_big", 16_000)
     assert line["received"] == line["transcribed"] + line["silence"] + line["dropped"]
-    assert hall.exchange.manager.statistics.outcomes["message_too_big"] == 1
+    assert hall.exchange.statistics.outcomes["message_too_big"] == 1
     assert (hall.exchange.manager.session_count, hall.exchange.registry.used_slots()) == (1, 1)
     assert other.closed is None
 

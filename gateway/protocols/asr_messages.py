@@ -1,0 +1,42 @@
+"""What both modes of ``/asr`` say alike (core)."""
+
+import json
+
+from gateway.protocols.base import JsonObject
+from gateway.sessions.presenter import Greeting
+from shared.errors import SessionError
+from shared.messages import SAMPLE_RATE
+
+BAD_MESSAGE = "bad_message"
+"""The code of an error that ends nothing: the client sent something that was not understood."""
+
+
+def dumps(message: JsonObject) -> str:
+    """Return a message as compact JSON text."""
+    return json.dumps(message, ensure_ascii=False, separators=(",", ":"))
+
+
+def config(greeting: Greeting, mode: str) -> JsonObject:
+    """Return the first message of a connection."""
+    languages = greeting.languages
+    return {
+        "type": "config",
+        "useAudioWorklet": True,
+        "mode": mode,
+        "sample_rate": SAMPLE_RATE,
+        "encoding": "pcm_s16le",
+        "model": greeting.model,
+        "device": greeting.device,
+        "multilingual": None if languages is None else len(languages) > 1,
+        "languages": None if languages is None else list(languages),
+        "session": greeting.session_id,
+        "resume_token": greeting.resume_token,
+        "resumed": greeting.resumed,
+        "received": greeting.received,
+    }
+
+
+def error_fields(error: SessionError) -> JsonObject:
+    """Return an error's sentence, its code, and when to try again."""
+    fields: JsonObject = {"error": error.message, "code": error.code}
+    return fields if error.retry_after_s is None else fields | {"retry_after_s": error.retry_after_s}
