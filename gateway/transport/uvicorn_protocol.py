@@ -64,6 +64,7 @@ class Protocol(WebSocketsSansIOProtocol):
 
     async def send(self, message: ASGISendEvent) -> None:
         """Send; what the application says to a refused client is thrown away."""
+        await self.writable.wait()
         if not self.refused:
             await super().send(message)
 

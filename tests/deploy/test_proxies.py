@@ -13,6 +13,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from websockets.exceptions import ConnectionClosed
 
 from tests.deploy.running import DEPLOY, needs, ran, running, substituted
 from tests.scripted_recognizer import say
@@ -177,6 +178,23 @@ def test_a_session_passes_through(server, start):
         written = proxy.written()
         assert "/asr" in written
         assert not [secret for secret in secrets if secret in written]
+
+
+def test_a_message_above_the_bound_is_refused_in_words(server, start):
+    """The close frame with both sizes passes through a proxy that is still sending the message on."""
+
+    @story
+    async def told(proxy):
+        for size in (2**20 + 2, 8 * 2**20):
+            async with SecureTalk(proxy, query=f"&token={TOKEN}") as talk:
+                await talk.ready()
+                with contextlib.suppress(ConnectionClosed):  # it may be refused while it is still being sent
+                    await talk.socket.send(bytes(size))
+                assert await talk.ended() == 1009
+                assert str(size) in talk.socket.close_reason
+
+    with start(server.port) as (proxy, _):
+        told(proxy)
 
 
 def test_a_token_among_the_subprotocols_stays_out_of_the_logs(server, start):
