@@ -53,6 +53,7 @@ CORES = {
         "policy",
         "recognizer",
         "slots",
+        "step_loop",
         "stream",
         "window",
     },
