@@ -41,7 +41,6 @@ CORES = {
     "gpu_worker": {
         "agreement",
         "audio",
-        "books",
         "cadence",
         "decision",
         "endpointing",
