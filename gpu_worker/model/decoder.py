@@ -58,7 +58,6 @@ class Decoder:
         self._device = device
 
     def begin(self, sheets: Sequence[Sheet]) -> "RaggedBatch":
-        """Make room for windows."""
         return RaggedBatch(self, sheets)
 
     def cache(self, rows: int, tokens: int) -> Cache:

@@ -3,8 +3,8 @@
 Whisper pads every window to 30 s and pays for all of it; cut off, the padding's attention mass is missed and the
 decoder loops. So the mass is kept and the work dropped: one key stands for a group of silent frames, and the
 logarithm of the group's size is added to its attention logits, in every encoder layer and in the decoder's
-cross-attention. The softmax then weighs it as so many equal keys. Measured in engine.md: the same word error rate
-for a sixth of the work.
+cross-attention. The softmax then weighs it like that many equal keys. Measured: the same word error rate for a
+sixth of the work.
 """
 
 from collections.abc import Sequence

@@ -74,7 +74,7 @@ class Spectrum:
 
 
 def _samples_of(pcm: Pcm, start: int, hops: int) -> Pcm:
-    """Return the samples that so many hops from ``start`` on see; before a session's first there was silence."""
+    """Return the samples that ``hops`` hops from ``start`` on cover; before a session's first there was silence."""
     low = start - _REACH
     audio = np.asarray(pcm[max(0, low) : start + (hops - 1) * HOP_LENGTH + _REACH], dtype=np.int16)
     return audio if low >= 0 else np.concatenate([np.zeros(-low, dtype=np.int16), audio])

@@ -14,9 +14,9 @@ def give_back(device: torch.device) -> None:
     """Collect garbage and return freed memory; looking through all objects takes 0.1 s."""
     gc.collect()
     if device.type == "cuda":
-        # cuBLAS keeps some memory for each stream, also in the pool of recorded passes, which then stays whole. Never
-        # while a recorded pass is left: it reads and writes there.
-        # torch has no public way, so a torch without this one keeps that memory.
+        # cuBLAS keeps some memory for each CUDA stream, also in the pool of recorded passes, which cannot be freed while
+        # it does. Never while a recorded pass is left: it reads and writes there. torch has no public way: without this
+        # one the memory stays.
         getattr(torch._C, "_cuda_clearCublasWorkspaces", _nothing)()  # noqa: SLF001
     trim(device)
 

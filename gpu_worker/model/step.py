@@ -79,7 +79,6 @@ class Step:
         self._kept[key] = None
 
     def close(self, key: int) -> None:
-        """Forget a stream."""
         self._kept.pop(key, None)
 
     def run(self, requests: Sequence[WindowRequest]) -> list[WindowResult | Exception]:

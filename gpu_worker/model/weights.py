@@ -87,7 +87,7 @@ def locate(
 def _obtain(model: str, target: Path, tried: list[str], progress: Progress, deadlines: Deadlines) -> None:
     progress(f"waiting for the lock on {model}", 0, None)
     with exclusive(target.parent, model) as folder:
-        # Whoever held the lock before may have fetched it.
+        # The process that held the lock before may have fetched it.
         if target.is_file() and _usable(target, []):
             return
         for source, fetch in _sources(model, folder, progress, deadlines).items():
@@ -162,4 +162,4 @@ def _unavailable(model: str, tried: list[str]) -> ModelUnavailableError:
 
 
 def _silent(_what: str, _done_bytes: int, _total_bytes: int | None) -> None:
-    """Tell nobody."""
+    """Report nothing."""

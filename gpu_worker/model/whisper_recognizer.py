@@ -68,7 +68,6 @@ class WhisperRecognizer:
 
     @property
     def info(self) -> ModelInfo:
-        """Return what the model is."""
         return self._info
 
     @property
@@ -112,7 +111,6 @@ class WhisperRecognizer:
             self._step.open(key)
 
     def close(self, key: int) -> None:
-        """Forget a stream."""
         self._voices.pop(key, None)
         if self._step is not None:
             self._step.close(key)
