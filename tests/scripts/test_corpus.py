@@ -1,25 +1,33 @@
-"""material and manifest: utterances become streams, and it is known what is said in them."""
+"""scripts/tools/corpus: utterances become streams, and it is known what is said in them."""
 
 import json
 import wave
 
 import pytest
 
-from scripts.load.manifest import ManifestError, read_language, read_set, shipped
-from scripts.load.material import Material, Spacing, SpokenWord, Utterance, streams
+from scripts.tools.corpus import (
+    Corpus,
+    ManifestError,
+    SpokenWord,
+    Utterance,
+    make_streams,
+    read_language,
+    read_set,
+    shipped_clips,
+)
 
 SECOND = b"\x01\x00" * 16_000
 ONE = Utterance("one", "first thing", (("first", 0.5), ("thing", 0.9)), SECOND)
 TWO = Utterance("two", "second", (("second", 0.8),), SECOND * 2)
 
 
-def material(*lists, lead_s=0.25, gap_s=0.5):
-    return Material("test", lists, Spacing(lead_s, gap_s))
+def corpus(*lists, lead_s=0.25, gap_s=0.5):
+    return Corpus("test", lists, lead_s, gap_s)
 
 
 def test_a_list_is_played_once_with_its_silences():
     """A stream is lead, utterance, gap, utterance: nothing after the last one."""
-    (stream,) = streams(material((ONE, TWO)), 1, None)
+    (stream,) = make_streams(corpus((ONE, TWO)), 1, None)
     assert stream.starts == (4_000, 28_000)
     assert stream.duration_s == 0.25 + 1.0 + 0.5 + 2.0
     assert b"".join(stream.pieces()) == bytes(8_000) + SECOND + bytes(16_000) + SECOND * 2
@@ -30,47 +38,47 @@ def test_a_list_is_played_once_with_its_silences():
 )
 def test_it_is_repeated_to_the_length(seconds, ids):
     """Utterances come again until the stream is long enough, and it ends with a whole one."""
-    (stream,) = streams(material((ONE, TWO)), 1, seconds)
+    (stream,) = make_streams(corpus((ONE, TWO)), 1, seconds)
     assert " ".join(stream.key) == ids
     assert stream.duration_s >= seconds
 
 
 def test_streams_beyond_the_lists_begin_elsewhere():
     """The third stream of two lists is the first list, one utterance on."""
-    made = streams(material((ONE, TWO), (TWO,)), 4, None)
+    made = make_streams(corpus((ONE, TWO), (TWO,)), 4, None)
     assert [stream.key for stream in made] == [("one", "two"), ("two",), ("two", "one"), ("two",)]
 
 
 def test_material_without_audio_is_refused():
-    """Nothing can be repeated to any length: this must not go on for ever."""
+    """Nothing can be repeated to any length: this must end."""
     with pytest.raises(ValueError, match="no audio"):
-        streams(material((Utterance("none", "", (), b""),)), 1, 10.0)
+        make_streams(corpus((Utterance("none", "", (), b""),)), 1, 10.0)
 
 
 def test_words_are_placed_in_the_stream():
     """A word's end is that in its utterance, moved to where the utterance lies."""
-    (stream,) = streams(material((ONE, TWO)), 1, None)
-    script = stream.script(stream.samples)
-    assert script.texts == ("first thing", "second")
-    assert script.words == (SpokenWord("first", 0.75), SpokenWord("thing", 1.15), SpokenWord("second", 2.55))
+    (stream,) = make_streams(corpus((ONE, TWO)), 1, None)
+    spoken = stream.spoken()
+    assert spoken.texts == ("first thing", "second")
+    assert spoken.words == (SpokenWord("first", 0.75), SpokenWord("thing", 1.15), SpokenWord("second", 2.55))
 
 
 def test_a_stream_cut_short_says_less():
     """Of an utterance cut short only the words before the cut were said, of those not begun none."""
-    (stream,) = streams(material((ONE, TWO)), 1, None)
-    assert stream.script(16_000).texts == ("first",)
-    assert stream.script(4_000).texts == ()
+    (stream,) = make_streams(corpus((ONE, TWO)), 1, None)
+    assert stream.spoken(16_000).texts == ("first",)
+    assert stream.spoken(4_000).texts == ()
 
 
 def test_untimed_words_are_said_without_a_time():
-    """An utterance that nobody timed has its words all the same."""
-    (stream,) = streams(material((Utterance("three", "no times", (), SECOND),)), 1, None)
-    assert stream.script(stream.samples).words == (SpokenWord("no", None), SpokenWord("times", None))
+    """An utterance without times has its words all the same."""
+    (stream,) = make_streams(corpus((Utterance("three", "no times", (), SECOND),)), 1, None)
+    assert stream.spoken().words == (SpokenWord("no", None), SpokenWord("times", None))
 
 
 def test_the_shipped_clips_make_a_minute():
     """Without a manifest there is material: six clips, and each stream begins with another one."""
-    made = streams(shipped(), 6, 60.0)
+    made = make_streams(shipped_clips(), 6, 60.0)
     assert len({stream.key[0] for stream in made}) == 6
     assert all(60.0 <= stream.duration_s < 75.0 for stream in made)
 
@@ -101,7 +109,17 @@ def test_a_set_is_read(folder):
     found = read_set(folder / "m.jsonl", "talk")
     assert [[each.id for each in clips] for clips in found.lists] == [["a", "b"], ["b"]]
     assert found.lists[0][0] == Utterance("a", "hello", (("hello", 0.7),), SECOND)
-    assert found.spacing == Spacing(lead_s=0.3, gap_s=0.6)
+    assert (found.lead_s, found.gap_s) == (0.3, 0.6)
+
+
+def test_a_set_may_span_manifests(folder):
+    """The clips of several manifests are one set by a sets file that lies elsewhere."""
+    other = folder / "other" / "m.jsonl"
+    other.parent.mkdir()
+    other.write_text(json.dumps({"id": "c", "audio": "../b.wav", "text": "two"}))
+    (folder / "mine.json").write_text(json.dumps({"both": {"clips": ["c", "a"]}}))
+    found = read_set([folder / "m.jsonl", other], "both", folder / "mine.json")
+    assert [[each.text for each in clips] for clips in found.lists] == [["two"], ["hello"]]
 
 
 def test_clips_of_a_set_are_streams_of_their_own(folder):
