@@ -9,7 +9,6 @@ import click
 from scripts.client.asr_client import session_url
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
-Option = Callable[[_Command], _Command]
 
 INTERRUPTED = 130
 SETTINGS = {"help_option_names": ["-h", "--help"]}
@@ -58,7 +57,7 @@ gateway_token_option = click.option(
 )
 
 
-def run_dir_option(about: str, envvar: str | None = "RUN_DIR") -> Option[_Command]:
+def run_dir_option(about: str, envvar: str | None = "RUN_DIR") -> Callable[[_Command], _Command]:
     """Return the option ``--run-dir``, a relative path of which is meant as the server means it."""
     return click.option(
         "--run-dir",
@@ -70,12 +69,14 @@ def run_dir_option(about: str, envvar: str | None = "RUN_DIR") -> Option[_Comman
     )
 
 
-def json_option(about: str) -> Option[_Command]:
+def json_option(about: str) -> Callable[[_Command], _Command]:
     """Return the option ``--json FILE``; a file in a directory that is not there is refused, ``-`` is not."""
     return click.option("--json", "json_path", metavar="FILE", callback=_writable, help=about)
 
 
-def seconds_option(name: str, variable: str, about: str, *, default: float, least: float = 0.0) -> Option[_Command]:
+def seconds_option(
+    name: str, variable: str, about: str, *, default: float, least: float = 0.0
+) -> Callable[[_Command], _Command]:
     """Return an option that takes a number of seconds."""
     return click.option(
         name,
@@ -88,10 +89,15 @@ def seconds_option(name: str, variable: str, about: str, *, default: float, leas
     )
 
 
-def run_command(command: click.Command) -> int:
-    """Run a command that returns its exit code, with the process's arguments, and return the code."""
+def run_command(command: click.Command, name: str | None = None) -> int:
+    """Run a command that returns its exit code, with the process's arguments, and return the code.
+
+    Args:
+        command: what to run.
+        name: what its help calls it, if not as the process was called.
+    """
     try:
-        return int(command.main(standalone_mode=False) or 0)
+        return int(command.main(prog_name=name, standalone_mode=False) or 0)
     except click.ClickException as error:
         error.show()
         return error.exit_code

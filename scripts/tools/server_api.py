@@ -227,7 +227,7 @@ class ServerApi:
 
     def performance(self) -> Performance:
         """Return how fast it is, and the last moves and endings of sessions."""
-        return _read(Performance, self._good("/performance"), "/performance")
+        return read_performance(self._good("/performance"))
 
     def monitor_state(self) -> MonitorState:
         """Return what the monitor page shows."""
@@ -290,6 +290,11 @@ def read_gpu_status(body: Json) -> GpuStatus:
         body = {**body, "gpus": filled}
     seen = _read(GpuStatus, body, "/gpu-status")
     return replace(seen, gpus=tuple(sorted(seen.gpus, key=lambda gpu: gpu.gpu_id)))
+
+
+def read_performance(body: Json) -> Performance:
+    """Return what the body of /performance tells; AnswerError if it is none."""
+    return _read(Performance, body, "/performance")
 
 
 def read_monitor_state(body: Json) -> MonitorState:
