@@ -9,9 +9,9 @@ from rich.console import Console
 
 from scripts.faults.run import Options, run
 from scripts.faults.server import Place, ServerError, own_server
-from scripts.operating.control import ControlError
-from scripts.operating.monitoring import UnreachableError
-from scripts.supervise import ROOT, make_run_dir
+from scripts.server.supervise import find_run_dir
+from scripts.tools.server_api import UnreachableError
+from scripts.tools.supervisord import SupervisordError
 
 WIDTH = 120
 _EXIT_CODES = """\b
@@ -41,9 +41,9 @@ def command(
     options = Options(minutes=minutes, count=count, seed=seed, every_s=every_s)
     try:
         with ExitStack() as stack:
-            running = Place(url, make_run_dir(run_dir, ROOT)) if url else None
+            running = Place(url, find_run_dir(run_dir)) if url else None
             good = run(running or stack.enter_context(own_server(workers)), options, console)
-    except (ServerError, ControlError, UnreachableError) as error:
+    except (ServerError, SupervisordError, UnreachableError) as error:
         click.echo(str(error), err=True)
         sys.exit(1)
     sys.exit(0 if good else 1)

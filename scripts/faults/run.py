@@ -16,8 +16,8 @@ from scripts.faults.verdict import Verdict, gaps
 from scripts.load.manifest import shipped
 from scripts.load.material import streams
 from scripts.load.normal import normaliser
-from scripts.operating.control import Control
-from scripts.operating.monitoring import Monitoring
+from scripts.tools.server_api import ServerApi
+from scripts.tools.supervisord import Supervisord
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +51,7 @@ async def _run(place: Place, options: Options, console: Console) -> Verdict:
     faults = schedule(options.seed, longest_s, options.every_s)
     console.print(f"Disturbed run: {len(faults)} faults, seed {options.seed}", highlight=False)
     async with networks(options.count, host, port) as ways:
-        strikes = Strikes(Monitoring(place.url), Control(place.run_dir), ways)
+        strikes = Strikes(ServerApi(place.url), Supervisord(place.run_dir), ways)
         watching = asyncio.create_task(strikes.watch())
         try:
             striking = asyncio.create_task(strikes.strike(faults))

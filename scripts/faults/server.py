@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from scripts.operating.monitoring import Monitoring, UnreachableError
-from scripts.supervise import ROOT
+from scripts.server.supervise import ROOT
+from scripts.tools.server_api import ServerApi, UnreachableError
 
 START_LIMIT_S = 240.0
 STOP_LIMIT_S = 60.0
@@ -47,7 +47,7 @@ def own_server(workers: int) -> Iterator[Place]:
     log = home / "server.log"
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [sys.executable, "-m", "scripts.supervise"],
+            [sys.executable, "-m", "scripts.server.supervise"],
             cwd=ROOT,
             env=env | {"LOG_FORMAT": "json"},
             stdin=subprocess.DEVNULL,
@@ -55,7 +55,7 @@ def own_server(workers: int) -> Iterator[Place]:
             stderr=output,
         )
         try:
-            wait_serving(Monitoring(place.url), workers, process, log)
+            wait_serving(ServerApi(place.url), workers, process, log)
             yield place
         finally:
             process.send_signal(signal.SIGINT)
@@ -66,7 +66,7 @@ def own_server(workers: int) -> Iterator[Place]:
     print(f"The server's log: {log}")
 
 
-def wait_serving(monitoring: Monitoring, workers: int, process: "subprocess.Popen[bytes]", log: Path) -> None:
+def wait_serving(server: ServerApi, workers: int, process: "subprocess.Popen[bytes]", log: Path) -> None:
     """Wait until all workers serve.
 
     Raises:
@@ -75,7 +75,7 @@ def wait_serving(monitoring: Monitoring, workers: int, process: "subprocess.Pope
     deadline = time.monotonic() + START_LIMIT_S
     while time.monotonic() < deadline and process.poll() is None:
         with contextlib.suppress(UnreachableError):
-            if sum(worker.serving for worker in monitoring.status().workers) >= workers:
+            if sum(worker.serving for worker in server.gpu_status().gpus) >= workers:
                 return
         time.sleep(0.5)
     raise ServerError(f"the server does not serve with {workers} workers; its log is {log}")

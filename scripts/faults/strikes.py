@@ -1,6 +1,7 @@
 """Does the faults and notes what they did (shell)."""
 
 import asyncio
+import contextlib
 import os
 import signal
 import time
@@ -9,9 +10,8 @@ from collections.abc import Sequence
 from scripts.faults.network import Network
 from scripts.faults.schedule import Fault, Kind, pick
 from scripts.faults.verdict import Done
-from scripts.operating.control import Control, ControlError
-from scripts.operating.monitoring import Monitoring, UnreachableError
-from scripts.operating.status import Move, Status
+from scripts.tools.server_api import Move, ServerApi, UnreachableError, Worker
+from scripts.tools.supervisord import Supervisord, SupervisordError
 
 HANG_S = 4.0
 POLL_S = 0.5
@@ -23,16 +23,16 @@ class Strikes:
     """Disturbs one run and follows the server through it.
 
     Args:
-        monitoring: the gateway.
+        server: the gateway.
         control: its supervisord.
         networks: each session's way to the server.
     """
 
-    def __init__(self, monitoring: Monitoring, control: Control, networks: Sequence[Network]) -> None:
+    def __init__(self, server: ServerApi, control: Supervisord, networks: Sequence[Network]) -> None:
         self.done: list[Done] = []
         self.moves: list[Move] = []
         self.skipped: list[Fault] = []
-        self._monitoring = monitoring
+        self._server = server
         self._control = control
         self._networks = networks
         self._hung: set[asyncio.Task[None]] = set()
@@ -46,10 +46,11 @@ class Strikes:
 
     async def collect(self) -> None:
         """Collect the moves that are new since the start."""
-        status = await asyncio.to_thread(self._try_status)
-        if status is not None:
-            fresh = [move for move in status.moves if move.at >= self._began and move not in self.moves]
-            self.moves += fresh
+        with contextlib.suppress(UnreachableError):
+            performance = await asyncio.to_thread(self._server.performance)
+            self.moves += [
+                move for move in performance.recent_moves if move.at >= self._began and move not in self.moves
+            ]
 
     async def strike(self, faults: Sequence[Fault]) -> None:
         """Do each fault at its time, counted from now, and let whoever hangs go on."""
@@ -68,10 +69,9 @@ class Strikes:
             return
         deadline = time.monotonic() + PATIENCE_S
         while time.monotonic() < deadline:
-            status = await asyncio.to_thread(self._try_status)
-            serving = [worker.gpu_id for worker in status.workers if worker.serving] if status else []
+            serving = [worker for worker in await asyncio.to_thread(self._workers) if worker.serving]
             # The busy ones are worth it; another must be left, or this would only show that nothing serves nobody.
-            busy = [worker.gpu_id for worker in status.workers if worker.serving and worker.sessions] if status else []
+            busy = [worker.gpu_id for worker in serving if worker.active_connections]
             if len(serving) >= 2 and busy:
                 await self._hit(fault.kind, busy[pick(fault.choice, len(busy))])
                 return
@@ -80,8 +80,10 @@ class Strikes:
 
     async def _hit(self, kind: Kind, gpu_id: int) -> None:
         try:
-            _, pid = await asyncio.to_thread(self._control.info, gpu_id)
-        except ControlError:
+            pid = (await asyncio.to_thread(self._control.worker, gpu_id)).pid
+        except SupervisordError:
+            return
+        if pid is None:
             return
         self._note(kind, gpu_id)
         if kind is Kind.KILL:
@@ -97,11 +99,11 @@ class Strikes:
     def _note(self, kind: Kind, victim: int) -> None:
         self.done.append(Done(kind, victim, time.time()))
 
-    def _try_status(self) -> Status | None:
+    def _workers(self) -> tuple[Worker, ...]:
         try:
-            return self._monitoring.status()
+            return self._server.gpu_status().gpus
         except UnreachableError:
-            return None
+            return ()
 
 
 async def _let_go(pid: int) -> None:

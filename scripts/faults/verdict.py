@@ -6,7 +6,7 @@ from itertools import pairwise
 
 from scripts.faults.comparison import NOTHING, Difference, compare
 from scripts.faults.schedule import Kind
-from scripts.operating.status import Move
+from scripts.tools.server_api import Move
 
 WER_POINTS = 0.5
 KILL_GAP_MS = 3000.0

@@ -10,7 +10,7 @@ from scripts.faults.comparison import compare
 from scripts.faults.network import Network
 from scripts.faults.schedule import FIRST_S, QUIET_END_S, SHORTEST_S, Kind, pick, schedule
 from scripts.faults.verdict import Done, Gaps, Heard, Verdict, gaps, p95
-from scripts.operating.status import Move
+from scripts.tools.server_api import Move
 
 TEXT = ("the", "quick", "brown", "fox", "jumps", "over", "the", "lazy", "dog", "and", "runs", "away")
 

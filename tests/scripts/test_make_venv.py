@@ -16,9 +16,9 @@ ROOT = Path(__file__).resolve().parents[2]
 @pytest.fixture
 def clone(tmp_path):
     """Return a directory with the scripts and locks that name nothing, so that torch cannot be imported."""
-    (tmp_path / "scripts").mkdir()
+    (tmp_path / "scripts" / "server").mkdir(parents=True)
     (tmp_path / "requirements").mkdir()
-    for name in ("setup", "make_venv.py"):
+    for name in ("setup", "server/make_venv.py"):
         shutil.copy(ROOT / "scripts" / name, tmp_path / "scripts" / name)
     for name in ("runtime", "torch", "dev"):
         (tmp_path / "requirements" / f"{name}.lock").write_text("# nothing\n")

@@ -5,7 +5,7 @@ import sys
 
 from tests.system.server import STOP_LIMIT_S, Server
 
-LAUNCHER = (sys.executable, "-m", "scripts.supervise")
+LAUNCHER = (sys.executable, "-m", "scripts.server.supervise")
 WORKERS = 4
 
 

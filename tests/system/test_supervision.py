@@ -9,12 +9,12 @@ import subprocess
 import sys
 import threading
 import time
-import xmlrpc.client
 from pathlib import Path
 
 import psutil
 import pytest
-from supervisor.xmlrpc import SupervisorTransport
+
+from scripts.tools.supervisord import Supervisord
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(90)]
 
@@ -23,8 +23,8 @@ CHILD = Path(__file__).with_name("scripted_child.py")
 LAUNCH = """
 import os, sys
 from pathlib import Path
-from scripts.foreground import run_supervisord
-from scripts.supervise import hold
+from scripts.server.foreground import run_supervisord
+from scripts.server.supervise import hold
 guard = hold(Path(os.environ["RUN_DIR"]))
 sys.exit(run_supervisord(Path(sys.argv[1]), dict(os.environ), guard, ("127.0.0.1", int(os.environ["PORT"]))))
 """
@@ -109,9 +109,7 @@ class Server:
 
     def info(self, name):
         """Ask supervisord about a process."""
-        transport = SupervisorTransport(None, None, f"unix://{self.run_dir}/supervisor.sock")
-        with xmlrpc.client.ServerProxy("http://localhost", transport) as proxy:
-            return proxy.supervisor.getProcessInfo(name)
+        return Supervisord(self.run_dir).process(name)
 
     def all_pids(self):
         """Return the pids of all lives."""
@@ -143,13 +141,13 @@ def test_never_start(server):
     """A worker that exits with 3 has one life, and the others go on."""
     server.does("gpu_worker0", "exit 3")
     server.start()
-    eventually(lambda: server.info("gpu_worker:gpu_worker_0")["statename"] == "EXITED")
+    eventually(lambda: server.info("gpu_worker:gpu_worker_0").state == "EXITED")
     time.sleep(3)  # supervisord decides about restarts every second
     info = server.info("gpu_worker:gpu_worker_0")
-    assert (info["statename"], info["exitstatus"]) == ("EXITED", 3)
+    assert (info.state, info.exit_status) == ("EXITED", 3)
     assert len(server.pids("gpu_worker0")) == 1
-    assert server.info("gpu_worker:gpu_worker_1")["statename"] == "RUNNING"
-    assert server.info("gateway")["statename"] == "RUNNING"
+    assert server.info("gpu_worker:gpu_worker_1").state == "RUNNING"
+    assert server.info("gateway").state == "RUNNING"
 
 
 def test_ten_quick_kills(server):
@@ -162,7 +160,7 @@ def test_ten_quick_kills(server):
             os.kill(pids[-1], signal.SIGKILL)
     for name, state in names.items():
         pids = eventually(lambda name=name: len(server.pids(name)) == 11 and server.pids(name))
-        eventually(lambda state=state: server.info(state)["statename"] == "RUNNING")
+        eventually(lambda state=state: server.info(state).state == "RUNNING")
         assert psutil.pid_exists(pids[-1])
 
 
@@ -178,7 +176,7 @@ def test_ten_quick_exits(server):
         eventually(
             lambda number=number: (
                 psutil.pid_exists(server.pids(f"gpu_worker{number}")[-1])
-                and server.info(f"gpu_worker:gpu_worker_{number}")["statename"] == "RUNNING"
+                and server.info(f"gpu_worker:gpu_worker_{number}").state == "RUNNING"
             )
         )
 
@@ -206,7 +204,7 @@ def test_stop(server, number):
     """Ctrl-C, SIGTERM and a closed terminal end everything: the gateway first, given its time, and with exit code 0."""
     server.does("gateway", "linger 0.5")
     server.start()
-    eventually(lambda: server.info("gateway")["statename"] == "RUNNING")
+    eventually(lambda: server.info("gateway").state == "RUNNING")
     server.process.send_signal(number)
     assert server.end() == 0
     assert server.stops()[0] == "gateway"
@@ -217,7 +215,7 @@ def test_second_interrupt_kills(server):
     """A second Ctrl-C does not wait for a gateway that lingers."""
     server.does("gateway", "linger 60")
     server.start()
-    eventually(lambda: server.info("gateway")["statename"] == "RUNNING")
+    eventually(lambda: server.info("gateway").state == "RUNNING")
     server.process.send_signal(signal.SIGINT)
     eventually(lambda: b" to die" in server.output)
     server.process.send_signal(signal.SIGINT)
@@ -243,7 +241,7 @@ def test_launcher_killed(server):
         [
             sys.executable,
             "-c",
-            "from pathlib import Path; import sys; from scripts.supervise import hold; hold(Path(sys.argv[1]))",
+            "from pathlib import Path; import sys; from scripts.server.supervise import hold; hold(Path(sys.argv[1]))",
             str(server.run_dir),
         ],
         cwd=ROOT,
@@ -265,7 +263,7 @@ def test_one_instance(server):
     """A second start with the same run directory says so and leaves the first alone."""
     server.start()
     second = subprocess.run(
-        [sys.executable, "-m", "scripts.supervise"],
+        [sys.executable, "-m", "scripts.server.supervise"],
         cwd=ROOT,
         env=server.environment(),
         capture_output=True,
@@ -276,4 +274,4 @@ def test_one_instance(server):
     assert second.returncode == 1
     assert str(server.run_dir) in second.stderr
     assert "running already" in second.stderr
-    assert server.info("gateway")["statename"] == "RUNNING"
+    assert server.info("gateway").state == "RUNNING"

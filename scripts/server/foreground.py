@@ -12,14 +12,14 @@ import subprocess
 import sys
 import threading
 import time
-import xmlrpc.client
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import FrameType
 from typing import IO
 
 import psutil
-from supervisor.xmlrpc import SupervisorTransport
+
+from scripts.tools.supervisord import Supervisord, SupervisordError
 
 NEVER = 3
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
@@ -54,8 +54,8 @@ def run_supervisord(config: Path, env: Mapping[str, str], guard: IO[str], addres
     stop = Stop(child)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, stop)
-    socket_path = Path(env["RUN_DIR"]) / "supervisor.sock"
-    threading.Thread(target=watch_gateway, args=(socket_path, address, stop), daemon=True).start()
+    supervisord = Supervisord(Path(env["RUN_DIR"]))
+    threading.Thread(target=watch_gateway, args=(supervisord, address, stop), daemon=True).start()
     code = child.wait()
     end_all([process for process in psutil.Process().children(recursive=True) if process.pid != pump])
     os.waitpid(pump, 0)  # the last process is gone, so it comes to the end of its pipe
@@ -134,11 +134,9 @@ def copy_output(source: int) -> None:
             reader = False
 
 
-def watch_gateway(socket_path: Path, address: tuple[str, int], stop: Stop) -> None:
+def watch_gateway(supervisord: Supervisord, address: tuple[str, int], stop: Stop) -> None:
     """Say where the page is once the gateway answers; stop everything if it can never start."""
     url = page_url(address)
-    transport = SupervisorTransport(None, None, f"unix://{socket_path}")
-    server = xmlrpc.client.ServerProxy("http://localhost", transport)  # the transport ignores the address
     answered = False
     while True:
         time.sleep(0.5)
@@ -146,11 +144,10 @@ def watch_gateway(socket_path: Path, address: tuple[str, int], stop: Stop) -> No
             answered = True
             print(f"\nThe page is at {url}  (Ctrl-C stops the server)\n", file=sys.stderr, flush=True)
         try:
-            gateway = server.supervisor.getProcessInfo("gateway")
-        except (OSError, http.client.HTTPException, xmlrpc.client.Error):
+            gateway = supervisord.process("gateway")
+        except SupervisordError:
             continue  # not up yet, or on its way down
-        assert isinstance(gateway, dict)
-        if gateway["statename"] == "EXITED" and gateway["exitstatus"] == NEVER:
+        if gateway.state == "EXITED" and gateway.exit_status == NEVER:
             print("The gateway cannot start; its reason stands above.", file=sys.stderr, flush=True)
             stop.give_up(NEVER)
             return

@@ -1,4 +1,4 @@
-"""A server's whole state as one terminal screen, 80 columns wide (core)."""
+"""A server's whole state as one terminal screen, 80 columns wide."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,8 +8,8 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from scripts.operating.control import DOWN, Process
-from scripts.operating.overview import Event, Gpu, Overview, Session
+from scripts.tools.server_api import Event, GpuRow, MonitorState, SessionRow
+from scripts.tools.supervisord import DOWN, Process
 
 WIDTH = 80
 STYLES = {
@@ -37,13 +37,13 @@ class State:
     """What was found: each part, or why it could not be asked."""
 
     url: str
-    gateway: Overview | str
+    gateway: MonitorState | str
     processes: tuple[Process, ...] | str
 
     @property
     def healthy(self) -> bool:
-        """Tell whether the gateway answers, and serves without being at its limit."""
-        return isinstance(self.gateway, Overview) and self.gateway.health != "critical"
+        """Whether the gateway answers, and serves without being at its limit."""
+        return isinstance(self.gateway, MonitorState) and self.gateway.status != "critical"
 
 
 def screen(state: State, now: datetime, lines: int) -> RenderableType:
@@ -67,28 +67,28 @@ def _title(state: State, now: datetime) -> Table:
     row.add_column(width=WIDTH - 20, no_wrap=True, overflow="ellipsis")
     row.add_column(width=20, justify="right", no_wrap=True)
     title = Text(state.url, "bold")
-    if isinstance(state.gateway, Overview) and state.gateway.model:
+    if isinstance(state.gateway, MonitorState) and state.gateway.model:
         title.append(f"  {state.gateway.model}", "not bold")
     row.add_row(title, Text(f"{now:%Y-%m-%d %H:%M:%S}", "dim"))
     return row
 
 
-def _summary(gateway: Overview) -> Text:
+def _summary(gateway: MonitorState) -> Text:
     parts = [
         f"{gateway.used_slots}/{gateway.total_slots} slots",
-        f"{gateway.serving} of {len(gateway.gpus)} GPUs",
+        f"{sum(gpu.state == 'serving' for gpu in gateway.gpus)} of {len(gateway.gpus)} GPUs",
         f"lag {_lag(gateway.lag_s)}",
-        f"setup {_milliseconds(gateway.setup_median_ms)}",
-        *([f"{gateway.refused} refused"] if gateway.refused else []),
+        f"setup {_milliseconds(gateway.history.setup_median_ms)}",
+        *([f"{gateway.history.refused} refused"] if gateway.history.refused else []),
         f"up {duration(gateway.uptime_s)}",
     ]
-    text = Text(gateway.health, STYLES.get(gateway.health, ""), no_wrap=True, overflow="ellipsis")
+    text = Text(gateway.status, STYLES.get(gateway.status, ""), no_wrap=True, overflow="ellipsis")
     text.append("  " + "  ".join(parts), "not bold default")
     text.truncate(WIDTH, overflow="ellipsis")
     return text
 
 
-def _gpus(gpus: Sequence[Gpu]) -> Table:
+def _gpus(gpus: Sequence[GpuRow]) -> Table:
     table = _table(("GPU", 4), ("state", 9), ("slots", 13), ("memory", 15), ("load", 6), ("lag", 7), ("boots", 6))
     table.add_column("weights", width=WIDTH - 67, no_wrap=True, overflow="ellipsis")
     for gpu in gpus:
@@ -105,7 +105,7 @@ def _gpus(gpus: Sequence[Gpu]) -> Table:
     return table
 
 
-def _sessions(gateway: Overview) -> list[Text | Table]:
+def _sessions(gateway: MonitorState) -> list[Text | Table]:
     rows = [(f"GPU {gpu.gpu_id}", each) for gpu in gateway.gpus for each in gpu.sessions]
     rows += [("no slot", each) for each in gateway.elsewhere]
     if not rows:
@@ -113,7 +113,7 @@ def _sessions(gateway: Overview) -> list[Text | Table]:
     return [_in_two_columns([_session(place, each) for place, each in rows])]
 
 
-def _session(place: str, session: Session) -> Text:
+def _session(place: str, session: SessionRow) -> Text:
     age = "" if session.age_s is None else duration(session.age_s)
     lag = "" if session.lag_s is None else _lag(session.lag_s)
     style = "" if session.state in ("ready", "free") else "yellow"
@@ -182,12 +182,12 @@ def _table(*columns: tuple[str, int]) -> Table:
     return table
 
 
-def _slots(gpu: Gpu) -> str:
+def _slots(gpu: GpuRow) -> str:
     count = f"{gpu.used}/{gpu.slots}"
     return f"{'■' * gpu.used}{'□' * (gpu.slots - gpu.used)} {count}" if gpu.used <= gpu.slots <= 6 else count
 
 
-def _memory(gpu: Gpu) -> str:
+def _memory(gpu: GpuRow) -> str:
     if gpu.memory_used_gb is None:
         return NONE
     used = f"{gpu.memory_used_gb:.2f}" if gpu.memory_used_gb < 10 else f"{gpu.memory_used_gb:.0f}"

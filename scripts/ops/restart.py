@@ -1,20 +1,20 @@
-"""Whether a worker may be restarted, and what became of its sessions since (core)."""
+"""Judge whether a worker may be restarted, and what became of its sessions since."""
 
 import enum
 from dataclasses import dataclass
 
-from scripts.operating.status import Move, Status
+from scripts.tools.server_api import GpuStatus, Move, Performance
 
 ENDED_WELL = frozenset({"complete", "client_left"})
 
 
-def refusal(status: Status, gpu_id: int) -> str | None:
+def refusal(status: GpuStatus, gpu_id: int) -> str | None:
     """Return why the worker should not be restarted now, None if nothing speaks against it."""
     worker = status.worker(gpu_id)
     if worker is None:
-        return f"There is no GPU worker {gpu_id}; there are {', '.join(str(w.gpu_id) for w in status.workers)}."
-    others = [other for other in status.workers if other.serving and other.gpu_id != gpu_id]
-    count = len(worker.sessions)
+        return f"There is no GPU worker {gpu_id}; there are {', '.join(str(w.gpu_id) for w in status.gpus)}."
+    others = [other for other in status.gpus if other.serving and other.gpu_id != gpu_id]
+    count = worker.active_connections
     if count and not others:
         return f"GPU worker {gpu_id} is the last one that serves, and has {sessions(count)}."
     room = sum(other.free for other in others)
@@ -55,52 +55,58 @@ class Account:
 
 
 class Restart:
-    """One worker's restart, from the status before it.
+    """One worker's restart.
 
     Args:
-        before: the status when it was asked for.
+        status: of the moment when it was asked for; its sessions are named.
+        performance: of the same moment.
         gpu_id: the worker's number.
 
     Raises:
         KeyError: there is no such worker.
     """
 
-    def __init__(self, before: Status, gpu_id: int) -> None:
-        worker = before.worker(gpu_id)
+    def __init__(self, status: GpuStatus, performance: Performance, gpu_id: int) -> None:
+        worker = status.worker(gpu_id)
         if worker is None:
             raise KeyError(gpu_id)
         self.gpu_id = gpu_id
         self._boot = worker.boot
-        self._sessions = worker.sessions
-        self._known = frozenset(before.moves)
+        self._sessions = worker.connection_ids or frozenset()
+        self._known = frozenset(performance.recent_moves)
         self._moves: list[Move] = []
         self._endings: dict[str, str] = {}
-        self._now = before
-
-    def see(self, status: Status) -> list[Move]:
-        """Take the present status; return the moves of these sessions that are new."""
         self._now = status
-        fresh = [move for move in status.moves if move not in self._known and move not in self._moves]
-        fresh = [move for move in fresh if move.session in self._sessions]
+
+    def update(self, status: GpuStatus, performance: Performance) -> list[Move]:
+        """Take what the server says now; return the moves of these sessions that are new."""
+        self._now = status
+        fresh = [
+            move
+            for move in performance.recent_moves
+            if move.connection in self._sessions and move not in self._known and move not in self._moves
+        ]
         self._moves += fresh
-        self._endings |= {name: how for name, how in status.endings.items() if name in self._sessions}
+        for ending in performance.recent_endings:
+            if ending.connection is not None and ending.connection in self._sessions:
+                self._endings[ending.connection] = ending.outcome
         return fresh
 
     @property
     def back(self) -> bool:
-        """Tell whether a new life of the worker serves."""
+        """Whether a new life of the worker serves."""
         worker = self._now.worker(self.gpu_id)
         return worker is not None and worker.serving and worker.boot != self._boot
 
     @property
     def settled(self) -> bool:
-        """Tell whether every session has its place again, or has ended."""
+        """Whether every session has its place again, or has ended."""
         open_fates = (Fate.STAYED, Fate.WAITING, Fate.UNKNOWN)
         return not any(account.fate in open_fates for account in self.accounts())
 
     @property
     def kept(self) -> bool:
-        """Tell whether no session was lost."""
+        """Whether no session was lost."""
         return all(account.fate in KEPT for account in self.accounts())
 
     def accounts(self) -> list[Account]:
@@ -109,7 +115,7 @@ class Restart:
             Account(
                 name,
                 self._fate(name),
-                tuple(move for move in self._moves if move.session == name),
+                tuple(move for move in self._moves if move.connection == name),
                 self._endings.get(name),
             )
             for name in sorted(self._sessions)
@@ -118,11 +124,11 @@ class Restart:
     def _fate(self, name: str) -> Fate:
         if name in self._endings:
             return Fate.COMPLETE if self._endings[name] in ENDED_WELL else Fate.FAILED
-        place = self._now.place(name)
+        place = next((gpu.gpu_id for gpu in self._now.gpus if name in (gpu.connection_ids or ())), None)
         if place is not None and place != self.gpu_id:
             return Fate.ELSEWHERE
         if place is not None:
             return Fate.BACK if self.back else Fate.STAYED
-        if name in self._now.waiting:
+        if name in (self._now.waiting_connection_ids or ()):
             return Fate.WAITING
-        return Fate.GRACED if name in self._now.graced else Fate.UNKNOWN
+        return Fate.GRACED if name in (self._now.graced_connection_ids or ()) else Fate.UNKNOWN

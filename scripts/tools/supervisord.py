@@ -1,4 +1,4 @@
-"""Asks supervisord over its unix socket (shell)."""
+"""Ask and direct the supervisord of a server over its unix socket."""
 
 import http.client
 import xmlrpc.client
@@ -10,7 +10,7 @@ from supervisor.xmlrpc import SupervisorTransport
 DOWN = frozenset({"STOPPED", "EXITED", "FATAL"})
 
 
-class ControlError(Exception):
+class SupervisordError(Exception):
     """supervisord cannot be asked, or refuses; the message says so."""
 
 
@@ -25,28 +25,25 @@ class Process:
     exit_status: int | None
 
 
-class Control:
-    """The supervisord of one server.
-
-    Args:
-        run_dir: the server's run directory.
-    """
+class Supervisord:
+    """The supervisord of the server with this run directory; all methods raise `SupervisordError`."""
 
     def __init__(self, run_dir: Path) -> None:
         self._socket = run_dir / "supervisor.sock"
 
-    def info(self, gpu_id: int) -> tuple[str, int]:
-        """Return supervisord's word for the worker's state, and its pid (0 if it does not run)."""
-        answer = self._call("getProcessInfo", _name(gpu_id))
-        if not isinstance(answer, dict):
-            raise ControlError(f"supervisord answered {answer!r}")
-        return str(answer["statename"]), int(answer["pid"])
+    def worker(self, gpu_id: int) -> Process:
+        """Return the process of a GPU's worker."""
+        return self.process(_name(gpu_id))
+
+    def process(self, name: str) -> Process:
+        """Return one process by its name, which has the group in front where there is one."""
+        return _process(self._call("getProcessInfo", name))
 
     def processes(self) -> list[Process]:
         """Return every process it looks after, in its order."""
         answer = self._call("getAllProcessInfo")
         if not isinstance(answer, list):
-            raise ControlError(f"supervisord answered {answer!r}")
+            raise SupervisordError(f"supervisord answered {answer!r}")
         return [_process(each) for each in answer]
 
     def signal(self, gpu_id: int, name: str) -> None:
@@ -59,20 +56,24 @@ class Control:
 
     def _call(self, method: str, *arguments: str | bool) -> object:
         if not self._socket.exists():
-            raise ControlError(f"There is no supervisord at {self._socket}: is the server running, with this RUN_DIR?")
+            raise SupervisordError(
+                f"There is no supervisord at {self._socket}: is the server running, with this RUN_DIR?"
+            )
         transport = SupervisorTransport(None, None, f"unix://{self._socket}")
         proxy = xmlrpc.client.ServerProxy("http://localhost", transport)  # the transport ignores the address
         try:
             return getattr(proxy.supervisor, method)(*arguments)
         except xmlrpc.client.Fault as error:
-            raise ControlError(f"supervisord: {error.faultString}") from error
+            raise SupervisordError(f"supervisord: {error.faultString}") from error
         except (OSError, http.client.HTTPException, xmlrpc.client.Error) as error:
-            raise ControlError(f"supervisord at {self._socket} does not answer: {error}") from error
+            raise SupervisordError(f"supervisord at {self._socket} does not answer: {error}") from error
         finally:
             transport.close()
 
 
-def _process(info: dict[str, str | int]) -> Process:
+def _process(info: object) -> Process:
+    if not isinstance(info, dict):
+        raise SupervisordError(f"supervisord answered {info!r}")
     state, pid = str(info["statename"]), int(info["pid"])
     return Process(
         name=str(info["name"]),

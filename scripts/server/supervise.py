@@ -18,12 +18,12 @@ import tempfile
 from pathlib import Path
 from typing import IO, NoReturn
 
-from scripts.foreground import run_supervisord
-from scripts.make_venv import has_nvidia_gpu, run_quietly
+from scripts.server.foreground import run_supervisord
+from scripts.server.make_venv import has_nvidia_gpu, run_quietly
 from shared.errors import SettingsError
 from shared.settings import GatewaySettings, WorkerSettings
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 RUN_DIR_LIMIT_BYTES = 75
 """A unix socket's path has at most 107 bytes, and supervisord's name below the run directory needs up to 26."""
 
@@ -72,18 +72,25 @@ def count_gpus() -> int:
     return sum(line.startswith("GPU ") for line in listed) or len(devices)
 
 
-def make_run_dir(chosen: Path, root: Path) -> Path:
-    """Make the directory of the sockets, private to this user, and return it.
+def find_run_dir(chosen: Path, root: Path = ROOT) -> Path:
+    """Return the directory of the sockets, made or not.
 
     A relative ``chosen`` is below ``root``. A path too long for a unix socket is replaced by a short one, the same
     at each start, below ``XDG_RUNTIME_DIR`` or the directory of temporary files.
     """
     run_dir = (root / chosen).resolve()
-    if len(os.fsencode(run_dir)) > RUN_DIR_LIMIT_BYTES:
-        digest = hashlib.sha256(os.fsencode(run_dir)).hexdigest()[:12]
-        base = os.environ.get("XDG_RUNTIME_DIR") or tempfile.gettempdir()
-        run_dir = Path(base) / f"whisper-live-{os.getuid()}-{digest}"
-        print(f"The path of RUN_DIR is too long for sockets; they are in {run_dir}", file=sys.stderr)
+    if len(os.fsencode(run_dir)) <= RUN_DIR_LIMIT_BYTES:
+        return run_dir
+    digest = hashlib.sha256(os.fsencode(run_dir)).hexdigest()[:12]
+    base = os.environ.get("XDG_RUNTIME_DIR") or tempfile.gettempdir()
+    short = Path(base) / f"whisper-live-{os.getuid()}-{digest}"
+    print(f"The path of RUN_DIR is too long for sockets; they are in {short}", file=sys.stderr)
+    return short
+
+
+def make_run_dir(chosen: Path, root: Path) -> Path:
+    """Make the directory of the sockets, private to this user, and return it."""
+    run_dir = find_run_dir(chosen, root)
     try:
         run_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         found = run_dir.lstat()
