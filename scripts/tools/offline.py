@@ -1,4 +1,4 @@
-"""The same audio transcribed offline by the same weights (door: torch, whisper)."""
+"""Streams transcribed offline by the same weights (door: torch, whisper)."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -9,11 +9,10 @@ import torch
 import whisper
 
 from gpu_worker.model.weights import ModelUnavailableError, default_cache_dir, locate
-from scripts.client.audio import BYTES_PER_SAMPLE
 
-from .material import Stream, Utterance
+from .corpus import Stream
 
-__all__ = ["ModelUnavailableError", "Offline", "transcribe", "transcripts"]
+__all__ = ["ModelUnavailableError", "OfflineTranscript", "levelled", "transcribe"]
 
 # Whisper's log-mel is not level-invariant: utterances are raised to one peak, by 40 dB at most.
 _PEAK = 0.3
@@ -21,7 +20,7 @@ _GAIN_LIMIT = 100.0
 
 
 @dataclass(frozen=True, slots=True)
-class Offline:
+class OfflineTranscript:
     """What a whole stream says, and the language it was taken for."""
 
     text: str
@@ -29,20 +28,13 @@ class Offline:
 
 
 def transcribe(
-    model: str, streams: Sequence[Stream], language: str | None, on_stream: Callable[[int], None]
-) -> dict[tuple[str, ...], str]:
-    """Return the text of every different stream by its key; arguments and errors as for `transcripts`."""
-    return {key: each.text for key, each in transcripts(model, streams, language, on_stream).items()}
-
-
-def transcripts(
     model: str,
     streams: Sequence[Stream],
     language: str | None,
     on_stream: Callable[[int], None],
     *,
     task: str = "transcribe",
-) -> dict[tuple[str, ...], Offline]:
+) -> dict[tuple[str, ...], OfflineTranscript]:
     """Transcribe every different stream with ``whisper.transcribe(temperature=0)``, levels equalised.
 
     Args:
@@ -60,18 +52,19 @@ def transcripts(
     """
     device = "cuda" if torch.cuda.is_available() else "cpu"
     recognizer = whisper.load_model(str(locate(model, cache_dir=default_cache_dir())), device=device)
-    found: dict[tuple[str, ...], Offline] = {}
+    found: dict[tuple[str, ...], OfflineTranscript] = {}
     for stream in {stream.key: stream for stream in streams}.values():
         on_stream(len(found))
         spoken = language if recognizer.is_multilingual else "en"
         result = whisper.transcribe(
-            recognizer, _levelled(stream), temperature=0.0, language=spoken, task=task, fp16=device == "cuda"
+            recognizer, levelled(stream), temperature=0.0, language=spoken, task=task, fp16=device == "cuda"
         )
-        found[stream.key] = Offline(str(result["text"]), str(result["language"]))
+        found[stream.key] = OfflineTranscript(str(result["text"]), str(result["language"]))
     return found
 
 
-def _levelled(stream: Stream) -> npt.NDArray[np.float32]:
+def levelled(stream: Stream) -> npt.NDArray[np.float32]:
+    """Return a stream's samples, every utterance raised to one peak."""
     return np.concatenate(list(_levelled_pieces(stream)))
 
 
@@ -79,13 +72,8 @@ def _levelled_pieces(stream: Stream) -> Iterator[npt.NDArray[np.float32]]:
     position = 0
     for start, utterance in zip(stream.starts, stream.utterances, strict=True):
         yield np.zeros(start - position, dtype=np.float32)
-        yield _raised(utterance)
+        samples = np.frombuffer(utterance.pcm, dtype="<i2", count=utterance.samples).astype(np.float32) / 32768.0
+        peak = float(np.abs(samples).max(initial=0.0))
+        gain = min(max(_PEAK / peak, 1.0), _GAIN_LIMIT) if peak else 1.0
+        yield samples * np.float32(gain)
         position = start + utterance.samples
-
-
-def _raised(utterance: Utterance) -> npt.NDArray[np.float32]:
-    whole_bytes = utterance.samples * BYTES_PER_SAMPLE
-    samples = np.frombuffer(utterance.pcm[:whole_bytes], dtype="<i2").astype(np.float32) / 32768.0
-    peak = float(np.abs(samples).max(initial=0.0))
-    gain = min(max(_PEAK / peak, 1.0), _GAIN_LIMIT) if peak else 1.0
-    return samples * np.float32(gain)

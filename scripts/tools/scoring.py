@@ -2,15 +2,51 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from itertools import zip_longest
 
 import numpy as np
-
-from .alignment import align
+from rapidfuzz.distance import Levenshtein
 
 _RESAMPLES = 2000
 _SEED = 0  # the same runs give the same interval
 
 Normalise = Callable[[str], list[str]]
+
+
+def normaliser(language: str | None) -> Normalise:
+    """Return what cuts text of a language into the words that are compared; English where none is named."""
+    # torch comes with whisper: what only draws figures need not wait for it.
+    from whisper.normalizers import BasicTextNormalizer, EnglishTextNormalizer  # noqa: PLC0415
+
+    clean = EnglishTextNormalizer() if language in {None, "en", "english"} else BasicTextNormalizer()
+
+    @lru_cache(maxsize=100_000)
+    def normalise(text: str) -> list[str]:
+        return str(clean(text)).split()
+
+    return normalise
+
+
+def align(said: Sequence[str], heard: Sequence[str]) -> list[tuple[int | None, int | None]]:
+    """Pair the words of two texts by their indices, in order, with as few errors as can be.
+
+    None stands beside a word that was missed or made up.
+    """
+    pairs: list[tuple[int | None, int | None]] = []
+    for each in Levenshtein.opcodes(said, heard):
+        pairs += zip_longest(range(each.src_start, each.src_end), range(each.dest_start, each.dest_end))
+    return pairs
+
+
+def equal_words(said: Sequence[str], heard: Sequence[str]) -> list[tuple[int, int]]:
+    """Return the pairs of `align` whose words are the same."""
+    return [
+        pair
+        for each in Levenshtein.opcodes(said, heard)
+        if each.tag == "equal"
+        for pair in zip(range(each.src_start, each.src_end), range(each.dest_start, each.dest_end), strict=True)
+    ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,15 +78,16 @@ def score(texts: Sequence[str], heard: str, normalise: Normalise) -> list[Score]
         normalise: turns text into the words that are compared.
     """
     said = [(word, index) for index, text in enumerate(texts) for word in normalise(text)]
-    words = [0] * len(texts)
-    errors = [0] * len(texts)
+    found = normalise(heard)
+    words, errors = [0] * len(texts), [0] * len(texts)
     here = said[0][1] if said else 0
-    for step in align([word for word, _ in said], normalise(heard)):
-        if step.said is not None:
-            here = said[step.said][1]
+    for ours, theirs in align([word for word, _ in said], found):
+        if ours is not None:
+            here = said[ours][1]
             words[here] += 1
-        if not step.right and errors:
-            errors[here] += 1
+        right = ours is not None and theirs is not None and said[ours][0] == found[theirs]
+        if errors:
+            errors[here] += not right
     return [Score(*pair) for pair in zip(words, errors, strict=True)]
 
 
@@ -72,6 +109,11 @@ def difference_interval(ours: Sequence[Score], theirs: Sequence[Score]) -> Inter
     """
     paired = zip(ours, theirs, strict=True)
     return _bootstrap([(mine.errors - other.errors, mine.words) for mine, other in paired])
+
+
+def percentile(values: Sequence[float], percent: float) -> float | None:
+    """Return a percentile, between two values in proportion; None of nothing."""
+    return float(np.percentile(values, percent)) if values else None
 
 
 def _bootstrap(units: Sequence[tuple[int, int]]) -> Interval | None:

@@ -1,0 +1,11 @@
+"""What several scripts share.
+
+::
+
+    corpus       shell  utterances and the streams made of them: the shipped clips, or a manifest
+    scoring      core   word alignment, word error rates and their intervals, Whisper's normalisers
+    word_timing  core   when words were shown, committed and changed
+    offline      door   whisper, torch: streams transcribed offline
+    driver       shell  one real session in real time
+    tables       door   rich: figures side by side
+"""
