@@ -15,8 +15,8 @@ from scripts.bench.simulation import Rules, StepTimes, most_streams, simulate
 from scripts.bench.stages import Stages
 from scripts.bench.usual import Usual
 from scripts.bench.windows import Noting, WindowShape, parse, render, thinned
-from scripts.load.normal import normaliser
 from scripts.replaying.recordings import Recording
+from scripts.tools.scoring import normaliser
 from tests.scripted_recognizer import ScriptedRecognizer, say
 
 STORY = say([0.5, "one", "two", "three", "four", 1.0, "five", "six", 1.0])

@@ -10,7 +10,7 @@ _PIECE_BYTES = 65536
 _RESET = struct.pack("ii", 1, 0)  # lingering for no time: closing resets
 
 
-class Network:
+class Proxy:
     """One client's way to the server.
 
     Args:
@@ -44,7 +44,7 @@ class Network:
         return f"ws://127.0.0.1:{self._server.sockets[0].getsockname()[1]}/asr"
 
     def cut(self) -> bool:
-        """Reset every connection, both ways; tell whether there was one."""
+        """Reset every connection, both ways; return True if there was one."""
         found = bool(self._writers)
         for writer in list(self._writers):
             channel = writer.get_extra_info("socket")

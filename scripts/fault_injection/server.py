@@ -24,7 +24,7 @@ class ServerError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class RunningServer:
     """Where a server is."""
 
     url: str
@@ -32,7 +32,7 @@ class Place:
 
 
 @contextlib.contextmanager
-def own_server(workers: int) -> Iterator[Place]:
+def own_server(workers: int) -> Iterator[RunningServer]:
     """Start ``scripts/serve``'s inside on a free port; its log stays behind if something goes wrong.
 
     Raises:
@@ -42,8 +42,8 @@ def own_server(workers: int) -> Iterator[Place]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    place = Place(f"http://127.0.0.1:{port}", home / "run")
-    env = os.environ | {"RUN_DIR": str(place.run_dir), "PORT": str(port), "GPU_WORKERS": str(workers)}
+    server = RunningServer(f"http://127.0.0.1:{port}", home / "run")
+    env = os.environ | {"RUN_DIR": str(server.run_dir), "PORT": str(port), "GPU_WORKERS": str(workers)}
     log = home / "server.log"
     with log.open("wb") as output:
         process = subprocess.Popen(
@@ -55,8 +55,8 @@ def own_server(workers: int) -> Iterator[Place]:
             stderr=output,
         )
         try:
-            wait_serving(ServerApi(place.url), workers, process, log)
-            yield place
+            _wait_serving(ServerApi(server.url), workers, process, log)
+            yield server
         finally:
             process.send_signal(signal.SIGINT)
             try:
@@ -66,7 +66,7 @@ def own_server(workers: int) -> Iterator[Place]:
     print(f"The server's log: {log}")
 
 
-def wait_serving(server: ServerApi, workers: int, process: "subprocess.Popen[bytes]", log: Path) -> None:
+def _wait_serving(api: ServerApi, workers: int, process: "subprocess.Popen[bytes]", log: Path) -> None:
     """Wait until all workers serve.
 
     Raises:
@@ -75,7 +75,7 @@ def wait_serving(server: ServerApi, workers: int, process: "subprocess.Popen[byt
     deadline = time.monotonic() + START_LIMIT_S
     while time.monotonic() < deadline and process.poll() is None:
         with contextlib.suppress(UnreachableError):
-            if sum(worker.serving for worker in server.gpu_status().gpus) >= workers:
+            if sum(worker.serving for worker in api.gpu_status().gpus) >= workers:
                 return
         time.sleep(0.5)
     raise ServerError(f"the server does not serve with {workers} workers; its log is {log}")
