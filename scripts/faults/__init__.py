@@ -1,6 +1,6 @@
 """Chaos: real speech in real time, while workers are killed, hung and drained and connections cut, at random.
 
-Speaks `/asr` through `scripts.client`, and watches the server through `scripts.operating`.
+Speaks `/asr` through `whisper_live_client`, and watches the server through `scripts.operating`.
 
 ::
 

@@ -4,10 +4,9 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Sequence
 
-from scripts.client.asr_client import AsrClient, ClientError
-from scripts.client.audio import BYTES_PER_SAMPLE, SAMPLE_RATE
-from scripts.client.session import run_session
-from scripts.client.transcript import Transcript
+from whisper_live_client import ClientError, Transcript, connect
+from whisper_live_client.audio import BYTES_PER_SAMPLE, SAMPLE_RATE
+
 from scripts.faults.network import Network
 from scripts.faults.verdict import Heard
 from scripts.load.material import Stream
@@ -25,11 +24,12 @@ async def converse(streams: Sequence[Stream], networks: Sequence[Network], norma
 
 
 async def _one(stream: Stream, network: Network, normalise: Normalise) -> Heard:
-    client = AsrClient(network.url, reconnect_s=RECONNECT_S, flush_silence_s=PATIENCE_S)
+    client = connect(network.url, reconnect_s=RECONNECT_S, flush_timeout_s=PATIENCE_S)
     problem = None
     try:
         async with asyncio.timeout(stream.duration_s + PATIENCE_S), client:
-            await run_session(client, _blocks(stream), paced=True)
+            async for _ in client.stream(_blocks(stream), realtime=True):
+                pass
     except TimeoutError:
         problem = "did not end in time"
     except ClientError as error:
@@ -69,7 +69,7 @@ def _heard(stream: Stream, transcript: Transcript, problem: str | None, normalis
         silence=books.silence if books else 0,
         dropped=books.dropped if books else 0,
         moves=len(transcript.moves),
-        reconnects=transcript.losses,
+        reconnects=transcript.disconnects,
         violations=tuple(transcript.violations),
         problem=problem,
     )

@@ -1,6 +1,6 @@
 """The load test: real-time sessions against a running server, measured as its users feel them.
 
-Speaks `/asr` through `scripts.client`, and reads `/health` and `/gpu-status`.
+Speaks `/asr` through `whisper_live_client`, and reads `/health` and `/gpu-status`.
 
 ::
 

@@ -2,15 +2,15 @@
 
 from itertools import islice
 
-from scripts.client.transcript import Transcript
-from scripts.client.words import matches
+from whisper_live_client.segment import match_words
+from whisper_live_client.transcript import Transcript
 
 
 class Changes:
     """Watches one transcript while it grows.
 
     A shown word that is no longer there in the next update has changed, or vanished; the newest word shown is left
-    aside, for it is often only half said. Case and punctuation do not count, as in `scripts.client.words`.
+    aside, for it is often only half said. Case and punctuation do not count, as in `whisper_live_client.segment`.
     """
 
     def __init__(self) -> None:
@@ -29,7 +29,7 @@ class Changes:
         shown = [word.text for word in open_words]
         # What was committed stays (else it is a violation, and counted there): only the rest can change.
         before, after = self._shown[self._committed :], shown[self._committed :]
-        kept = {old for old, _ in matches(before, after)}
+        kept = {old for old, _ in match_words(before, after)}
         self.changed += sum(index not in kept for index in range(len(before) - 1))
         self._shown = shown
         self._committed = sum(word.committed_s is not None for word in open_words)

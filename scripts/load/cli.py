@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import cast
 
 import click
-
-from scripts.client.asr_client import Mode, session_url
-from scripts.client.outcome import Exit
+from whisper_live_client.connection import session_url
+from whisper_live_client.outcome import Exit
+from whisper_live_client.session import Mode
 
 from .bounds import Bound, parse_bound
 from .drive import Wishes

@@ -5,11 +5,10 @@ import contextlib
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 
-from scripts.client.asr_client import AsrClient, CannotConnectError, Mode
-from scripts.client.audio import BYTES_PER_SAMPLE, SAMPLE_RATE, regroup
-from scripts.client.messages import Partial, ReadyToStop, ServerMessage, Update
-from scripts.client.outcome import Exit, Outcome, of_http_status, of_session
-from scripts.client.session import run_session
+from whisper_live_client import ConnectError, Mode, connect
+from whisper_live_client.audio import BYTES_PER_SAMPLE, SAMPLE_RATE, regroup
+from whisper_live_client.events import Partial, ReadyToStop, Update
+from whisper_live_client.outcome import Exit, Outcome
 
 from .changes import Changes
 from .material import Stream
@@ -76,21 +75,20 @@ async def _after(
 
 
 async def _converse(wishes: Wishes, number: int, stream: Stream, stopping: asyncio.Event) -> Conversation:
-    client = AsrClient(wishes.url, mode=wishes.mode, language=wishes.language, token=wishes.token)
+    client = connect(wishes.url, mode=wishes.mode, language=wishes.language, token=wishes.token)
     changes = Changes()
-
-    def observe(message: ServerMessage) -> None:
-        # Not at a final: the words that it hands over to the next segment stand there again with the next partial.
-        if isinstance(message, (Partial, Update, ReadyToStop)):
-            changes.observe(client.transcript)
 
     limit_s = stream.duration_s + wishes.patience_s
     try:
         async with asyncio.timeout(limit_s), client:
-            await run_session(client, _blocks(stream, wishes, stopping), paced=True, on_message=observe)
-        outcome = of_session(client.transcript, client.close_code, client.problem)
-    except CannotConnectError as error:
-        outcome = of_http_status(error.status, str(error))
+            async for event in client.stream(_blocks(stream, wishes, stopping), realtime=True):
+                # Not at a final: the words that it hands over to the next segment stand there again with the next
+                # partial.
+                if isinstance(event, (Partial, Update, ReadyToStop)):
+                    changes.observe(client.transcript)
+        outcome = client.outcome
+    except ConnectError:
+        outcome = client.outcome
     except TimeoutError:
         outcome = Outcome(Exit.FAILED, f"not at its end after {limit_s:.0f} s")
     except asyncio.CancelledError:

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from scripts.client.media import MediaError, open_file
+from whisper_live_client.media import MediaError, open_file
+
 from shared.clips import load_clips
 
 from .material import Material, Spacing, Utterance

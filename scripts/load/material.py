@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from scripts.client.audio import BYTES_PER_SAMPLE, SAMPLE_RATE
+from whisper_live_client.audio import BYTES_PER_SAMPLE, SAMPLE_RATE
 
 
 @dataclass(frozen=True, slots=True)

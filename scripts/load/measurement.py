@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
-from scripts.client.outcome import Exit
+from whisper_live_client.outcome import Exit
 
 from .bounds import Bound
 from .drive import Wishes

@@ -7,9 +7,9 @@ import numpy as np
 import numpy.typing as npt
 import torch
 import whisper
+from whisper_live_client.audio import BYTES_PER_SAMPLE
 
 from gpu_worker.model.weights import ModelUnavailableError, default_cache_dir, locate
-from scripts.client.audio import BYTES_PER_SAMPLE
 
 from .material import Stream, Utterance
 

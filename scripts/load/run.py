@@ -9,9 +9,8 @@ from datetime import UTC, datetime
 
 from rich.console import Console
 from rich.status import Status
-
-from scripts.client.asr_client import session_url
-from scripts.client.outcome import Exit
+from whisper_live_client.connection import session_url
+from whisper_live_client.outcome import Exit
 
 from .bounds import Bound
 from .drive import Interrupts, drive

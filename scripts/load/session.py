@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from scripts.client.audio import SAMPLE_RATE, duration_s
-from scripts.client.outcome import Exit, Outcome
-from scripts.client.transcript import Transcript
+from whisper_live_client.audio import SAMPLE_RATE, duration_s
+from whisper_live_client.outcome import Exit, Outcome
+from whisper_live_client.transcript import Transcript
 
 from .material import Stream
 from .scoring import Normalise, Score, score

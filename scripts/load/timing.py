@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from scripts.client.transcript import Transcript
+from whisper_live_client.transcript import Transcript
 
 from .alignment import align
 from .material import SpokenWord
