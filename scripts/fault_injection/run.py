@@ -77,7 +77,7 @@ async def _sessions(streams: Sequence[Stream], proxies: Sequence[Proxy]) -> tupl
     """Say every stream in real time through its own proxy; return what became of each."""
     runs = []
     for stream, proxy in zip(streams, proxies, strict=True):
-        settings = SessionSettings(url=proxy.url, flush_silence_s=LATE_S, reconnect_s=RECONNECT_S)
+        settings = SessionSettings(url=proxy.url, flush_timeout_s=LATE_S, reconnect_s=RECONNECT_S)
         runs.append(SessionDriver(settings, stream).run(stream.duration_s + LATE_S))
     normalise = normaliser("en")
     return tuple(record(result, normalise) for result in await asyncio.gather(*runs))

@@ -73,7 +73,7 @@ def record(result: SessionResult, normalise: Normalise) -> SessionRecord:
         silence=books.silence if books else 0,
         dropped=books.dropped if books else 0,
         moves=len(transcript.moves),
-        reconnects=transcript.losses,
+        reconnects=transcript.disconnects,
         violations=tuple(transcript.violations),
         problem=None if ended_well else result.outcome.sentence or "ended without a last word",
     )
