@@ -3,8 +3,8 @@
 import asyncio
 from collections.abc import Callable
 
+from gpu_worker.link import Gateway
 from gpu_worker.model_thread import ModelThread
-from gpu_worker.pulse import Gateway
 from gpu_worker.slots import Slot, SlotTable
 from shared import logs
 from shared import messages as m

@@ -1,6 +1,7 @@
 """The door to device memory: NVML where there is a GPU, the process's own memory where there is none."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import psutil
@@ -16,9 +17,10 @@ class CpuGauge:
 
     uuid: str | None = None
 
-    def __init__(self) -> None:
+    def __init__(self, limits: Sequence[Path] = _CGROUP_LIMITS) -> None:
+        """Watch this process; of the files ``limits`` the first that is there holds the control group's limit."""
         self._process = psutil.Process()
-        self._limit = _cgroup_limit()
+        self._limit = _cgroup_limit(limits)
 
     def read(self) -> MemoryReport:
         """Return the present figures; CPU load is not a device's, so ``utilization_percent`` is unknown."""
@@ -90,8 +92,8 @@ def gauge(device: str) -> Gauge:
     return CpuGauge()
 
 
-def _cgroup_limit() -> int | None:
-    for file in _CGROUP_LIMITS:
+def _cgroup_limit(files: Sequence[Path]) -> int | None:
+    for file in files:
         try:
             text = file.read_text().strip()
         except OSError:

@@ -53,3 +53,12 @@ class Link:
     def close(self) -> None:
         """Close the socket, giving the last messages a moment."""
         self._socket.close()
+
+
+class Gateway:
+    """One gateway as the worker sees it."""
+
+    def __init__(self, link: Link, now: float) -> None:
+        self.link = link
+        self.heard = now
+        self.lost = False

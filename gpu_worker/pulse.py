@@ -7,7 +7,7 @@ from typing import NoReturn
 
 from gpu_worker.cadence import Cadence
 from gpu_worker.gpu import Gauge
-from gpu_worker.link import Link
+from gpu_worker.link import Gateway
 from gpu_worker.model_thread import ModelThread
 from gpu_worker.slots import SlotTable
 from shared import logs
@@ -23,15 +23,6 @@ GIVE_UP_MEDIANS = 60.0
 LOAD_GIVE_UP_S = 600.0
 """So it does when its weights have not been loaded after this long."""
 EXIT_STUCK = 1
-
-
-class Gateway:
-    """One gateway as the worker sees it."""
-
-    def __init__(self, link: Link, now: float) -> None:
-        self.link = link
-        self.heard = now
-        self.lost = False
 
 
 class Pulse:

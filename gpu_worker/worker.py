@@ -13,10 +13,10 @@ from collections.abc import Callable
 from gpu_worker.cadence import Cadence
 from gpu_worker.desk import Desk
 from gpu_worker.gpu import Gauge
-from gpu_worker.link import Context, Link
+from gpu_worker.link import Context, Gateway, Link
 from gpu_worker.model_thread import ModelThread
 from gpu_worker.policy import PolicySettings
-from gpu_worker.pulse import HEARTBEAT_S, Gateway, Pulse
+from gpu_worker.pulse import HEARTBEAT_S, Pulse
 from gpu_worker.recognizer import Recognizer
 from gpu_worker.slots import SlotTable
 from gpu_worker.steps import Steps

@@ -113,6 +113,7 @@ def _watch(child: subprocess.Popen[bytes], folder: Path, deadlines: Deadlines, r
             raise ModelUnavailableError(f"it took longer than {deadlines.total_s:g} s")
         with contextlib.suppress(subprocess.TimeoutExpired):
             child.wait(_POLL_S)
+    report(_size_bytes(folder))
 
 
 def _size_bytes(folder: Path) -> int:

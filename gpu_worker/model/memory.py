@@ -16,7 +16,8 @@ def give_back(device: torch.device) -> None:
     if device.type == "cuda":
         # cuBLAS keeps some memory for each stream, also in the pool of recorded passes, which then stays whole. Never
         # while a recorded pass is left: it reads and writes there.
-        torch._C._cuda_clearCublasWorkspaces()  # noqa: SLF001 - torch has no public way
+        # torch has no public way, so a torch without this one keeps that memory.
+        getattr(torch._C, "_cuda_clearCublasWorkspaces", _nothing)()  # noqa: SLF001
     trim(device)
 
 
@@ -44,3 +45,7 @@ def drop_mapped_pages(file: Path) -> None:
         if len(fields) == 6 and fields[5] == str(file) and fields[1].endswith("p"):
             begin, end = (int(part, 16) for part in fields[0].split("-"))
             libc.madvise(ctypes.c_void_p(begin), ctypes.c_size_t(end - begin), _MADV_DONTNEED)
+
+
+def _nothing() -> None:
+    pass

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from gpu_worker.guards import without_repeats
 from gpu_worker.model.alignment import boundaries, timed_words
+from gpu_worker.model.batch import TextDecoder
 from gpu_worker.model.columns import Encoding
 from gpu_worker.model.decoding import Decoded, DecodeRequest, decode
 from gpu_worker.model.encoder import Encoder, Kept
@@ -17,6 +18,8 @@ from gpu_worker.recognizer import FRAME, WindowRequest, WindowResult
 
 FAILURES = (ArithmeticError, LookupError, RuntimeError, TypeError, ValueError)
 """What a bad request, or torch on its behalf, can raise; it ends that request and no other."""
+
+Decode = Callable[[TextDecoder, Sequence[DecodeRequest]], list[Decoded | Exception]]
 
 _Item = TypeVar("_Item")
 _Answer = TypeVar("_Answer")
@@ -52,11 +55,14 @@ class _Heard:
 class Step:
     """Takes windows from samples to words on one network.
 
-    ``fallbacks`` counts the windows that looped or would not end, and were encoded again with nothing compacted.
+    Attributes:
+        fallbacks: how many windows looped or would not end, and were encoded again with nothing compacted.
+        decode: decodes the windows of a step; whoever watches the decodes puts a wrapper in its place.
     """
 
     def __init__(self, network: Network, settings: DecodeSettings) -> None:
         self.fallbacks = 0
+        self.decode: Decode = decode
         self._network = network
         self._settings = settings
         self._kept: dict[int, Kept | None] = {}
@@ -159,7 +165,7 @@ class Step:
             start, sot = self._network.tokens.start(one.language, asked.task, prompt)
             limit = self._settings.limit(one.encoding.frames * FRAME, len(asked.committed))
             requests.append(DecodeRequest(one.encoding, start, sot, asked.committed, asked.draft, limit))
-        return decode(self._network.decoder, requests)
+        return self.decode(self._network.decoder, requests)
 
     def _results(self, pairs: Sequence[tuple[_Heard, Decoded]]) -> list[WindowResult]:
         """Time the words; of a repetition one copy is left."""
