@@ -1,4 +1,4 @@
-"""How many always-speaking streams a worker carries: its loop in audio time, with measured step times (core)."""
+"""A worker's loop in audio time, with measured step times (core)."""
 
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
@@ -47,7 +47,7 @@ def _between(points: Sequence[tuple[float, float]], x: float) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What so many streams mean for a worker: lag over streams and time, its cadence, and how much it idles."""
+    """What a number of streams means for a worker: lag over streams and time, its cadence, and how much it idles."""
 
     streams: int
     lag_p50_s: float
