@@ -1,5 +1,6 @@
 """The options of `scripts/bench_engine` (shell)."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -54,25 +55,13 @@ class Options:
     json_path: str | None
 
 
-def _numbers(_context: click.Context, _option: click.Parameter, value: str) -> tuple[float, ...]:
-    try:
-        numbers = tuple(float(part) for part in value.split(","))
-    except ValueError:
-        numbers = ()
-    if not numbers or min(numbers) <= 0:
-        raise click.BadParameter("give numbers above 0, like 1 or 0.5,1,2")
-    return numbers
+def _list_of(convert: Callable[..., object]) -> Callable[..., tuple[object, ...]]:
+    """Return an option's callback that takes values with commas between them, each once."""
 
+    def callback(context: click.Context, option: click.Parameter, value: str | None) -> tuple[object, ...]:
+        return tuple(dict.fromkeys(convert(part, option, context) for part in value.split(",")) if value else ())
 
-def _counts(_context: click.Context, _option: click.Parameter, value: str | None) -> tuple[int, ...]:
-    parts = value.split(",") if value else []
-    if not all(part.isdecimal() and int(part) for part in parts):
-        raise click.BadParameter("give numbers from 1 on, like 1,8,64")
-    return tuple(map(int, parts))
-
-
-def _codes(_context: click.Context, _option: click.Parameter, value: str | None) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(value.split(","))) if value else ()
+    return callback
 
 
 @click.command(epilog=_EPILOG, context_settings=SETTINGS)
@@ -88,8 +77,9 @@ def _codes(_context: click.Context, _option: click.Parameter, value: str | None)
               help="For --replay and --languages, where a translation is held against the offline one.")  # fmt: skip
 @click.option("--device", default="cpu", show_default=True, help="For --replay and --random-weights: cpu or cuda.")
 @click.option("--threads", default=1, show_default=True, help="Threads for torch.")
-@click.option("--cadence", "--cadences", "cadences", default="1", show_default=True, callback=_numbers,
-              metavar="S[,S...]", help="Seconds between two decodes; several give the trade-off curve.")  # fmt: skip
+@click.option("--cadence", "--cadences", "cadences", default="1", show_default=True, metavar="S[,S...]",
+              callback=_list_of(click.FloatRange(min=0, min_open=True).convert),
+              help="Seconds between two decodes; several give the trade-off curve.")  # fmt: skip
 @click.option("--plain-cadence", "plain_s", default=1.0, show_default=True, help="The baselines' cadence.")
 @click.option("--plain/--no-plain", default=True, help="With or without the plain baseline (it is slow).")
 @click.option("--offline/--no-offline", default=True, help="With or without the offline reference.")
@@ -100,8 +90,9 @@ def _codes(_context: click.Context, _option: click.Parameter, value: str | None)
 @click.option("--piece", "piece_s", type=click.FloatRange(min=0), default=0.1, show_default=True,
               help="For --replay: seconds of audio brought at a time; 0 brings all at once.")  # fmt: skip
 @click.option("--encode", is_flag=True, help="Measure the encoder alone instead: 30 s in full against compacted.")
-@click.option("--languages", callback=_codes, metavar="CODE[,CODE...]", help="Measure languages instead: sessions of "
-              "--manifest's clips in each, with the language given and with it detected.")  # fmt: skip
+@click.option("--languages", callback=_list_of(click.STRING.convert), metavar="CODE[,CODE...]",
+              help="Measure languages instead: sessions of --manifest's clips in each, with the language given and "
+              "with it detected.")  # fmt: skip
 @click.option("--clips", default="*", show_default=True, metavar="PATTERN[,PATTERN...]",
               help="For --languages: only clips whose id fits.")  # fmt: skip
 @click.option("--joined", is_flag=True, help="For --languages: one session a language, all its clips in a row. "
@@ -109,8 +100,8 @@ def _codes(_context: click.Context, _option: click.Parameter, value: str | None)
 @click.option("--random-weights", is_flag=True, help="Find how many streams a device carries, with weights made up "
               "for --model's size: no checkpoint is needed, and each window is as long and takes as many tokens as "
               "measured on speech.")  # fmt: skip
-@click.option("--batches", callback=_counts, metavar="N[,N...]", help="For --random-weights: windows in a step. "
-              "[default: powers of two up to a worker's most]")  # fmt: skip
+@click.option("--batches", callback=_list_of(click.IntRange(min=1).convert), metavar="N[,N...]",
+              help="For --random-weights: windows in a step. [default: powers of two]")  # fmt: skip
 @click.option("--windows", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE",
               help="For --random-weights: what --write-windows wrote. [default: what comes along]")  # fmt: skip
 @click.option("--write-windows", type=_OUT, metavar="FILE",

@@ -121,15 +121,13 @@ def score_result(
 
 def figures_of(part: Part, baseline: Result | None) -> Figures:
     """Return the figures of a contestant, beside the baseline's cost."""
-    result = part.result
-    if not result.cpu_s:
-        return total(result.name, [part])
-    shares = {stage: 100.0 * spent_s / result.cpu_s for stage, spent_s in result.stages.items()}
-    return replace(
-        total(result.name, [part]),
-        ratio=baseline.cpu_s / result.cpu_s if baseline else None,
-        stages_percent=shares | {"the rest": 100.0 - sum(shares.values())} if shares else None,
-    )
+    result, cpu_s = part.result, part.result.cpu_s
+    found = total(result.name, [part])
+    if not cpu_s:
+        return found
+    shares = {stage: 100.0 * spent_s / cpu_s for stage, spent_s in result.stages.items()}
+    stages = shares | {"the rest": 100.0 - sum(shares.values())} if shares else None
+    return replace(found, ratio=baseline.cpu_s / cpu_s if baseline else None, stages_percent=stages)
 
 
 def total(name: str, parts: Sequence[Part]) -> Figures:

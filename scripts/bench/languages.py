@@ -32,33 +32,24 @@ class Session:
     heard: str
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """One way to hear: its figures language by language and over all, and its sessions."""
-
-    way: str
-    figures: tuple[Figures, ...]
-    sessions: tuple[Session, ...]
-
-
 def compare_languages(
     model: Model, corpora: Sequence[Corpus], cadences_s: Sequence[float], task: str, tell: Tell
 ) -> Report:
     """Hear the corpus of each language (its name) in every way; each list in it is a session."""
     heard = {each.name: _hear(model, each, cadences_s, task, tell) for each in corpora}
-    answers = []
+    against = "; said is what the offline translation says" if task == "translate" else ""
+    answers: list[dict[str, object]] = []
+    tables = []
     for parts in zip(*heard.values(), strict=True):  # one way, in each language
+        way = parts[0].result.name
         found = dict(zip(heard, parts, strict=True))
         figures = [_figures(language, {language: part}) for language, part in found.items()]
         if len(found) > 1:
             figures.append(_figures("all", found))
-        sessions = [each for language, part in found.items() for each in _sessions(language, part)]
-        answers.append(Answer(parts[0].result.name, tuple(figures), tuple(sessions)))
-    against = "; said is what the offline translation says" if task == "translate" else ""
-    return Report(
-        {"languages": [asdict(answer) for answer in answers]},
-        [table(f"{model.name}, {task}, {answer.way}{against}", answer.figures) for answer in answers],
-    )
+        sessions = [asdict(each) for language, part in found.items() for each in _sessions(language, part)]
+        answers.append({"way": way, "figures": [asdict(each) for each in figures], "sessions": sessions})
+        tables.append(table(f"{model.name}, {task}, {way}{against}", figures))
+    return Report({"languages": answers}, tables)
 
 
 def _figures(name: str, parts: dict[str, Part]) -> Figures:

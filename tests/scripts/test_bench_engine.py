@@ -180,10 +180,10 @@ def test_faster_whisper_that_is_not_installed_is_said(tmp_path, monkeypatch):
     [
         (["--set", "x"], None, "--manifest and --set go together"),
         (["--languages", "de"], None, "--languages needs a --manifest"),
-        (["--cadences", "1,fast"], None, "give numbers above 0"),
+        (["--cadences", "1,fast"], None, "'fast' is not a valid float range"),
         (["--model", "nonesuch"], 3, "nonesuch"),
         (["--random-weights", "--model", "vast"], 2, "no official model"),
-        (["--random-weights", "--model", "tiny", "--batches", "0"], None, "numbers from 1 on"),
+        (["--random-weights", "--model", "tiny", "--batches", "0"], None, "0 is not in the range x>=1"),
         ([__file__], None, "FILES are for --replay"),
         (["--replay", __file__], 2, "test_bench_engine.py"),
         (["--device", "cuda"], 2, "--random-weights"),
