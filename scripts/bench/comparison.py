@@ -6,9 +6,9 @@ from contextlib import contextmanager
 from functools import partial
 
 from rich.status import Status
+from whisper_live_client.audio import SAMPLE_RATE
 
 from scripts.capacity.stages import Clock, Stages
-from scripts.client.audio import SAMPLE_RATE
 from scripts.tools.corpus import Stream
 from scripts.tools.offline import transcribe
 from scripts.tools.scoring import Score, normaliser

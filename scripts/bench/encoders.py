@@ -6,12 +6,12 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 from rich.status import Status
+from whisper_live_client.audio import SAMPLE_RATE
 
 from gpu_worker.model.columns import EncoderSettings
 from gpu_worker.model.linear import EXACT, cpu_precision
 from gpu_worker.recognizer import WindowRequest, WindowResult
 from scripts.capacity.stages import Stages
-from scripts.client.audio import SAMPLE_RATE
 from scripts.tools.corpus import Utterance
 from scripts.tools.reports import Report, Table
 from scripts.tools.scoring import Interval, Score, difference_interval, error_interval, error_rate, normaliser, score

@@ -3,8 +3,9 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+from whisper_live_client.audio import SAMPLE_RATE
+
 from scripts.capacity.stages import STAGES
-from scripts.client.audio import SAMPLE_RATE
 from scripts.tools.reports import Table
 from scripts.tools.scoring import (
     Interval,

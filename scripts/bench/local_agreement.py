@@ -9,9 +9,9 @@ from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+from whisper_live_client.audio import SAMPLE_RATE
 
 from scripts.capacity.windows import WindowShape
-from scripts.client.audio import SAMPLE_RATE
 from shared.messages import Word
 
 from .samples import Sample, Transcription

@@ -12,13 +12,13 @@ from pathlib import Path
 import torch
 from rich.console import Console
 from rich.status import Status
+from whisper_live_client.audio import SAMPLE_RATE
+from whisper_live_client.media import MediaError, open_file
 
 from scripts.capacity.capacity import measure_capacity
 from scripts.capacity.stages import clock_of
 from scripts.capacity.step_timing import NoDeviceError
 from scripts.capacity.windows import render, thinned
-from scripts.client.audio import SAMPLE_RATE
-from scripts.client.media import MediaError, open_file
 from scripts.tools.corpus import (
     Corpus,
     ManifestError,

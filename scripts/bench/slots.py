@@ -2,12 +2,13 @@
 
 import itertools
 
+from whisper_live_client.audio import SAMPLE_RATE
+
 from gpu_worker.policy import PolicySettings
 from gpu_worker.recognizer import Recognizer, WindowResult
 from gpu_worker.step_loop import DecodeCall, Step
 from gpu_worker.stream import Stream
 from scripts.capacity.windows import WindowShape
-from scripts.client.audio import SAMPLE_RATE
 from shared.messages import Finished
 
 from .samples import Contestant, Sample, Transcription

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import click
+from whisper_live_client.outcome import Exit
 
-from scripts.client.outcome import Exit
 from scripts.tools.options import (
     SETTINGS,
     json_option,

@@ -8,8 +8,9 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import Path
 
-from scripts.client.asr_client import Mode
-from scripts.client.outcome import Exit
+from whisper_live_client.outcome import Exit
+from whisper_live_client.session import Mode
+
 from scripts.tools.corpus import Corpus, Stream
 from scripts.tools.driver import SessionSettings
 from scripts.tools.scoring import Score

@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
 from rich.console import Console
+from whisper_live_client.outcome import Exit
 
-from scripts.client.outcome import Exit
 from scripts.tools.corpus import Corpus, ManifestError, Stream, make_streams, read_set, shipped_clips
 from scripts.tools.driver import SessionDriver, SessionResult
 from scripts.tools.scoring import normaliser, score

@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from scripts.client.audio import SAMPLE_RATE, duration_s
-from scripts.client.outcome import Exit
-from scripts.client.transcript import Transcript
+from whisper_live_client.audio import SAMPLE_RATE, duration_s
+from whisper_live_client.outcome import Exit
+from whisper_live_client.transcript import Transcript
+
 from scripts.tools.driver import SessionResult, accounts_balance
 from scripts.tools.scoring import Normalise, Score, score
 from scripts.tools.word_timing import WordTime, word_times

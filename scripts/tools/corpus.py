@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from scripts.client.audio import BYTES_PER_SAMPLE, SAMPLE_RATE
-from scripts.client.media import MediaError, open_file
+from whisper_live_client.audio import BYTES_PER_SAMPLE, SAMPLE_RATE
+from whisper_live_client.media import MediaError, open_file
+
 from shared.clips import load_clips
 
 

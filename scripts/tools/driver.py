@@ -7,12 +7,10 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from itertools import chain, count
 
-from scripts.client.asr_client import AsrClient, CannotConnectError, ClientError, Mode
-from scripts.client.audio import BYTES_PER_SAMPLE, SAMPLE_RATE, duration_s, regroup
-from scripts.client.messages import Partial, ReadyToStop, ServerMessage, Update
-from scripts.client.outcome import Exit, Outcome, of_http_status, of_session
-from scripts.client.session import run_session
-from scripts.client.transcript import Transcript
+from whisper_live_client import ClientError, ConnectError, Mode, Transcript, connect
+from whisper_live_client.audio import BYTES_PER_SAMPLE, SAMPLE_RATE, duration_s, regroup
+from whisper_live_client.events import Partial, ReadyToStop, Update
+from whisper_live_client.outcome import Exit, Outcome
 
 from .corpus import Stream
 from .word_timing import ChangeCounter
@@ -26,7 +24,7 @@ class SessionSettings:
 
     Attributes:
         message_ms: how much audio a message carries.
-        flush_silence_s: how long the server may say nothing after the audio's end; None waits on.
+        flush_timeout_s: how long the server may say nothing after the audio's end; None waits on.
         reconnect_s: for how long a connection that broke is tried again; 0 for not at all.
     """
 
@@ -35,7 +33,7 @@ class SessionSettings:
     language: str | None = None
     token: str | None = field(default=None, repr=False)
     message_ms: int = 100
-    flush_silence_s: float | None = None
+    flush_timeout_s: float | None = None
     reconnect_s: float = 0.0
 
     @property
@@ -82,12 +80,12 @@ class SessionDriver:
         self._stream = stream
         self._endless = endless
         self._message_bytes = settings.message_samples * BYTES_PER_SAMPLE
-        self._client = AsrClient(
+        self._session = connect(
             settings.url,
             mode=settings.mode,
             language=settings.language,
             token=settings.token,
-            flush_silence_s=settings.flush_silence_s,
+            flush_timeout_s=settings.flush_timeout_s,
             reconnect_s=settings.reconnect_s,
         )
         self._changes = ChangeCounter()
@@ -101,12 +99,12 @@ class SessionDriver:
     @property
     def transcript(self) -> Transcript:
         """Everything said so far."""
-        return self._client.transcript
+        return self._session.transcript
 
     @property
     def close_code(self) -> int | None:
         """How the connection was closed; None while it is open."""
-        return self._client.close_code
+        return self._session.close_code
 
     async def run(self, limit_s: float | None = None) -> SessionResult:
         """Have the session until everything is said; a limit, or cancelling this, ends it at once as it is."""
@@ -143,12 +141,11 @@ class SessionDriver:
         return self.transcript.sent_samples < self._stream.samples
 
     async def _run(self, limit_s: float | None) -> Outcome:
-        client = self._client
         try:
-            async with asyncio.timeout(limit_s), client:
+            async with asyncio.timeout(limit_s), self._session:
                 await self._converse()
-        except CannotConnectError as error:
-            return of_http_status(error.status, str(error))
+        except ConnectError:
+            return self._session.outcome
         except ClientError as error:
             return Outcome(Exit.FAILED, str(error))
         except TimeoutError:
@@ -156,13 +153,11 @@ class SessionDriver:
         except asyncio.CancelledError:
             # What was heard until an interrupt is still worth its figures.
             return Outcome(Exit.INTERRUPTED, "interrupted")
-        if self.left:
-            return Outcome(Exit.INTERRUPTED, LEFT)
-        return of_session(client.transcript, client.close_code, client.problem)
+        return Outcome(Exit.INTERRUPTED, LEFT) if self.left else self._session.outcome
 
     async def _converse(self) -> None:
-        talk = run_session(self._client, self._blocks(), paced=False, on_message=self._observe)
-        self._conversation = asyncio.create_task(talk)
+        """Speak and listen to the end, in a task of its own that `leave` can cancel without breaking the connection."""
+        self._conversation = asyncio.create_task(self._stream_all())
         if self.left:
             self._conversation.cancel()
         try:
@@ -171,13 +166,15 @@ class SessionDriver:
             if not self.left:
                 raise
 
-    def _observe(self, message: ServerMessage) -> None:
-        if self.first_message_s is None:
-            self.first_message_s = time.monotonic()
-        if self.transcript.ready_s is not None:
-            self._decided.set()
-        if isinstance(message, (Partial, Update, ReadyToStop)):
-            self._changes.observe(self.transcript)
+    async def _stream_all(self) -> None:
+        async for event in self._session.stream(self._blocks()):
+            if self.first_message_s is None:
+                self.first_message_s = time.monotonic()
+            if self.transcript.ready_s is not None:
+                self._decided.set()
+            # Not at a final: the words that it hands over to the next segment stand there again with the next partial.
+            if isinstance(event, (Partial, Update, ReadyToStop)):
+                self._changes.observe(self.transcript)
 
     async def _blocks(self) -> AsyncIterator[bytes]:
         """Yield each message when its last sample has been spoken, from the moment that speaking began."""

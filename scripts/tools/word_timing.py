@@ -4,9 +4,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
-from scripts.client.segment import Word
-from scripts.client.transcript import Transcript
-from scripts.client.words import matches
+from whisper_live_client.segment import Word, match_words
+from whisper_live_client.transcript import Transcript
 
 from .corpus import SpokenWord
 from .scoring import Normalise, equal_words
@@ -59,7 +58,7 @@ class ChangeCounter:
     """Counts the words of one transcript that changed after they had been shown.
 
     A shown word that is no longer there in the next update has changed, or vanished; the newest word shown is left
-    aside, for it is often only half said. Case and punctuation do not count, as in `scripts.client.words`.
+    aside, for it is often only half said. Case and punctuation do not count, as in the client's transcript.
     """
 
     def __init__(self) -> None:
@@ -69,16 +68,13 @@ class ChangeCounter:
         self._shown: list[str] = []
 
     def observe(self, transcript: Transcript) -> None:
-        """Compare with what was shown before; to be called after each message that has text.
-
-        Not at a final: the words that it hands over to the next segment stand there again with the next partial.
-        """
+        """Compare with what was shown before; to be called after each event that has text but a final."""
         segments = islice(transcript.segments.values(), self._settled_segments, None)
         open_words = [word for segment in segments for word in segment.words]
         shown = [word.text for word in open_words]
         # What was committed stays (else it is a violation, and counted there): only the rest can change.
         before, after = self._shown[self._committed :], shown[self._committed :]
-        kept = {old for old, _ in matches(before, after)}
+        kept = {old for old, _ in match_words(before, after)}
         self.changed += sum(index not in kept for index in range(len(before) - 1))
         self._shown = shown
         self._committed = sum(word.committed_s is not None for word in open_words)

@@ -1,6 +1,6 @@
 """The operator guide's tests, checks and criteria, made with real sessions on a running server.
 
-Speaks `/asr` through `scripts.client`, and reads `/gpu-status`, `/health` and `/performance`.
+Speaks `/asr` through `whisper_live_client`, and reads `/gpu-status`, `/health` and `/performance`.
 
 ::
 

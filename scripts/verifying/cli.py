@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import cast
 
 import click
-
-from scripts.client.asr_client import Mode, session_url
+from whisper_live_client.connection import session_url
+from whisper_live_client.session import Mode
 
 from .guest import Wishes
 from .run import INTERRUPTED, Options, run

@@ -6,12 +6,9 @@ import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 
-from scripts.client.asr_client import AsrClient, CannotConnectError, ClientError, Mode
-from scripts.client.audio import BYTES_PER_SAMPLE, SAMPLE_RATE, duration_s, regroup
-from scripts.client.messages import ServerMessage
-from scripts.client.outcome import of_http_status, of_session
-from scripts.client.session import run_session
-from scripts.client.transcript import Transcript
+from whisper_live_client import ClientError, ConnectError, Mode, Transcript, connect
+from whisper_live_client.audio import BYTES_PER_SAMPLE, SAMPLE_RATE, duration_s, regroup
+
 from scripts.load.material import Stream
 
 from .evidence import Act, Visit
@@ -49,14 +46,13 @@ class Guest:
         self._wishes = wishes
         self._act = act
         self._stream = stream
-        self._client = AsrClient(
+        self._client = connect(
             wishes.url,
             mode=wishes.mode,
             language=wishes.language,
             token=wishes.token,
-            flush_silence_s=_FLUSH_SILENCE_S,
+            flush_timeout_s=_FLUSH_SILENCE_S,
         )
-        self._first_word_s: float | None = None
         self._news = asyncio.Event()
         self._speaking = asyncio.Event()
         self._stopping = asyncio.Event()
@@ -105,7 +101,7 @@ class Guest:
             session=transcript.config.session if transcript.config else None,
             gpu_id=told[0] if told else None,
             loads=self.loads,
-            connected_ms=_between_ms(transcript.opened_s, self._first_word_s),
+            connected_ms=_between_ms(transcript.opened_s, transcript.connected_s),
             ready_ms=_between_ms(transcript.opened_s, transcript.ready_s),
             errors=tuple(error.error for error in transcript.errors),
             close_code=self._client.close_code,
@@ -121,7 +117,7 @@ class Guest:
         client = self._client
         try:
             async with client:
-                talking = asyncio.create_task(run_session(client, self._blocks(), paced=False, on_message=self._heed))
+                talking = asyncio.create_task(self._talk())
                 leaving = asyncio.create_task(self._leaving.wait())
                 try:
                     await asyncio.wait({talking, leaving}, return_when=asyncio.FIRST_COMPLETED)
@@ -138,17 +134,16 @@ class Guest:
             elif isinstance(failure, BaseException):
                 raise failure
             else:
-                outcome = of_session(client.transcript, client.close_code, client.problem)
+                outcome = client.outcome
                 self._ended, self._problem = outcome.exit_code.name.lower(), outcome.sentence
-        except CannotConnectError as error:
-            outcome = of_http_status(error.status, str(error))
+        except ConnectError:
+            outcome = client.outcome
             self._ended, self._problem = outcome.exit_code.name.lower(), outcome.sentence
 
-    def _heed(self, _message: ServerMessage) -> None:
-        if self._first_word_s is None:
-            self._first_word_s = time.monotonic()
-        if self._client.transcript.ready_s is not None or self._client.transcript.errors:
-            self._news.set()
+    async def _talk(self) -> None:
+        async for _ in self._client.stream(self._blocks()):
+            if self._client.transcript.ready_s is not None or self._client.transcript.errors:
+                self._news.set()
 
     async def _blocks(self) -> AsyncIterator[bytes]:
         """Yield each block when its last sample has been spoken, from the moment that speaking began."""

@@ -10,8 +10,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from rich.console import Console
+from whisper_live_client.connection import session_url
 
-from scripts.client.asr_client import session_url
 from scripts.load.manifest import shipped
 from scripts.load.material import Stream, streams
 

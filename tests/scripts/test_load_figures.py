@@ -1,12 +1,13 @@
 """scripts/load and scripts/tools/word_timing: figures from a scripted transcript, and bounds they are held against."""
 
 import json
+from dataclasses import replace
 
 import pytest
+from whisper_live_client.events import Accounting, Config, Final, FinalWord, Partial, ReadyToStop, Status
+from whisper_live_client.outcome import Exit, Outcome
+from whisper_live_client.transcript import Transcript
 
-from scripts.client.messages import Accounting, Config, Final, FinalWord, Partial, ReadyToStop, Status
-from scripts.client.outcome import Exit, Outcome
-from scripts.client.transcript import Transcript
 from scripts.load.bounds import parse_bound
 from scripts.load.processes import CpuTime
 from scripts.load.results import describe, render
@@ -29,6 +30,11 @@ def normalise(text):
     return text.lower().replace(",", "").split()
 
 
+def fold(transcript, event, now):
+    """Have an event arrive at ``now``."""
+    transcript.fold(replace(event, arrived_s=now))
+
+
 def partial(seq, segment, committed, tail):
     return Partial(seq, segment, committed, tail, 0.0, 1.0)
 
@@ -48,14 +54,14 @@ def spoken(first_s, samples=32_000):
 def session(first_s=100.0, **books):
     """Give a session of two seconds, heard right but for one word."""
     transcript = spoken(first_s)
-    transcript.fold(Config(1, session="s", resume_token="secret"), first_s - 0.9)
-    transcript.fold(Status(2, "Ready to transcribe", 0), first_s - 0.75)
-    transcript.fold(partial(3, 0, "", "Ask"), first_s + 0.75)
-    transcript.fold(partial(4, 0, "Ask", "not my"), first_s + 1.75)
+    fold(transcript, Config(1, session="s", resume_token="secret"), first_s - 0.9)
+    fold(transcript, Status(2, "Ready to transcribe", 0), first_s - 0.75)
+    fold(transcript, partial(3, 0, "", "Ask"), first_s + 0.75)
+    fold(transcript, partial(4, 0, "Ask", "not my"), first_s + 1.75)
     transcript.audio_ended(first_s + 2.0)
-    transcript.fold(final(5, 0, "Ask not my fiend"), first_s + 2.25)
+    fold(transcript, final(5, 0, "Ask not my fiend"), first_s + 2.25)
     told = {"received": 32_000, "transcribed": 30_000, "silence": 2_000, "dropped": 0, **books}
-    transcript.fold(ReadyToStop(6, Accounting(**told)), first_s + 2.5)
+    fold(transcript, ReadyToStop(6, Accounting(**told)), first_s + 2.5)
     return transcript
 
 
@@ -124,9 +130,9 @@ def test_a_broken_promise_fails_a_session():
 def test_last_words_before_the_end_took_no_time():
     """A server that has committed everything before the audio ended lets its user not wait."""
     transcript = spoken(10.0)
-    transcript.fold(final(1, 0, "Ask"), 11.0)
+    fold(transcript, final(1, 0, "Ask"), 11.0)
     transcript.audio_ended(12.0)
-    transcript.fold(ReadyToStop(2, None), 12.25)
+    fold(transcript, ReadyToStop(2, None), 12.25)
     one = judge(transcript)
     assert (one.last_words_s, one.flush_s, one.books) == (0.0, 0.25, None)
 
@@ -142,7 +148,7 @@ def test_a_client_held_back_is_seen():
 def watch(*messages):
     transcript, changes = Transcript(0.0), ChangeCounter()
     for message in messages:
-        transcript.fold(message, 1.0)
+        fold(transcript, message, 1.0)
         if not isinstance(message, Final):
             changes.observe(transcript)
     assert transcript.violations == []
