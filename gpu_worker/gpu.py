@@ -52,11 +52,10 @@ class NvmlGauge:
         self.uuid: str | None = uuid.decode() if isinstance(uuid, bytes) else str(uuid)
 
     def read(self) -> MemoryReport:
-        """Return the present figures."""
         memory = pynvml.nvmlDeviceGetMemoryInfo(self._device)
         try:
             load: float | None = float(pynvml.nvmlDeviceGetUtilizationRates(self._device).gpu)
-        except pynvml.NVMLError:  # some devices (MIG slices) do not tell
+        except pynvml.NVMLError:  # some devices (MIG slices) have no such figure
             load = None
         return MemoryReport(int(memory.total), int(memory.used), int(memory.free), int(memory.free), load)
 
@@ -65,7 +64,7 @@ Gauge = CpuGauge | NvmlGauge
 
 
 def has_gpu() -> bool:
-    """Tell whether there is a GPU for this process: the first that ``CUDA_VISIBLE_DEVICES`` names, if it names any.
+    """Return True if there is a GPU for this process: the first that ``CUDA_VISIBLE_DEVICES`` names, if it names any.
 
     Raises:
         LookupError: it names one that is not there; the message says how many are.

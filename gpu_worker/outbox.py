@@ -1,4 +1,4 @@
-"""Core: what a stream reports: positions that only grow, words in order, books that balance."""
+"""Core: what a stream reports: positions that only grow, words in order, accounts that balance."""
 
 from gpu_worker.hypothesis import TailWord
 from gpu_worker.window import Window
@@ -14,7 +14,6 @@ class Ledger:
 
     @property
     def books(self) -> Books:
-        """Return the accounts so far."""
         return self._books
 
     def decoded(self, start: int, end: int) -> None:
@@ -69,7 +68,7 @@ class Outbox:
         return self.keep_from - self._reported
 
     def resume_at(self, word_end: int, *, inside: bool) -> None:
-        """Go on where another worker's last word ended at ``word_end``, ``inside`` its segment or after it."""
+        """Go on after another worker, whose last word ended at ``word_end``, ``inside`` its segment or after it."""
         self._word_end = max(self._word_end, word_end)
         self._segment_open = inside
 

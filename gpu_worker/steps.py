@@ -1,4 +1,4 @@
-"""One step after another (shell): weights come and go, streams are opened, heard and decoded, their results sent."""
+"""Run the model (shell): load and unload weights, open streams, step over them, send their results."""
 
 import asyncio
 import contextlib
@@ -21,21 +21,21 @@ log = logs.get("gpu_worker.worker")
 Answer = ListenResult | WindowResult | Exception
 
 AILING = 5
-"""After so many failures in a row without a success a worker ends itself: some errors of a device never pass."""
+"""Failures in a row, without a success, after which a worker ends itself: some errors of a device never pass."""
 
 
 class Steps:
-    """The only one to ask the model for anything, one thing at a time.
+    """The model's only user: one call at a time.
 
     Args:
         recognizer: the model.
         model: its thread.
         table: the slots.
         cadence: how often a session is decoded.
-        desk: what is gone, and the way to the gateways.
-        pulse: is told when the weights come and go.
-        batch: how many windows there are in a step at most.
-        unload_s: the weights leave the device so long after the last session, never if negative.
+        desk: knows the streams that are closed, and sends to the gateways.
+        pulse: measures memory when the weights have come or gone.
+        batch: most windows of one step.
+        unload_s: how long after the last session the weights leave the device; never if negative.
         clock: monotonic seconds.
     """
 
@@ -66,25 +66,25 @@ class Steps:
         self._idle_since: float | None = clock()
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Do what there is to do, for ever; ``stop`` is set when every step fails."""
+        """Step until cancelled; set ``stop`` when every step fails."""
         self._stop = stop
         while True:
             self._desk.wake.clear()
-            await self._tidy()
+            await self._release()
             if self._table.wants_weights:
                 await self._open()
             if await self._step():
                 continue
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._desk.wake.wait(), self._patience_s())
+                await asyncio.wait_for(self._desk.wake.wait(), self._timeout_s())
 
-    def _patience_s(self) -> float | None:
+    def _timeout_s(self) -> float | None:
         if self._model.weights != "device" or len(self._table) or self._unload_s < 0 or self._idle_since is None:
             return None
         return max(0.0, self._idle_since + self._unload_s - self._clock()) + 0.01
 
-    async def _tidy(self) -> None:
-        """Forget closed streams; release the weights when no session has needed them for long enough."""
+    async def _release(self) -> None:
+        """Close streams in the model; unload the weights when they have not been needed for `unload_s`."""
         while self._desk.closing:
             key = self._desk.closing.pop()
             await self._model.run(partial(self._recognizer.close, key))

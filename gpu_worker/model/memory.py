@@ -13,11 +13,11 @@ _MADV_DONTNEED = 4
 def give_back(device: torch.device) -> None:
     """Collect garbage and return freed memory; looking through all objects takes 0.1 s."""
     gc.collect()
-    if device.type == "cuda":
-        # cuBLAS keeps some memory for each stream, also in the pool of recorded passes, which then stays whole. Never
-        # while a recorded pass is left: it reads and writes there.
-        # torch has no public way, so a torch without this one keeps that memory.
-        getattr(torch._C, "_cuda_clearCublasWorkspaces", _nothing)()  # noqa: SLF001
+    # cuBLAS keeps some memory for each CUDA stream, also in the pool of recorded passes, which cannot be freed before.
+    # Never while a recorded pass is left: it reads and writes there. torch has no public way, and may lose this one.
+    clear = getattr(torch._C, "_cuda_clearCublasWorkspaces", None)  # noqa: SLF001
+    if device.type == "cuda" and clear is not None:
+        clear()
     trim(device)
 
 
@@ -45,7 +45,3 @@ def drop_mapped_pages(file: Path) -> None:
         if len(fields) == 6 and fields[5] == str(file) and fields[1].endswith("p"):
             begin, end = (int(part, 16) for part in fields[0].split("-"))
             libc.madvise(ctypes.c_void_p(begin), ctypes.c_size_t(end - begin), _MADV_DONTNEED)
-
-
-def _nothing() -> None:
-    pass

@@ -69,7 +69,6 @@ class Network:
 
     @property
     def tokens(self) -> Tokens:
-        """The model's vocabulary."""
         return self.decoder.vocabulary.tokens
 
     def detect(self, encodings: Sequence[Encoding]) -> list[str]:

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from gpu_worker.model import packaged, proof
+from gpu_worker.model import packaged, proof, whisper_child
 from gpu_worker.model.checkpoint import load_checkpoint
 from gpu_worker.model.fetching import Deadlines, Progress, exclusive, publish, run_watched
 from gpu_worker.model.official_models import ADDRESSES
@@ -87,7 +87,7 @@ def locate(
 def _obtain(model: str, target: Path, tried: list[str], progress: Progress, deadlines: Deadlines) -> None:
     progress(f"waiting for the lock on {model}", 0, None)
     with exclusive(target.parent, model) as folder:
-        # Whoever held the lock before may have fetched it.
+        # The process that held the lock before may have fetched it.
         if target.is_file() and _usable(target, []):
             return
         for source, fetch in _sources(model, folder, progress, deadlines).items():
@@ -122,9 +122,8 @@ def _download(url: str, folder: Path, progress: Progress, deadlines: Deadlines) 
         with contextlib.suppress(OSError, ValueError):
             progress("downloading", done_bytes, int((folder / "size").read_text(encoding="ascii")))
 
-    child = str(Path(__file__).with_name("whisper_child.py"))
-    # -P: the child must not find this folder's modules under the names of others.
-    argv = [sys.executable, "-P", child, url, str(folder), str(int(deadlines.total_s) + 1)]
+    # -P: the child must not find its folder's modules under the names of others.
+    argv = [sys.executable, "-P", whisper_child.__file__, url, str(folder), str(int(deadlines.total_s) + 1)]
     run_watched(argv, folder=folder, deadlines=deadlines, report=report)
     *_, sha256, name = url.split("/")
     with (folder / name).open("rb") as file:
@@ -162,4 +161,4 @@ def _unavailable(model: str, tried: list[str]) -> ModelUnavailableError:
 
 
 def _silent(_what: str, _done_bytes: int, _total_bytes: int | None) -> None:
-    """Tell nobody."""
+    """Report nothing."""
