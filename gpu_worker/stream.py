@@ -1,7 +1,7 @@
 """Core: one session's recognition policy: audio and a model's answers in, committed words and a tail out.
 
-There is no clock in here: "now" is a position in the audio, so that the same audio and the same order of calls give
-the same words. A late step is just a bigger step; nothing is dropped.
+There is no clock: "now" is a position in the audio, so that the same audio and the same order of calls give the same
+words. A late step is a bigger step; nothing is dropped.
 """
 
 from collections import deque
@@ -116,7 +116,7 @@ class Stream:
         self._advance()
 
     def finalize(self, at: int) -> None:
-        """Commit everything said before sample ``at`` as soon as it is heard, then go on."""
+        """Commit everything said before sample ``at`` as soon as it is decoded, then go on."""
         if at <= self._settled:
             # Another worker has: an utterance that ended there would be decoded, and said, a second time.
             return
@@ -138,7 +138,7 @@ class Stream:
     # --- the gate -------------------------------------------------------------------------------------------
 
     def listen_request(self) -> ListenRequest | None:
-        """Return unheard audio in whole frames, the session's last one padded with zeros.
+        """Return audio that has not been judged, in whole frames; the session's last one is padded with zeros.
 
         None if there is none, or too little to be worth a call while nothing waits for it.
         """
@@ -156,7 +156,7 @@ class Stream:
         return ListenRequest(self.key, np.pad(self._audio.copy(start, until), (0, padding)))
 
     def _is_awaited(self) -> bool:
-        """Say whether a control, the end of the audio or a decode waits for what the gate has to say."""
+        """Return True if a control, the end of the audio or a decode waits for the endpointer's verdict."""
         if self._marks or self._finish_at is not None:
             return True
         if self._asked or not self._window or self.received - self._window.asked_until < self._period:
@@ -191,7 +191,7 @@ class Stream:
     # --- the window -----------------------------------------------------------------------------------------
 
     def window_request(self, period: int) -> WindowRequest | None:
-        """Return the decode that is due at a step period of so many samples; None if none, or if one is out."""
+        """Return the decode that is due at a step period in samples; None if none is due, or if one is out."""
         self._period = period
         if self._asked or not self._window:
             return None

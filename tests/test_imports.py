@@ -41,7 +41,6 @@ CORES = {
     "gpu_worker": {
         "agreement",
         "audio",
-        "books",
         "cadence",
         "decision",
         "endpointing",
@@ -53,6 +52,7 @@ CORES = {
         "policy",
         "recognizer",
         "slots",
+        "step_loop",
         "stream",
         "window",
     },

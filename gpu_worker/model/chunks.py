@@ -107,8 +107,8 @@ def transform(x: Tensor, blocks: Sequence[Block], memory: Memory, reach: Reach) 
             rows = x[part]
             # The bias goes in with the product, a pass fewer over the logits; the softmax sums in fp32 in any type.
             logits = torch.baddbmm(bias.expand(heads, len(rows), -1), q, columns)
-            heard = torch.bmm(logits.softmax(-1), values[:, seen]).transpose(0, 1).reshape(len(rows), heads * width)
-            rows += block.out(heard)
+            attended = torch.bmm(logits.softmax(-1), values[:, seen]).transpose(0, 1).reshape(len(rows), heads * width)
+            rows += block.out(attended)
             rows += block.down(block.up(block.mlp_norm(rows)))
     return x[: reach.end - reach.new]
 

@@ -58,7 +58,6 @@ class Decoder:
         self._device = device
 
     def begin(self, sheets: Sequence[Sheet]) -> "RaggedBatch":
-        """Make room for windows."""
         return RaggedBatch(self, sheets)
 
     def cache(self, rows: int, tokens: int) -> Cache:
@@ -95,14 +94,15 @@ class Decoder:
         at = 0
         out = torch.zeros_like(q)
         for span in spans:
-            heard = span.encoding
-            scores = torch.bmm(q[at : at + span.count].transpose(0, 1).to(heard.keys.dtype), heard.keys[layer]).float()
-            if heard.bias is not None:
-                scores += heard.bias
+            encoding = span.encoding
+            keys, values = encoding.keys[layer], encoding.values[layer]
+            scores = torch.bmm(q[at : at + span.count].transpose(0, 1).to(keys.dtype), keys).float()
+            if encoding.bias is not None:
+                scores += encoding.bias
             weights = scores.softmax(-1)
             if layer in self._layers.noted:
                 self._note(layer, weights, span)
-            out[at : at + span.count] = torch.bmm(weights.to(heard.values.dtype), heard.values[layer]).transpose(0, 1)
+            out[at : at + span.count] = torch.bmm(weights.to(values.dtype), values).transpose(0, 1)
             at += span.count
         return out.flatten(1)
 

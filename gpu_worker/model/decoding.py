@@ -98,7 +98,7 @@ class _Row:
         self.looped = repetition(self.tokens) > 0
 
     def going(self, capacity: int) -> bool:
-        """Tell whether there is a next token to choose."""
+        """Return True if there is a next token to choose."""
         full = len(self.tokens) >= self.request.limit or self.length >= self.room(capacity)
         return not (self.ended or self.looped or full)
 

@@ -110,16 +110,16 @@ class DenseEncoder:
     def _attend(self, block: Block, x: Tensor, masks: Sequence[Tensor]) -> Tensor:
         """Attend from each column to those of its window."""
         qkv = block.qkv(block.attention_norm(x))
-        heard: list[Tensor] = []
+        attended: list[Tensor] = []
         at = 0
         for mask in masks:
             windows, _, columns, _ = mask.shape
             own = qkv[at : at + windows * columns].view(windows, columns, 3, self._layers.shape[1], -1)
             q, k, v = own.permute(2, 0, 3, 1, 4)
             part = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, scale=1.0)
-            heard.append(part.transpose(1, 2).reshape(windows * columns, -1))
+            attended.append(part.transpose(1, 2).reshape(windows * columns, -1))
             at += windows * columns
-        return torch.cat(heard)
+        return torch.cat(attended)
 
 
 def _masks(bias: Tensor, packing: Packing) -> list[Tensor]:

@@ -3,8 +3,8 @@
 Whisper pads every window to 30 s and pays for all of it; cut off, the padding's attention mass is missed and the
 decoder loops. So the mass is kept and the work dropped: one key stands for a group of silent frames, and the
 logarithm of the group's size is added to its attention logits, in every encoder layer and in the decoder's
-cross-attention. The softmax then weighs it as so many equal keys. Measured in engine.md: the same word error rate
-for a sixth of the work.
+cross-attention. The softmax then weighs it like that many equal keys. Measured: the same word error rate for a
+sixth of the work.
 """
 
 from collections.abc import Sequence
@@ -55,7 +55,7 @@ class Encoder:
 
         A frame that was computed a step ago saw silence where there is speech now. So the last ``margin`` frames are
         computed again, and all of them when the window begins elsewhere, has become shorter, has another level, or
-        has grown to a multiple of what was computed as a whole: its beginning was heard with little around it.
+        has grown to a multiple of what was computed as a whole: its beginning was computed with little around it.
         """
         return self._encode_alone(window, start, kept, full=False, reuse=reuse)
 
@@ -121,9 +121,9 @@ class Encoder:
         mel = mel[:, 2 * (old - before) :]
         hops = 2 * rounded(mel.shape[1] // 2 + EDGE + 3)
         x = self._layers.convolve(F.pad(mel, (0, hops - mel.shape[1]), value=level.silence)[None])[0, before:]
-        heard = layout.frames - old + EDGE
-        silence = x[heard]
-        x = torch.cat([x[:heard], silence.expand(layout.kept - layout.frames - EDGE, -1)])
+        audible = layout.frames - old + EDGE
+        silence = x[audible]
+        x = torch.cat([x[:audible], silence.expand(layout.kept - layout.frames - EDGE, -1)])
         x = x + self._layers.positions[old : layout.kept]
         if old:
             return x

@@ -22,7 +22,7 @@ Key = tuple[str, Hashable]
 """What a pass is called, and all else that makes it another pass: shapes above all."""
 
 MOST = 128
-"""Passes that are kept; the one that was not used for longest makes room."""
+"""Passes that are kept; beyond that the least recently used one goes."""
 
 
 Recording = Callable[[Sequence[Tensor]], Tensor]
@@ -34,7 +34,8 @@ Recorder = Callable[[Work, Sequence[Tensor]], Recording]
 class Graphs:
     """Passes by key. A key stands for one function on the same memory and inputs of the same shapes.
 
-    The first pass of a key runs as it is, and warms what a recording must not meet cold; the second is recorded.
+    The first pass of a key runs unrecorded, since what it initialises cannot be initialised during a recording; the
+    second is recorded.
 
     Args:
         record: how; None where there is nothing to record with, and every pass just runs.

@@ -85,7 +85,6 @@ class Packing:
 
     @property
     def columns(self) -> int:
-        """How many there are."""
         return sum(windows * columns for windows, columns in self.parts)
 
     def starts(self) -> list[int]:

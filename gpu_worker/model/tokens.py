@@ -58,7 +58,6 @@ class Tokens:
         return tokens, at
 
     def language_token(self, language: str) -> int:
-        """Return the token of a language."""
         return self.sot + 1 + self.languages.index(language)
 
     def text(self, tokens: Sequence[int]) -> str:

@@ -27,7 +27,7 @@ _STATE = 128
 
 @dataclass(frozen=True, slots=True)
 class VadSettings:
-    """How quiet speech is brought up before it is judged (engine.md's first guesses).
+    """How quiet speech is brought up before it is judged.
 
     Attributes:
         target: the peak that a quiet stream is brought to.
@@ -51,7 +51,7 @@ class VadState:
 
     @classmethod
     def new(cls) -> "VadState":
-        """Return the state of a stream that has heard nothing."""
+        """Return the state of a stream that has received no audio."""
         return cls(torch.zeros(_STATE), torch.zeros(_STATE), np.zeros(_CONTEXT, dtype=np.float32), 0.0)
 
 

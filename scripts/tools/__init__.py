@@ -8,4 +8,5 @@
     offline      door   whisper, torch: streams transcribed offline
     driver       shell  one real session in real time
     tables       door   rich: figures side by side
+    reports      door   rich: what a measurement found, as JSON and to print
 """

@@ -1,7 +1,6 @@
-"""How many always-speaking streams a worker carries: its loop in audio time, with measured step times (core)."""
+"""A worker's loop in audio time, with measured step times (core)."""
 
-from bisect import bisect_left
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,26 +27,18 @@ class StepTimes:
     frame_s: float
 
     def step_s(self, windows: int, cadence_s: float) -> float:
-        """Return the time of a step, between two that were measured in proportion."""
+        """Return the time of a step: on the line between two that were measured, level before and after all."""
         cadences = sorted(self.steps)
-        at = [_between(sorted(self.steps[each].items()), windows) for each in cadences]
-        return _between(list(zip(cadences, at, strict=True)), cadence_s)
-
-
-def _between(points: Sequence[tuple[float, float]], x: float) -> float:
-    """Return the line through points at ``x``; before the first and after the last it is level."""
-    at = bisect_left([point[0] for point in points], x)
-    if at == 0:
-        return points[0][1]
-    if at == len(points):
-        return points[-1][1]
-    (x0, y0), (x1, y1) = points[at - 1], points[at]
-    return y0 + (y1 - y0) * (x - x0) / (x1 - x0)
+        at = []
+        for each in cadences:
+            sizes = sorted(self.steps[each])
+            at.append(float(np.interp(windows, sizes, [self.steps[each][size] for size in sizes])))
+        return float(np.interp(cadence_s, cadences, at))
 
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What so many streams mean for a worker: lag over streams and time, its cadence, and how much it idles."""
+    """What a number of streams means for a worker: lag over streams and time, its cadence, and how much it idles."""
 
     streams: int
     lag_p50_s: float

@@ -1,5 +1,6 @@
-"""openai-whisper's own encoder and decoder over windows padded to 30 s, in fp32 (door: torch, whisper)."""
+"""Models that hear one window: openai-whisper's own, and faster-whisper's (door: torch, whisper, faster_whisper)."""
 
+import importlib
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +12,11 @@ from whisper.model import disable_sdpa
 from whisper.tokenizer import get_tokenizer
 
 from gpu_worker.model.alignment import token_boundaries
-from gpu_worker.model.network import alignment_heads
+from gpu_worker.model.official_models import alignment_heads
+from gpu_worker.model.whisper_recognizer import Weights
+from scripts.capacity.stages import Part
 
-from .agreement import HeardWord
+from .local_agreement import HeardWord
 
 _FRAME_S = 0.02
 _LOOP_RATIO = 2.4
@@ -22,19 +25,19 @@ _NO_SPEECH_LOGPROB = -1.0
 
 
 class PlainWhisper:
-    """Hears one window: one encode, one greedy decode, one pass for the words' times.
+    """Hears one window, padded to 30 s, in fp32: one encode, one greedy decode, one pass for the words' times.
 
     As good as it is made usually, and better: whisper itself encodes a second time for the times.
     """
 
-    def __init__(self, file: Path, name: str | None, language: str | None) -> None:
-        self._model = whisper.load_model(str(file), device="cpu").float().eval()
+    def __init__(self, weights: Weights, language: str | None) -> None:
+        self._model = whisper.load_model(str(weights.file), device="cpu").float().eval()
         multilingual = self._model.is_multilingual
         self._language = language if multilingual else "en"
         self._tokenizer = get_tokenizer(
             multilingual, num_languages=self._model.num_languages, language=self._language, task="transcribe"
         )
-        self._heads = sorted(alignment_heads(name, self._model.dims))
+        self._heads = sorted(alignment_heads(weights.official, self._model.dims))
 
     @torch.inference_mode()
     def hear(self, audio: NDArray[np.float32], prompt: str) -> list[HeardWord] | None:
@@ -45,9 +48,13 @@ class PlainWhisper:
             return None
         if said.no_speech_prob > _NO_SPEECH and said.avg_logprob < _NO_SPEECH_LOGPROB:
             return []
-        tokens = [token for token in said.tokens if token < self._tokenizer.eot]
-        frames = max(1, min(len(audio), N_SAMPLES) // (2 * HOP_LENGTH))
-        return self.timed(tokens, features, frames)
+        return self.timed([token for token in said.tokens if token < self._tokenizer.eot], features, len(audio))
+
+    @torch.inference_mode()
+    def place(self, text: str, audio: NDArray[np.float32]) -> list[HeardWord]:
+        """Find where each word of a known text is said in a window."""
+        tokens = self._tokenizer.encode(" " + text.strip())
+        return self.timed(tokens, self.encode(self.spectrum(audio)), len(audio))
 
     def spectrum(self, audio: NDArray[np.float32]) -> torch.Tensor:
         """Return the mel spectrum of a window padded to 30 s."""
@@ -66,16 +73,11 @@ class PlainWhisper:
         )
         return whisper.decode(self._model, features, options)[0]
 
-    @torch.inference_mode()
-    def place(self, text: str, audio: NDArray[np.float32]) -> list[HeardWord]:
-        """Find where each word of a known text is said in a window."""
-        frames = max(1, min(len(audio), N_SAMPLES) // (2 * HOP_LENGTH))
-        return self.timed(self._tokenizer.encode(" " + text.strip()), self.encode(self.spectrum(audio)), frames)
-
-    def timed(self, tokens: list[int], features: torch.Tensor, frames: int) -> list[HeardWord]:
+    def timed(self, tokens: list[int], features: torch.Tensor, samples: int) -> list[HeardWord]:
         """Return the words that tokens spell, with their times."""
         if not tokens:
             return []
+        frames = max(1, min(samples, N_SAMPLES) // (2 * HOP_LENGTH))
         bounds = token_boundaries(self._attention(tokens, features)[..., :frames].softmax(-1), len(tokens))
         texts, parts = self._tokenizer.split_to_word_tokens(tokens)
         words, at = [], 0
@@ -101,3 +103,57 @@ class PlainWhisper:
             for hook in hooks:
                 hook.remove()
         return torch.stack([seen[layer][head] for layer, head in self._heads])[:, len(start) - 1 :]
+
+
+PLAIN_PARTS: tuple[Part, ...] = (
+    (PlainWhisper, "spectrum", "mel"),
+    (PlainWhisper, "encode", "encoder"),
+    (PlainWhisper, "decode", "decoder"),
+    (PlainWhisper, "timed", "alignment"),
+)
+"""The stages of the plain model; the vocabulary is part of its decoder."""
+
+
+class NotHereError(Exception):
+    """faster-whisper cannot be had; the message says why."""
+
+
+class FasterWhisper:
+    """Hears one window with faster-whisper, on one thread, in 8 bits: its quickest on a CPU."""
+
+    def __init__(self, model: str, language: str | None, threads: int) -> None:
+        """Load a model: one of faster-whisper's names or a folder with a converted one.
+
+        Raises:
+            NotHereError: it is not installed, or has no such model.
+        """
+        try:
+            module = importlib.import_module("faster_whisper")
+        except ImportError as error:
+            raise NotHereError(f"faster-whisper is not installed ({error})") from error
+        try:
+            self._model = module.WhisperModel(
+                model, device="cpu", compute_type="int8", cpu_threads=threads, local_files_only=Path(model).is_dir()
+            )
+        except (RuntimeError, ValueError, OSError, ImportError) as error:
+            line = str(error).strip().splitlines()[0]
+            raise NotHereError(f"faster-whisper has no model {model!r}: {line}") from error
+        self._language = language if self._model.model.is_multilingual else "en"
+
+    def hear(self, audio: NDArray[np.float32], prompt: str) -> list[HeardWord] | None:
+        """Return the words of a window; None of a loop."""
+        found, _ = self._model.transcribe(
+            audio,
+            language=self._language,
+            beam_size=1,
+            temperature=0.0,
+            initial_prompt=prompt or None,
+            condition_on_previous_text=False,
+            word_timestamps=True,
+        )
+        words = []
+        for segment in found:
+            if segment.compression_ratio > _LOOP_RATIO:
+                return None
+            words += [HeardWord(word.word, float(word.start), float(word.end)) for word in segment.words or ()]
+        return words

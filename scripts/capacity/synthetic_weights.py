@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from whisper.model import AudioEncoder, ModelDimensions, TextDecoder
 
+from gpu_worker.model.columns import EncoderSettings, Layout
 from gpu_worker.model.step import DecodeSettings
 from gpu_worker.model.tokens import Tokens
 from gpu_worker.model.whisper_recognizer import Weights
@@ -29,11 +30,8 @@ _SIZES = {
     "large": (1280, 20, 32, 32),
     "turbo": (1280, 20, 32, 4),
 }
-_LOUD = 4.0
-"""How much more a position says than the token there."""
-
-_QUIET = 0.02
-"""How much a layer adds to what is said."""
+_POSITION_SCALE = 4.0  # how much more a position says than the token there
+_LAYER_SCALE = 0.02  # how much a layer adds to what is said
 
 
 def dimensions(name: str) -> ModelDimensions:
@@ -48,13 +46,14 @@ def dimensions(name: str) -> ModelDimensions:
         raise ValueError(f"no official model is called {name!r}; sizes are {', '.join(_SIZES)}")
     width, heads, layers, text_layers = _SIZES[size]
     third = plain in {"large", "large-v3"} or size == "turbo"
+    vocabulary = 51864 if name.endswith(".en") else 51866 if third else 51865
     return ModelDimensions(
         n_mels=128 if third else 80,
         n_audio_ctx=1500,
         n_audio_state=width,
         n_audio_head=heads,
         n_audio_layer=layers,
-        n_vocab=51864 if name.endswith(".en") else 51866 if third else 51865,
+        n_vocab=vocabulary,
         n_text_ctx=448,
         n_text_state=width,
         n_text_head=heads,
@@ -62,34 +61,29 @@ def dimensions(name: str) -> ModelDimensions:
     )
 
 
-class MadeUp:
-    """A model of a size that says ``length`` tokens after its marks, whatever it hears."""
+class SyntheticModel:
+    """A model of a size that says ``length`` tokens after its start, whatever it hears."""
 
     def __init__(self, name: str, length: int) -> None:
         self.dims = dimensions(name)
         tokens = Tokens(self.dims.n_vocab)
         never = {*tokens.suppressed, *tokens.not_first}
-        candidates = [token for token in range(1000, 20_000, 7) if not {token, token + 1} & never]
-        self.text = candidates[:length]
-        self._marks = len(tokens.start("en", "transcribe", ())[0])
+        self.text = [token for token in range(1000, 20_000, 7) if not {token, token + 1} & never][:length]
+        self._start = len(tokens.start("en", "transcribe", ())[0])
         self._eot = tokens.eot
-        self._longest = length
         self._generator = torch.Generator().manual_seed(0)
         self.weights = Weights(f"made-up {name}", name, Path("made-up"), self.dims, self._state())
+        # Bounds that no text of this model meets.
+        self.settings = DecodeSettings(spare_tokens=2 * length + 10)
 
-    @property
-    def settings(self) -> DecodeSettings:
-        """Return bounds that no text of this model meets."""
-        return DecodeSettings(spare_tokens=2 * self._longest + 10)
-
-    def request(self, key: int, what: WindowShape, noise: Pcm) -> WindowRequest:
-        """Return a window that takes ``what``: only so much is committed that the rest of the text is what it finds."""
+    def request(self, key: int, what: WindowShape, audio: Pcm) -> WindowRequest:
+        """Return a window that takes ``what``: of the text, all is committed but what it is to find."""
         committed = len(self.text) - what.found
         good = self.text[committed : committed + what.accepted]
         wrong = [token + 1 for token in (self.text * 2)[: what.drafted - what.accepted]]
         return WindowRequest(
             key=key,
-            pcm=noise[: what.samples],
+            pcm=audio[: what.samples],
             start=key * FRAME,
             context=0,
             language="en",
@@ -99,6 +93,23 @@ class MadeUp:
             draft=(*good, *wrong),
             reuse=False,
         )
+
+    def operations(self, what: WindowShape) -> float:
+        """Count the floating-point operations of a decode from the model's sizes; padding does not count."""
+        d = self.dims
+        width, text_width, frames = d.n_audio_state, d.n_text_state, what.samples // FRAME
+        layout = Layout.of(frames, d.n_audio_ctx, EncoderSettings())
+        columns = layout.end - layout.begin
+        convolved = frames * (2 * 6 * d.n_mels * width + 6 * width * width)
+        layer = columns * 24 * width * width + 4 * columns * columns * width
+        crossed = columns * 4 * width * text_width * d.n_text_layer
+        total = len(self.text)
+        forced = self._start + total - what.found
+        passed = forced + what.drafted + what.one_by_one
+        token = 28 * text_width * text_width + 4 * text_width * (columns + (forced + total) / 2)
+        chosen = what.drafted + 1 + what.one_by_one
+        encoder = convolved + d.n_audio_layer * layer + crossed
+        return float(encoder + d.n_text_layer * passed * token + chosen * 2 * text_width * d.n_vocab)
 
     def _state(self) -> dict[str, Tensor]:
         d = self.dims
@@ -111,8 +122,8 @@ class MadeUp:
         state = {name: self._values(name, each.shape) for name, each in named.items()}
         embedding = state["decoder.token_embedding.weight"]
         said = [*self.text, self._eot]
-        first = self._marks - 1
-        state["decoder.positional_embedding"][first : first + len(said)] = _LOUD * embedding[said]
+        first = self._start - 1
+        state["decoder.positional_embedding"][first : first + len(said)] = _POSITION_SCALE * embedding[said]
         return state
 
     def _values(self, name: str, shape: Sequence[int]) -> Tensor:
@@ -120,9 +131,9 @@ class MadeUp:
         if len(shape) == 1:
             gain = 1.0 if name.endswith("weight") else 0.0  # of a normalisation; the others are biases
             return (gain + 0.01 * values).half()
-        fan_in = int(np.prod(shape[1:]))
-        scale = _QUIET if name.startswith("decoder.blocks") and name.endswith(("out.weight", "mlp.2.weight")) else 1.0
-        return values.mul_(scale / fan_in**0.5).half()
+        quiet = name.startswith("decoder.blocks") and name.endswith(("out.weight", "mlp.2.weight"))
+        scale = _LAYER_SCALE if quiet else 1.0
+        return values.mul_(scale / int(np.prod(shape[1:])) ** 0.5).half()
 
 
 def length_for(shapes: Sequence[WindowShape]) -> int:

@@ -2,7 +2,7 @@
 
 import functools
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import ModuleType
 
@@ -17,9 +17,10 @@ from gpu_worker.model.mel import Spectrum
 from gpu_worker.model.vad import Vad
 from gpu_worker.model.vocabulary import Vocabulary
 
-from .plain import PlainWhisper
+Part = tuple[type | ModuleType, str, str]
+"""A class or module, the name of its function, and the stage that it is."""
 
-_PARTS: tuple[tuple[type | ModuleType, str, str], ...] = (
+_PARTS: tuple[Part, ...] = (
     (Vad, "run", "VAD"),
     (Spectrum, "raws", "mel"),
     (Encoder, "encode", "encoder"),
@@ -34,14 +35,9 @@ _PARTS: tuple[tuple[type | ModuleType, str, str], ...] = (
     (Vocabulary, "no_speech", "vocabulary"),
     (step, "boundaries", "alignment"),
     (step, "timed_words", "alignment"),
-    (PlainWhisper, "spectrum", "mel"),
-    (PlainWhisper, "encode", "encoder"),
-    (PlainWhisper, "decode", "decoder"),
-    (PlainWhisper, "timed", "alignment"),
 )
-"""Ours, then the plain baseline's; the vocabulary is part of its decoder."""
 
-STAGES = tuple(dict.fromkeys(stage for _, _, stage in _PARTS))
+STAGES = (*dict.fromkeys(stage for _, _, stage in _PARTS), "the rest")
 
 Clock = Callable[[], float]
 
@@ -63,30 +59,30 @@ class Stages:
 
     def __init__(self, clock: Clock) -> None:
         self.spent: dict[str, float] = {}
-        self._clock = clock
+        self.clock = clock
         self._inner: list[float] = []
 
     @contextmanager
-    def watching(self) -> Iterator["Stages"]:
-        """Time the parts of every model in this process."""
-        originals = [(owner, name, getattr(owner, name)) for owner, name, _ in _PARTS]
-        for (owner, name, original), (_, _, stage) in zip(originals, _PARTS, strict=True):
+    def watching(self, more: Sequence[Part] = ()) -> Iterator["Stages"]:
+        """Time the parts of every model in this process, and ``more``."""
+        originals = [(owner, name, getattr(owner, name), stage) for owner, name, stage in (*_PARTS, *more)]
+        for owner, name, original, stage in originals:
             setattr(owner, name, self._timed(original, stage))
         try:
             yield self
         finally:
-            for owner, name, original in originals:
+            for owner, name, original, _ in originals:
                 setattr(owner, name, original)
 
     def _timed(self, original: Callable[..., object], stage: str) -> Callable[..., object]:
         @functools.wraps(original)
         def timed(*args: object, **kwargs: object) -> object:
             self._inner.append(0.0)
-            began = self._clock()
+            began = self.clock()
             try:
                 return original(*args, **kwargs)
             finally:
-                whole = self._clock() - began
+                whole = self.clock() - began
                 self.spent[stage] = self.spent.get(stage, 0.0) + whole - self._inner.pop()
                 if self._inner:
                     self._inner[-1] += whole

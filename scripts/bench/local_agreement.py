@@ -5,6 +5,16 @@ LocalAgreement-2 (Liu et al. 2020; Macháček et al. 2023), trimmed after commit
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from whisper_live_client.audio import SAMPLE_RATE
+
+from scripts.capacity.windows import WindowShape
+from shared.messages import Word
+
+from .samples import Sample, Transcription
 
 _OVERLAP_S = 0.1
 _REPEATED_WORDS = 5
@@ -13,11 +23,15 @@ _PROMPT_CHARACTERS = 200
 
 @dataclass(frozen=True, slots=True)
 class HeardWord:
-    """A word of a hypothesis; times are seconds of the stream."""
+    """A word of a hypothesis; times are seconds of the window, or of the stream."""
 
     text: str
     start_s: float
     end_s: float
+
+    def moved(self, by_s: float) -> "HeardWord":
+        """Return the word ``by_s`` later."""
+        return HeardWord(self.text, self.start_s + by_s, self.end_s + by_s)
 
 
 class LocalAgreement:
@@ -77,3 +91,56 @@ class LocalAgreement:
         if now_s - self.start_s > self._most_s:
             self.finish()
             self.start_s = now_s
+
+
+class WindowModel(Protocol):
+    """A model that is given a window, samples from -1 to 1, and the text before it."""
+
+    def hear(self, audio: NDArray[np.float32], prompt: str) -> list[HeardWord] | None:
+        """Return the words, in seconds of the window; None where what it says is not to be believed."""
+
+
+class LocalAgreementRun:
+    """A `Run` that hears the window anew each ``period_s``.
+
+    It is given the levelled audio: Whisper wants it, and what it would take to level a live stream is not its cost.
+    """
+
+    def __init__(self, model: WindowModel, period_s: float, sample: Sample) -> None:
+        self._model = model
+        self._period = round(period_s * SAMPLE_RATE)
+        self._audio = sample.levelled
+        self._heard = 0
+        self._arrived = 0
+        self._policy = LocalAgreement()
+        self._transcription = Transcription(sample.audio_s)
+
+    def bring(self, until: int) -> None:
+        """Hear the window if it has grown by a period."""
+        self._arrived = min(until, len(self._audio))
+        if self._arrived - self._heard >= self._period:
+            self._hear()
+
+    def finish(self) -> Transcription:
+        """Hear the rest, and commit all of it."""
+        if self._arrived > self._heard:
+            self._hear()
+        self._policy.finish()
+        self._show()
+        return self._transcription
+
+    def _hear(self) -> None:
+        start_s = self._policy.start_s
+        self._heard = self._arrived
+        window = self._audio[round(start_s * SAMPLE_RATE) : self._arrived]
+        found = self._model.hear(window, self._policy.prompt)
+        self._transcription.windows.append(WindowShape(len(window), 0, 0, 0, 0))
+        if found is not None:
+            self._policy.take([word.moved(start_s) for word in found], self._arrived / SAMPLE_RATE)
+            self._show()
+
+    def _show(self) -> None:
+        for word in self._policy.committed[len(self._transcription.words) :]:
+            start, end = round(word.start_s * SAMPLE_RATE), round(word.end_s * SAMPLE_RATE)
+            self._transcription.words.append(Word(word.text, start, end, 1.0))
+        self._transcription.show(self._arrived / SAMPLE_RATE, "".join(word.text for word in self._policy.tail))

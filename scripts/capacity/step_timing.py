@@ -8,22 +8,19 @@ from statistics import median
 
 import torch
 
-from gpu_worker.model.columns import EncoderSettings
 from gpu_worker.model.linear import dtype_of
 from gpu_worker.model.loading import precision_for
 from gpu_worker.model.whisper_recognizer import WhisperRecognizer
 from gpu_worker.recognizer import VAD_FRAME, ListenRequest, ListenResult, Pcm, WindowResult
 
-from .made_up import MadeUp, noise
 from .simulation import StepTimes
 from .stages import Stages, clock_of
+from .synthetic_weights import SyntheticModel, noise
 from .windows import WindowShape
-from .work import columns, work
 
 _REPEATS = 5
 _LONGEST_S = 30.0
-_LAST = 0.005
-"""A product is timed for at least so long, seconds."""
+_PRODUCT_S = 0.005  # a product is timed for at least this long
 
 
 class NoDeviceError(Exception):
@@ -32,13 +29,25 @@ class NoDeviceError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """Steps of so many windows at a cadence: time, its stages, and the share of the chip's peak that was reached."""
+    """Steps of one number of windows at a cadence: time, its stages, and the share of the chip's peak reached."""
 
     cadence_s: float
     windows: int
     step_ms: float
     stages_ms: dict[str, float]
     peak_share: float
+
+
+def find_device(name: str) -> torch.device:
+    """Return a device.
+
+    Raises:
+        NoDeviceError: there is none.
+    """
+    device = torch.device(name)
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise NoDeviceError("No CUDA device is at hand: nothing was measured. (--device cpu works everywhere.)")
+    return device
 
 
 class Bench:
@@ -49,11 +58,11 @@ class Bench:
     """
 
     def __init__(self, name: str, device: str, length: int) -> None:
-        self.device = torch.device(device)
-        if self.device.type == "cuda" and not torch.cuda.is_available():
-            raise NoDeviceError("No CUDA device is at hand: nothing was measured. (--device cpu works everywhere.)")
+        self.device = find_device(device)
+        cuda = self.device.type == "cuda"
+        self.device_name = torch.cuda.get_device_name(self.device) if cuda else "CPU"
         self.clock = clock_of(device)
-        self.model = MadeUp(name, length)
+        self.model = SyntheticModel(name, length)
         self.precision = precision_for(self.device, self.model.dims.n_audio_state)
         self.recognizer = WhisperRecognizer(
             self.model.weights,
@@ -64,11 +73,6 @@ class Bench:
         )
         self.recognizer.load()
 
-    @property
-    def device_name(self) -> str:
-        """Return what the device is called."""
-        return torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else "CPU"
-
     def peak_flops(self) -> float:
         """Measure the operations a second of a large product of matrices, as the encoder multiplies."""
         size = 8192 if self.device.type == "cuda" else 1024
@@ -77,7 +81,7 @@ class Bench:
         best = 0.0
         for _ in range(_REPEATS + 1):
             began, count = self.clock(), 0
-            while (took := self.clock() - began) < _LAST or not count:
+            while (took := self.clock() - began) < _PRODUCT_S or not count:
                 torch.mm(a, b)
                 count += 1
             best = max(best, 2.0 * size**3 * count / took)
@@ -91,7 +95,8 @@ class Bench:
             for key in range(streams):
                 self.recognizer.open(key)
             requests = [ListenRequest(key, noise(1.0)[: 8 * VAD_FRAME]) for key in range(streams)]
-            spent[streams] = self._least(partial(self._listen, requests))
+            self._listen(requests)
+            spent[streams] = min(self._time(partial(self._listen, requests)) for _ in range(_REPEATS))
             for key in range(streams):
                 self.recognizer.close(key)
         frame_s = max(0.0, (spent[many] - spent[few]) / (8 * (many - few)))
@@ -102,14 +107,10 @@ class Bench:
             if not isinstance(answer, ListenResult):
                 raise answer
 
-    def _least(self, call: Callable[[], None]) -> float:
+    def _time(self, call: Callable[[], None]) -> float:
+        began = self.clock()
         call()
-        spent = []
-        for _ in range(_REPEATS):
-            began = self.clock()
-            call()
-            spent.append(self.clock() - began)
-        return min(spent)
+        return self.clock() - began
 
     def steps(
         self, shapes: Mapping[float, Sequence[WindowShape]], batches: Sequence[int], peak: float
@@ -123,21 +124,14 @@ class Bench:
         steps = [chance.choices(shapes, k=batch) for _ in range(_REPEATS)]
         for chosen in steps * 2:  # CUDA records what it meets for the second time
             self._run(chosen, audio)
-        times = []
-        for chosen in steps:
-            began = self.clock()
-            self._run(chosen, audio)
-            times.append(self.clock() - began)
+        times = [self._time(partial(self._run, chosen, audio)) for chosen in steps]
         # Once more for the stages: to wait for each of them costs time of its own.
         with Stages(self.clock).watching() as stages:
-            began = self.clock()
-            for chosen in steps:
-                self._run(chosen, audio)
-            whole = self.clock() - began
+            whole = sum(self._time(partial(self._run, chosen, audio)) for chosen in steps)
         parts = {stage: 1000.0 * spent_s / _REPEATS for stage, spent_s in stages.spent.items()}
         parts["the rest"] = 1000.0 * whole / _REPEATS - sum(parts.values())
-        flops = sum(self._flops(each) for chosen in steps for each in chosen)
-        return Measured(cadence_s, batch, 1000.0 * median(times), parts, flops / sum(times) / peak)
+        operations = sum(self.model.operations(each) for chosen in steps for each in chosen)
+        return Measured(cadence_s, batch, 1000.0 * median(times), parts, operations / sum(times) / peak)
 
     def _run(self, chosen: Sequence[WindowShape], audio: Pcm) -> None:
         requests = [self.model.request(key, each, audio) for key, each in enumerate(chosen)]
@@ -146,12 +140,6 @@ class Bench:
                 raise answer
             if (len(answer.tokens), answer.accepted) != (what.found, what.accepted):
                 raise RuntimeError(f"made-up weights said {len(answer.tokens)} tokens for {what}")
-
-    def _flops(self, what: WindowShape) -> float:
-        dims, settings = self.model.dims, EncoderSettings()
-        heard = columns(what.samples, dims.n_audio_ctx, settings.group, settings.tail)
-        marks = 4 if dims.n_vocab >= 51865 else 2
-        return work(what, dims, marks, heard, len(self.model.text)).total
 
 
 def step_times(measured: Sequence[Measured], listen: tuple[float, float]) -> StepTimes:
