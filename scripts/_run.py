@@ -22,5 +22,6 @@ def run(module: str, *, anywhere: bool = False) -> None:
         if not anywhere:
             print("There is no .venv yet: run scripts/serve or scripts/test first.", file=sys.stderr)
             sys.exit(2)
-    sys.path[0] = str(root)  # in place of scripts/, whose folders are no packages of their own
+    # In place of scripts/, whose folders are no packages of their own; the client package need not be installed.
+    sys.path[:1] = [str(root), str(root / "scripts" / "client")]
     sys.exit(importlib.import_module(module).main())

@@ -1,13 +1,18 @@
-"""Add up all sessions of one load into the figures of the table (core)."""
+"""Add up all sessions of one load into its figures (core)."""
 
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
-from .observations import Observations, ServerFigures, judge
-from .scoring import Interval, Score, difference_interval, error_interval, error_rate
-from .session import SessionReport, known
-from .timing import percentile
+import numpy as np
+
+from scripts.tools.scoring import Interval, Score, difference_interval, error_interval, error_rate, percentile
+
+from .sampling import Observations
+from .session import SessionReport
+
+_END_WINDOW_S = 5.0  # a step lasts up to some seconds: the lag at the end is the worst of several samples
+_FEWEST_POINTS = 10  # a line through fewer would say nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +63,27 @@ class DelayFigures:
 
 
 @dataclass(frozen=True, slots=True)
+class ServerFigures:
+    """What a load meant for the server; None is unknown.
+
+    Attributes:
+        lag_end_s: the largest lag in the last seconds in which all sessions spoke.
+        lag_growth_s_per_min: the slope of the lag in the second half of the time in which all sessions spoke.
+        cpu_per_audio_s: CPU seconds of gateway and workers for a second of audio.
+        load_average: the system's one-minute load average at the end.
+    """
+
+    lag_max_s: float | None
+    lag_end_s: float | None
+    lag_growth_s_per_min: float | None
+    cpu_per_audio_s: float | None
+    gateway_cpu_per_audio_s: float | None
+    workers_cpu_per_audio_s: float | None
+    client_cpu_per_audio_s: float | None
+    load_average: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class EndFigures:
     """How the sessions ended; ``wrong_books`` counts those whose samples do not add up."""
 
@@ -70,31 +96,15 @@ class EndFigures:
 
 
 @dataclass(frozen=True, slots=True)
-class Comparison:
-    """The offline reference's word error rate, and how far ours lies above it, in points."""
-
-    reference: Interval | None
-    above: Interval | None
-
-
-@dataclass(frozen=True, slots=True)
 class Summary:
-    """One load, summed up."""
+    """One load: its figures, and the intervals of the error rates (of the offline reference and its distance too)."""
 
     streams: int
-    audio_s: float
-    words: WordFigures
-    delays: DelayFigures
-    server: ServerFigures
-    ends: EndFigures
+    figures: dict[str, float | None]
     wer: Interval | None
-    comparison: Comparison | None
+    reference: Interval | None
+    above: Interval | None
     outcomes: dict[str, int]
-
-    def figures(self) -> dict[str, float | None]:
-        """Return every figure by its name."""
-        groups = (self.words, self.delays, self.server, self.ends)
-        return {"audio_s": self.audio_s} | {name: value for group in groups for name, value in asdict(group).items()}
 
 
 def summarise(
@@ -110,31 +120,32 @@ def summarise(
         streams: how many sessions were meant to be had.
         reports: the sessions that were had.
         seen: what was seen beside them.
-        all_speaking_s: from when until when all sessions spoke.
+        all_speaking_s: from when until when all sessions spoke (the client's clock); None if they never did.
         reference: the offline reference's scores, of the same utterances as the sessions' in order.
     """
     audio_s = sum(each.audio_s for each in reports)
     scores = [one for each in reports for one in each.scores]
-    comparison = None
-    if reference is not None:
-        comparison = Comparison(error_interval(reference), difference_interval(scores, reference))
     outcomes = Counter(each.outcome for each in reports)
+    ends = EndFigures(
+        complete=outcomes["complete"],
+        not_complete=streams - outcomes["complete"],
+        wrong_books=sum(each.books is False for each in reports),
+        dropped_s=sum(each.dropped_s for each in reports),
+        violations=sum(len(each.violations) for each in reports),
+        moves=sum(each.moves for each in reports),
+    )
+    groups = (
+        _words(reports, scores, reference),
+        _delays(reports),
+        server_figures(seen, audio_s, all_speaking_s),
+        ends,
+    )
     return Summary(
         streams=streams,
-        audio_s=audio_s,
-        words=_words(reports, scores, reference),
-        delays=_delays(reports),
-        server=judge(seen, audio_s, all_speaking_s),
-        ends=EndFigures(
-            complete=outcomes["complete"],
-            not_complete=streams - outcomes["complete"],
-            wrong_books=sum(each.books is False for each in reports),
-            dropped_s=sum(each.dropped_s for each in reports),
-            violations=sum(len(each.violations) for each in reports),
-            moves=sum(each.moves for each in reports),
-        ),
+        figures={"audio_s": audio_s} | {name: value for group in groups for name, value in asdict(group).items()},
         wer=error_interval(scores),
-        comparison=comparison,
+        reference=None if reference is None else error_interval(reference),
+        above=None if reference is None else difference_interval(scores, reference),
         outcomes=dict(outcomes),
     )
 
@@ -142,13 +153,13 @@ def summarise(
 def _words(reports: Sequence[SessionReport], scores: Sequence[Score], reference: Sequence[Score] | None) -> WordFigures:
     said = sum(each.spoken_words for each in reports)
     heard = sum(each.heard_words for each in reports)
-    ours, theirs = error_rate(scores), error_rate(reference) if reference is not None else None
+    ours, theirs = error_rate(scores), error_rate(reference or [])
     return WordFigures(
         said_words=sum(one.words for one in scores),
         heard_words=heard,
         wer_percent=ours,
-        timed_percent=_share(sum(len(each.word_times) for each in reports), said),
-        changed_percent=_share(sum(each.changed_words for each in reports), heard),
+        timed_percent=_ratio(100.0 * sum(len(each.word_times) for each in reports), said),
+        changed_percent=_ratio(100.0 * sum(each.changed_words for each in reports), heard),
         reference_wer_percent=theirs,
         wer_above_reference_points=None if ours is None or theirs is None else ours - theirs,
     )
@@ -157,10 +168,10 @@ def _words(reports: Sequence[SessionReport], scores: Sequence[Score], reference:
 def _delays(reports: Sequence[SessionReport]) -> DelayFigures:
     times = [time for each in reports for time in each.word_times]
     shown = [time.shown_s for time in times]
-    committed = known([time.committed_s for time in times])
-    last_words = known([each.last_words_s for each in reports])
-    flush = known([each.flush_s for each in reports])
-    setup = known([each.setup_ms for each in reports])
+    committed = _known([time.committed_s for time in times])
+    last_words = _known([each.last_words_s for each in reports])
+    flush = _known([each.flush_s for each in reports])
+    setup = _known([each.setup_ms for each in reports])
     return DelayFigures(
         shown_p50_s=percentile(shown, 50),
         shown_p95_s=percentile(shown, 95),
@@ -172,9 +183,39 @@ def _delays(reports: Sequence[SessionReport]) -> DelayFigures:
         flush_max_s=max(flush, default=None),
         setup_p50_ms=percentile(setup, 50),
         setup_max_ms=max(setup, default=None),
-        held_back_max_s=max(known([each.held_back_s for each in reports]), default=None),
+        held_back_max_s=max(_known([each.held_back_s for each in reports]), default=None),
     )
 
 
-def _share(part: int, whole: int) -> float | None:
-    return 100.0 * part / whole if whole else None
+def server_figures(seen: Observations, audio_s: float, all_speaking_s: tuple[float, float] | None) -> ServerFigures:
+    """Turn what was seen beside the sessions into figures; arguments as for `summarise`."""
+    gateway_s, workers_s = seen.server.gateway_s, seen.server.workers_s
+    lags = [(sample.at_s, sample.lag_s) for sample in seen.samples if sample.lag_s is not None]
+    start_s, end_s = all_speaking_s or (0.0, 0.0)
+    half_s = (start_s + end_s) / 2
+    return ServerFigures(
+        lag_max_s=max((lag_s for _, lag_s in lags), default=None),
+        lag_end_s=max((lag_s for at_s, lag_s in lags if end_s - _END_WINDOW_S <= at_s <= end_s), default=None),
+        lag_growth_s_per_min=_slope_per_min([(at_s, lag_s) for at_s, lag_s in lags if half_s <= at_s <= end_s]),
+        cpu_per_audio_s=_ratio(None if gateway_s is None or workers_s is None else gateway_s + workers_s, audio_s),
+        gateway_cpu_per_audio_s=_ratio(gateway_s, audio_s),
+        workers_cpu_per_audio_s=_ratio(workers_s, audio_s),
+        client_cpu_per_audio_s=_ratio(seen.client_s, audio_s),
+        load_average=seen.samples[-1].load_average if seen.samples else None,
+    )
+
+
+def _slope_per_min(points: Sequence[tuple[float, float]]) -> float | None:
+    """Fit a line (least squares)."""
+    if len(points) < _FEWEST_POINTS:
+        return None
+    at_s, lag_s = np.array(points).T
+    return float(np.polyfit((at_s - at_s[0]) / 60.0, lag_s, 1)[0])
+
+
+def _known(values: Sequence[float | None]) -> list[float]:
+    return [value for value in values if value is not None]
+
+
+def _ratio(part: float | None, whole: float) -> float | None:
+    return None if part is None or not whole else part / whole

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import click
 import numpy as np
+from whisper_live_client.media import MediaError
 
 from gpu_worker.model import load_recognizer
 from gpu_worker.recognizer import Recognizer
-from scripts.client.media import MediaError
 from scripts.replaying.measures import Measures, measure
 from scripts.replaying.recordings import Recording, read_file, read_set
 from scripts.replaying.run import Cadence, Replay, replay

@@ -11,8 +11,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-
-from scripts.client.media import open_file
+from whisper_live_client.media import open_file
 
 SAMPLE_RATE = 16_000
 

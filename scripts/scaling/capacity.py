@@ -11,7 +11,7 @@ TRY_AGAIN_LATER = 1013
 
 def single(seen: Evidence, look: Look) -> Finding:
     """Judge one session by where the server has it, and by where its client was told it is."""
-    told = [result.gpu_id for result in seen.of(Phase.SINGLE)]
+    told = [record.gpu_id for record in seen.of(Phase.SINGLE)]
     passed = look.loads == seen.plan.loads(1) and told in ([first(seen.plan)], [None])
     return judged(passed, listed(look.loads) + (f", told GPU {told[0]}" if told != [None] else ""))
 
@@ -20,7 +20,7 @@ def spread(seen: Evidence, look: Look) -> Finding:
     """Judge where the clients of half the capacity were told that they are."""
     plan = seen.plan
     wanted = plan.loads(plan.spread)
-    told = Counter(result.gpu_id for result in seen.of(Phase.SPREAD) if result.ready)
+    told = Counter(record.gpu_id for record in seen.of(Phase.SPREAD) if record.ready)
     if set(told) == {None}:
         return judged(look.loads == wanted, f"{listed(look.loads)}, clients were not told")
     had = tuple(base + told[gpu] for gpu, base in zip(plan.gpus, plan.base, strict=True))
@@ -30,7 +30,7 @@ def spread(seen: Evidence, look: Look) -> Finding:
 def limit(seen: Evidence, look: Look) -> Finding | None:
     """Judge that all are served until the last slot, the next one is refused, and health is critical."""
     room, health = seen.plan.room, look.health.status
-    ready = sum(result.ready for result in seen.of(Phase.SPREAD, Phase.FILL))
+    ready = sum(record.ready for record in seen.of(Phase.SPREAD, Phase.FILL))
     if ready < room:
         return judged(passed=False, measured=f"{ready} ready, {health}")
     if seen.look("crowded") is None:
@@ -50,12 +50,12 @@ def enforcement(seen: Evidence, _idle: Look) -> Finding | None:
     surplus = seen.of(Phase.SURPLUS)
     if not surplus or surplus[0].ended is None:
         return None
-    result = surplus[0]
-    if result.ready:
-        return judged(passed=False, measured=f"it was served, on GPU {result.gpu_id}")
-    told = f'"{result.errors[-1]}"' if result.errors else result.problem or "nothing"
-    passed = _refused(seen) and any(REFUSAL in error for error in result.errors)
-    return judged(passed, f"{told}, {result.close_code}")
+    record = surplus[0]
+    if record.ready:
+        return judged(passed=False, measured=f"it was served, on GPU {record.gpu_id}")
+    told = f'"{record.errors[-1]}"' if record.errors else record.problem or "nothing"
+    passed = _refused(seen) and any(REFUSAL in error for error in record.errors)
+    return judged(passed, f"{told}, {record.close_code}")
 
 
 def evenness(seen: Evidence, _full: Look) -> Finding | None:

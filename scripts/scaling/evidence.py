@@ -146,7 +146,7 @@ OPENED = (Phase.SINGLE, Phase.SPREAD, Phase.FILL)
 
 
 @dataclass(frozen=True, slots=True)
-class SessionResult:
+class SessionRecord:
     """One session as its client saw it; None is unknown, or did not come.
 
     Attributes:
@@ -191,7 +191,7 @@ class Evidence:
         looks: the looks that were taken so far, by their `STAGES`.
         floor_ms: the fastest plain HTTP request: what the way to the server costs.
         opening: every look taken with all present sessions ready.
-        results: each session so far, by its number.
+        records: each session so far, by its number.
         most_gb: the most memory each GPU had with a session on it.
         server_setup_ms: the server's own average since its start.
         waited_s: how long the memory was waited for.
@@ -205,7 +205,7 @@ class Evidence:
     floor_ms: float = 0.0
     looks: dict[str, Look] = field(default_factory=dict)
     opening: list[Look] = field(default_factory=list)
-    results: dict[int, SessionResult] = field(default_factory=dict)
+    records: dict[int, SessionRecord] = field(default_factory=dict)
     most_gb: dict[int, float] = field(default_factory=dict)
     server_setup_ms: float | None = None
     waited_s: float | None = None
@@ -215,9 +215,9 @@ class Evidence:
         """Return the look of a stage, None before it was taken."""
         return self.idle if stage == "idle" else self.looks.get(stage)
 
-    def of(self, *phases: Phase) -> list[SessionResult]:
+    def of(self, *phases: Phase) -> list[SessionRecord]:
         """Return the sessions of some phases."""
-        return [result for _, result in sorted(self.results.items()) if result.phase in phases]
+        return [record for _, record in sorted(self.records.items()) if record.phase in phases]
 
     def note_memory(self, look: Look) -> None:
         """Keep the most memory of each GPU that has a session."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from .evidence import LEAST_RISE_GB, OPENED, RETURNED_SHARE, Evidence, Look, Phase, Plan, SessionResult
+from .evidence import LEAST_RISE_GB, OPENED, RETURNED_SHARE, Evidence, Look, Phase, Plan, SessionRecord
 from .findings import Finding, Verdict, gpu_list, judged, listed, plural
 
 SETUP_AVERAGE_MS = 3000.0
@@ -91,13 +91,13 @@ def setup(seen: Evidence, _full: Look) -> Finding:
     return judged(max(averages) < SETUP_AVERAGE_MS, measured)
 
 
-def setup_times(results: Sequence[SessionResult]) -> dict[str, list[float]]:
+def setup_times(records: Sequence[SessionRecord]) -> dict[str, list[float]]:
     """Return the setup times, in milliseconds, of sessions that loaded weights, and of those that did not."""
     groups: dict[str, list[float]] = {}
-    for result in results:
-        if result.ready_ms is not None:
-            name = {True: "loading", False: "loaded", None: "all"}[result.loads]
-            groups.setdefault(name, []).append(result.ready_ms)
+    for record in records:
+        if record.ready_ms is not None:
+            name = {True: "loading", False: "loaded", None: "all"}[record.loads]
+            groups.setdefault(name, []).append(record.ready_ms)
     return groups
 
 
@@ -108,34 +108,34 @@ def alike(times_ms: Sequence[float]) -> bool:
 
 def connecting(seen: Evidence, _speaking: Look) -> Finding:
     """Judge how long clients wait for the server's first word, the way to it aside."""
-    results = seen.of(*OPENED, Phase.SURPLUS, Phase.NEWCOMER)
-    known = [result.connected_ms for result in results if result.connected_ms is not None]
+    records = seen.of(*OPENED, Phase.SURPLUS, Phase.NEWCOMER)
+    known = [record.connected_ms for record in records if record.connected_ms is not None]
     times = sorted(max(0.0, time - seen.floor_ms) for time in known)
-    late = sum(time >= CONNECTED_MS for time in times) + len(results) - len(times)
+    late = sum(time >= CONNECTED_MS for time in times) + len(records) - len(times)
     measured = f"median {times[len(times) // 2]:.0f} ms, slowest {times[-1]:.0f} ms" if times else "none"
-    return judged(bool(times) and late <= LATE_SHARE * len(results), measured)
+    return judged(bool(times) and late <= LATE_SHARE * len(records), measured)
 
 
 def newcomer(seen: Evidence, _idle: Look) -> Finding | None:
     """Judge the setup of a session that comes while all others speak: it must not wait for them long."""
-    results = seen.of(Phase.NEWCOMER)
-    if not results or (not results[0].ready and results[0].ended is None):
+    records = seen.of(Phase.NEWCOMER)
+    if not records or (not records[0].ready and records[0].ended is None):
         return None
-    ready_ms = results[0].ready_ms
+    ready_ms = records[0].ready_ms
     if ready_ms is None:
-        return judged(passed=False, measured=results[0].problem or "not served")
+        return judged(passed=False, measured=records[0].problem or "not served")
     return judged(ready_ms < SETUP_SLOW_MS, f"{ready_ms / 1000:.2f} s")
 
 
 def wholeness(seen: Evidence, _idle: Look) -> Finding | None:
     """Judge that every session had all its words: it came to its end, and all its audio is accounted for."""
-    results = [result for result in seen.of(*OPENED, Phase.NEWCOMER) if result.ready]
-    if not seen.over or any(result.ended is None for result in results):
+    records = [record for record in seen.of(*OPENED, Phase.NEWCOMER) if record.ready]
+    if not seen.over or any(record.ended is None for record in records):
         return None
-    well = [each for each in results if each.ended == "complete" and each.accounted is not False and not each.dropped_s]
-    words, audio_s = sum(result.words for result in results), sum(result.audio_s for result in results)
-    measured = f"{len(well)} of {len(results)}; {words} words in {audio_s:.0f} s"
-    return judged(bool(results) and len(well) == len(results) and words > 0, measured)
+    well = [each for each in records if each.ended == "complete" and each.accounted is not False and not each.dropped_s]
+    words, audio_s = sum(record.words for record in records), sum(record.audio_s for record in records)
+    measured = f"{len(well)} of {len(records)}; {words} words in {audio_s:.0f} s"
+    return judged(bool(records) and len(well) == len(records) and words > 0, measured)
 
 
 def _span(times_ms: Sequence[float]) -> str:

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from .checks import Row, good
-from .evidence import STAGES, Evidence, Look, SessionResult
+from .evidence import STAGES, Evidence, Look, SessionRecord
 from .findings import Verdict
 from .live import MARKS
 
@@ -61,7 +61,7 @@ def print_table(console: Console, rows: Sequence[Row]) -> None:
 
 
 def render(about: dict[str, object], rows: Sequence[Row], seen: Evidence | None) -> str:
-    """Return the whole result as JSON.
+    """Return the whole record as JSON.
 
     Args:
         about: facts of this run.
@@ -78,13 +78,13 @@ def render(about: dict[str, object], rows: Sequence[Row], seen: Evidence | None)
         body["floor_ms"] = round(seen.floor_ms, 2)
         body["server_setup_ms"] = seen.server_setup_ms
         body["memory_returned_after_s"] = seen.waited_s
-        body["sessions"] = [_session(result) for _, result in sorted(seen.results.items())]
+        body["sessions"] = [_session(record) for _, record in sorted(seen.records.items())]
         body["looks"] = {stage: _look(seen.look(stage)) for stage in STAGES}
     return json.dumps(body, ensure_ascii=False, indent=2) + "\n"
 
 
-def _session(result: SessionResult) -> dict[str, object]:
-    body = asdict(result) | {"phase": result.phase.value}
+def _session(record: SessionRecord) -> dict[str, object]:
+    body = asdict(record) | {"phase": record.phase.value}
     return {_JSON_KEYS.get(key, key): value for key, value in body.items()}
 
 

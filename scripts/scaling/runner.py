@@ -5,14 +5,15 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from scripts.load.material import Stream
+from scripts.tools.corpus import Stream, make_streams, shipped_clips
+from scripts.tools.driver import SessionSettings
 from scripts.tools.server_api import ServerApi
 
-from .driver import Session, SessionOptions
 from .evidence import OPENED, Evidence, Look, Phase, make_plan
 from .figures import alike, setup_times
 from .findings import ordinal, plural
 from .observer import CannotRunError, Observer
+from .session import Session
 
 _WATCH_S = 0.5
 _SETTLE_S = 2.0
@@ -27,11 +28,13 @@ class Limits:
     Attributes:
         seconds: how long all speak together.
         release_s: how long memory may take to be returned.
+        ready_s: how long a session may take to become ready.
         anyway: go on where others have sessions.
     """
 
     seconds: float
     release_s: float
+    ready_s: float
     anyway: bool
 
 
@@ -40,9 +43,8 @@ class Runner:
 
     Args:
         api: the server's endpoints.
-        options: how sessions are opened.
+        settings: how sessions are had.
         limits: how long things may take, and whether others are minded.
-        streams: makes as many streams of speech as it is asked for.
         show: is called whenever there is something new: with what goes on, and the last look.
 
     Attributes:
@@ -53,17 +55,15 @@ class Runner:
     def __init__(
         self,
         api: ServerApi,
-        options: SessionOptions,
+        settings: SessionSettings,
         limits: Limits,
-        streams: Callable[[int], Sequence[Stream]],
         show: Callable[[str, Look], None],
     ) -> None:
         self.seen: Evidence | None = None
         self.left: int | None = None
         self._observer = Observer(api)
-        self._options = options
+        self._settings = settings
         self._limits = limits
-        self._make_streams = streams
         self._show = show
         self._streams: Sequence[Stream] = ()
         self._sessions: list[Session] = []
@@ -105,7 +105,7 @@ class Runner:
         except ValueError as error:
             raise CannotRunError(str(error)) from error
         self._observer.known |= look.names
-        self._streams = self._make_streams(plan.room + 1)
+        self._streams = make_streams(shipped_clips(), plan.room + 1, None)
         self._doing = "waiting until no weights are on a device"
         if not others and not look.resting:
             look = await self._rest(look.at_s + self._limits.release_s)
@@ -141,17 +141,17 @@ class Runner:
         """Have one session that speaks and ends; return True if it was served."""
         self._doing = "one session"
         session = await self._open(seen, Phase.SINGLE)
-        first = session.result()
+        first = session.record()
         if first.session is None and first.ended in {"denied", "failed"}:
             raise CannotRunError(f"no session can be opened: {first.problem}")
         seen.looks["single"] = await self._look()
         seen.opening.append(seen.looks["single"])
         session.speak()
-        if session.result().ready:
+        if session.record().ready:
             await asyncio.sleep(min(seen.seconds / 2, _SINGLE_S))
         await self._finish_all(seen)
         await self._look(_WATCH_S)  # where weights leave at once, the next look must not be older than that
-        return session.result().ready
+        return session.record().ready
 
     async def _fill(self, seen: Evidence, phase: Phase, arrivals: int) -> bool:
         """Open sessions one after the other, each with a look; stop at one that is not served, and return False.
@@ -160,7 +160,7 @@ class Runner:
         """
         for _ in range(arrivals):
             self._doing = f"session {len(self._sessions) + 1} of {seen.plan.room} comes"
-            if not (await self._open(seen, phase)).result().ready:
+            if not (await self._open(seen, phase)).record().ready:
                 return False
             seen.opening.append(await self._look())
         return True
@@ -185,8 +185,7 @@ class Runner:
     async def _newcomer(self, seen: Evidence) -> None:
         """End one session and open another in its place, while all others speak."""
         self._doing = "one goes, and another comes while all others speak"
-        self._sessions[0].finish()
-        await self._sessions[0].wait_ended()
+        await self._sessions[0].finish()
         await self._wait_for_slots(seen.plan.total - 1)
         (await self._open(seen, Phase.NEWCOMER)).speak()
         await asyncio.sleep(_SETTLE_S)
@@ -232,10 +231,10 @@ class Runner:
         """Open a session, and wait until it is ready or refused."""
         before = (self._last or seen.idle).status
         stream = self._streams[len(self._sessions) % len(self._streams)]
-        session = Session(self._options, len(seen.results) + 1, phase, stream)
+        session = Session(self._settings, len(seen.records) + 1, phase, stream)
         self._sessions.append(session)
-        await session.open()
-        gpu_id = session.result().gpu_id
+        await session.open(self._limits.ready_s)
+        gpu_id = session.record().gpu_id
         gpu = before.worker(gpu_id) if gpu_id is not None else None
         if gpu is not None and gpu.weights is not None:
             # Where a session is ready, weights are; the server's word for that may be a heartbeat old.
@@ -245,18 +244,15 @@ class Runner:
 
     def _keep(self, seen: Evidence, session: Session) -> None:
         """Note what a session has seen so far."""
-        result = seen.results[session.number] = session.result()
-        if result.session:
-            self._observer.known.add(result.session)
+        record = seen.records[session.number] = session.record()
+        if record.session:
+            self._observer.known.add(record.session)
 
     async def _finish_all(self, seen: Evidence) -> None:
         """End all audio, wait for the last words, and for the slots."""
         self._doing = "the last words"
-        served = [session for session in self._sessions if session.result().ready]
-        for session in served:
-            session.finish()
-        others = [session for session in self._sessions if session not in served]
-        await asyncio.gather(*(each.wait_ended() for each in served), *(each.leave() for each in others))
+        ends = [each.finish() if each.record().ready else each.leave() for each in self._sessions]
+        await asyncio.gather(*ends)
         await self._leave_all(seen)
 
     async def _leave_all(self, seen: Evidence) -> None:

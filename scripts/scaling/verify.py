@@ -3,15 +3,14 @@
 import asyncio
 import contextlib
 import signal
-from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import cast
 
 import click
+from whisper_live_client import Mode
+from whisper_live_client.connection import session_url
 
-from scripts.client.asr_client import Mode, session_url
-from scripts.load.manifest import shipped
-from scripts.load.material import Stream, streams
+from scripts.tools.driver import SessionSettings
 from scripts.tools.options import (
     INTERRUPTED,
     SETTINGS,
@@ -26,7 +25,6 @@ from scripts.tools.options import (
 from scripts.tools.server_api import ServerApi, UnreachableError
 
 from .checks import good, judge
-from .driver import SessionOptions
 from .evidence import Look
 from .live import make_console, open_view
 from .observer import CannotRunError
@@ -34,6 +32,7 @@ from .report import print_report, render, write
 from .runner import Limits, Runner
 
 GOOD, BAD, CANNOT_RUN = 0, 1, 3
+_FLUSH_TIMEOUT_S = 60.0
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _EXIT_CODES = """\b
 Exit codes:
@@ -56,7 +55,7 @@ Exit codes:
     "How long memory may take to be returned after the last session; it is not waited for longer than needed.",
     default=60.0,
 )
-@seconds_option("--patience", "ready_limit_s", "How long a session may take to become ready.", default=60.0, least=1.0)
+@seconds_option("--patience", "ready_s", "How long a session may take to become ready.", default=60.0, least=1.0)
 @mode_option
 @click.option("--language", metavar="CODE", help="Language that the server is told; what is spoken is English.")
 @click.option("--anyway", is_flag=True, help="Also on a server with other people's sessions, which may suffer.")
@@ -68,7 +67,7 @@ def command(
     monitor_token: str | None,
     seconds: float,
     release_s: float,
-    ready_limit_s: float,
+    ready_s: float,
     mode: str,
     language: str | None,
     anyway: bool,
@@ -79,11 +78,11 @@ def command(
     Makes the operator guide's three tests, five checks and six success criteria with real sessions that speak in
     real time: one, then half of the slots, then all, then one too many. The server should be idle.
     """
-    options = SessionOptions(
-        url=url, mode=cast("Mode", mode), language=language, token=token, ready_limit_s=ready_limit_s
+    settings = SessionSettings(
+        url=url, mode=cast("Mode", mode), language=language, token=token, flush_timeout_s=_FLUSH_TIMEOUT_S
     )
-    limits = Limits(seconds=seconds, release_s=release_s, anyway=anyway)
-    return run(options, limits, ServerApi(session_url(url, {}), monitor_token), json_path)
+    limits = Limits(seconds=seconds, release_s=release_s, ready_s=ready_s, anyway=anyway)
+    return run(settings, limits, ServerApi(session_url(url, {}), monitor_token), json_path)
 
 
 def main() -> int:
@@ -91,7 +90,7 @@ def main() -> int:
     return run_command(command)
 
 
-def run(options: SessionOptions, limits: Limits, api: ServerApi, json_path: str | None) -> int:
+def run(settings: SessionSettings, limits: Limits, api: ServerApi, json_path: str | None) -> int:
     """Make all checks, print them, and return the exit code."""
     console = make_console(stderr=json_path == "-")
     began = datetime.now(UTC)
@@ -100,7 +99,7 @@ def run(options: SessionOptions, limits: Limits, api: ServerApi, json_path: str 
     def show(doing: str, look: Look) -> None:
         view.show(doing, look, runner.seen)
 
-    runner = Runner(api, options, limits, _streams, show)
+    runner = Runner(api, settings, limits, show)
     trouble: str | None = None
     interrupted = False
     try:
@@ -116,7 +115,7 @@ def run(options: SessionOptions, limits: Limits, api: ServerApi, json_path: str 
         code = INTERRUPTED
     else:
         code = GOOD if good(rows) else BAD
-    print_report(console, options.url, rows, runner.seen, passed=code == GOOD)
+    print_report(console, settings.url, rows, runner.seen, passed=code == GOOD)
     if trouble is not None:
         console.print(
             f"{'Stopped' if runner.seen else 'Cannot run'}: {trouble}", style="red", markup=False, soft_wrap=True
@@ -127,7 +126,7 @@ def run(options: SessionOptions, limits: Limits, api: ServerApi, json_path: str 
         console.print(f"The server still counts {runner.left} sessions more than before.", style="red", markup=False)
     about: dict[str, object] = {
         "began": began.isoformat(timespec="seconds"),
-        "url": options.url,
+        "url": settings.url,
         "seconds": limits.seconds,
         "interrupted": interrupted,
         "trouble": trouble,
@@ -135,10 +134,6 @@ def run(options: SessionOptions, limits: Limits, api: ServerApi, json_path: str 
     }
     write(json_path, render(about, rows, runner.seen))
     return code
-
-
-def _streams(count: int) -> Sequence[Stream]:
-    return streams(shipped(), count, None)
 
 
 async def _until_the_end(runner: Runner) -> bool:

@@ -5,8 +5,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import click
-
-from scripts.client.asr_client import session_url
+from whisper_live_client.connection import session_url
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 

@@ -1,16 +1,11 @@
-"""scripts/bench: agreement, races, shapes of windows, simulated loads and their charts, with scripted models."""
+"""scripts/bench: agreement, races, shapes of windows and simulated loads, with scripted models."""
 
-import json
-import xml.etree.ElementTree as ET
 from dataclasses import replace
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
 
-from scripts.bench import plot
 from scripts.bench.agreement import HeardWord, LocalAgreement
-from scripts.bench.chart import Line, Panel, svg, ticks
 from scripts.bench.company import compare_company
 from scripts.bench.contestant import Course, Result
 from scripts.bench.figures import judge, offline, part, scores, total
@@ -20,8 +15,8 @@ from scripts.bench.simulation import Rules, StepTimes, most_streams, simulate
 from scripts.bench.stages import Stages
 from scripts.bench.usual import Usual
 from scripts.bench.windows import Noting, WindowShape, parse, render, thinned
-from scripts.load.normal import normaliser
 from scripts.replaying.recordings import Recording
+from scripts.tools.scoring import normaliser
 from tests.scripted_recognizer import ScriptedRecognizer, say
 
 STORY = say([0.5, "one", "two", "three", "four", 1.0, "five", "six", 1.0])
@@ -239,15 +234,6 @@ def test_the_most_streams_are_found():
     assert most_streams(StepTimes({1.0: {1: 9.0}}, 0.0, 0.0), RULES, 1.5)[0] is None
 
 
-def test_ticks_are_round_and_reach_the_top():
-    """Few round numbers from 0 to the largest value or just above."""
-    for most in (0.03, 0.9, 1.0, 3.3, 48.0, 1234.0):
-        found = ticks(most)
-        assert found[0] == 0
-        assert most <= found[-1] * 1.000001 <= 2 * most
-        assert 3 <= len(found) <= 9
-
-
 def test_a_result_without_stages_shows_none():
     """Shares of stages are unknown where none was watched, and add up to the whole where they were."""
     bare = Result("x", [], 2.0)
@@ -259,34 +245,3 @@ def test_a_result_without_stages_shows_none():
     shares = judge(bare, [COURSE], normalise, reference=None, baseline=None, english=True).stages_percent
     assert shares == {"mel": 25.0, "encoder": 50.0, "the rest": 25.0}
     assert course.texts == ()
-
-
-def load(streams, **figures):
-    return {"streams": streams, "figures": figures}
-
-
-def test_a_load_table_is_drawn(tmp_path):
-    """Files of the load test become one SVG with a chart of latencies and one of cores, ready for light and dark."""
-    one, two = tmp_path / "1.json", tmp_path / "2.json"
-    one.write_text(json.dumps({"runs": [load(1, shown_p50_s=0.3, shown_p95_s=0.8, cpu_per_audio_s=0.1)]}))
-    two.write_text(json.dumps({"runs": [load(16, shown_p50_s=0.6, shown_p95_s=None, cpu_per_audio_s=0.08)]}))
-    out = tmp_path / "load.svg"
-    done = CliRunner().invoke(plot.command, [str(one), str(two), "-o", str(out)])
-    assert done.exit_code == 0, done.output
-    root = ET.fromstring(out.read_text())
-    texts = [element.text for element in root.iter("{http://www.w3.org/2000/svg}text")]
-    assert {"shown, p50", "shown, p95", "gateway and workers", "16"} <= set(texts)
-    assert "committed, p50" not in texts
-    assert len(list(root.iter("{http://www.w3.org/2000/svg}circle"))) == 5
-    assert "prefers-color-scheme: dark" in out.read_text()
-
-
-def test_what_cannot_be_drawn_is_refused(tmp_path):
-    """A file of something else, and loads without figures, end in a sentence and exit code 2."""
-    for content in ("[]", '{"runs": [{}]}', "no json", '{"runs": []}'):
-        (tmp_path / "x.json").write_text(content)
-        done = CliRunner().invoke(plot.command, [str(tmp_path / "x.json"), "-o", str(tmp_path / "x.svg")])
-        assert done.exit_code == 2, content
-        assert not (tmp_path / "x.svg").exists()
-    with pytest.raises(ValueError, match="nothing is known"):
-        svg([Panel("x", "y", (Line("l", (), "a"),))])

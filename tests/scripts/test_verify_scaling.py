@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from scripts.scaling.checks import good, judge
-from scripts.scaling.evidence import Evidence, Look, Phase, Plan, SessionResult, make_plan
+from scripts.scaling.evidence import Evidence, Look, Phase, Plan, SessionRecord, make_plan
 from scripts.scaling.findings import Verdict, listed, ordinal
 from scripts.scaling.live import Lines
 from scripts.scaling.report import print_table, render
@@ -44,7 +44,7 @@ def look(*loads, health=None, memory_gb=None, weights=None, slots=4):
 
 def session(number, phase, gpu_id, **changes):
     """Return what one session saw that was served well."""
-    served = SessionResult(
+    served = SessionRecord(
         number=number,
         phase=phase,
         session=f"s{number}",
@@ -67,18 +67,18 @@ def session(number, phase, gpu_id, **changes):
 def evidence():
     """Return what is seen on a server of four GPUs on which all is well."""
     seen = Evidence(FOUR, look(0, 0, 0, 0), 10.0, 60.0)
-    results = [session(1, Phase.SINGLE, 0, loads=True, ready_ms=600.0)]
+    records = [session(1, Phase.SINGLE, 0, loads=True, ready_ms=600.0)]
     for number in range(16):
         first = 1 <= number < 4
         phase = Phase.SPREAD if number < 8 else Phase.FILL
-        results.append(session(number + 2, phase, number % 4, loads=first, ready_ms=700.0 if first else 10.0))
+        records.append(session(number + 2, phase, number % 4, loads=first, ready_ms=700.0 if first else 10.0))
         seen.opening.append(look(*FOUR.loads(number + 1)))
     refusal = "No GPU resources available"
-    results.append(
+    records.append(
         session(18, Phase.SURPLUS, None, ready_ms=None, errors=(refusal,), close_code=1013, ended="refused", words=0)
     )
-    results.append(session(19, Phase.NEWCOMER, 0))
-    seen.results = {each.number: each for each in results}
+    records.append(session(19, Phase.NEWCOMER, 0))
+    seen.records = {each.number: each for each in records}
     full = look(4, 4, 4, 4)
     seen.looks = {"single": look(1, 0, 0, 0), "spread": look(2, 2, 2, 2), "full": full, "crowded": full}
     seen.looks |= {"speaking": full, "released": look(0, 0, 0, 0)}
@@ -90,7 +90,7 @@ def evidence():
 def change(seen, numbers, **changes):
     """Change what these visitors saw."""
     for number in numbers:
-        seen.results[number] = replace(seen.results[number], **changes)
+        seen.records[number] = replace(seen.records[number], **changes)
 
 
 def failed(seen):
@@ -254,7 +254,7 @@ def audio_unaccounted(seen):
 
 
 def nothing_heard(seen):
-    change(seen, seen.results, words=0)
+    change(seen, seen.records, words=0)
 
 
 def newcomer_waits(seen):
@@ -302,7 +302,7 @@ def test_one_late_word_in_ten_is_forgiven():
 def test_the_way_to_the_server_is_left_out():
     """Behind a long way every word is late by it, and none by the server."""
     seen = evidence()
-    change(seen, seen.results, connected_ms=190.0)
+    change(seen, seen.records, connected_ms=190.0)
     assert failed(seen) == {"Connecting"}
     seen.floor_ms = 150.0
     assert failed(seen) == set()
@@ -313,7 +313,7 @@ def test_a_second_measurement_counts_by_the_better_one():
     seen = evidence()
     one_gpu_slow(seen)
     for number in range(4):
-        seen.results[20 + number] = session(20 + number, Phase.AGAIN, number, loads=True, ready_ms=500.0)
+        seen.records[20 + number] = session(20 + number, Phase.AGAIN, number, loads=True, ready_ms=500.0)
     assert failed(seen) == set()
     assert row(seen, "Check 3").measured == "loading 600 to 7000 ms; loaded 10 to 10 ms; loading again 500 to 500 ms"
     change(seen, [22], ready_ms=5000.0)

@@ -1,0 +1,297 @@
+"""asr_client: one session over a real socket."""
+
+import asyncio
+import json
+
+import pytest
+from whisper_live_client import ConnectError, SessionClosedError, connect
+from whisper_live_client.connection import session_url
+from whisper_live_client.events import Final, ReadyToStop, Status
+
+from tests.client.sessions import blocks, consume, converse
+from tests.scripts.scripted_server import AsrServer, hello, tone
+
+
+def test_a_session_by_hand():
+    """Send, read while sending, finish: messages arrive in order and are folded; the close is clean."""
+
+    async def use(client):
+        await client.send(tone(1600, 16_000))
+        kinds = []
+        async for message in client:
+            kinds.append(type(message).__name__)
+            if client.transcript.tail == "word":
+                await client.finish()
+                await client.finish()
+        return kinds, client.transcript
+
+    (kinds, transcript), (conversation,) = converse(hello, use)
+    assert kinds == ["Config", *["Status"] * 4, "Partial", "Partial", "Final", "ReadyToStop"]
+    assert [(word.text, word.end_s) for word in transcript.words] == [("Hello", 0.5), ("world.", 1.0)]
+    assert transcript.opened_s < transcript.ready_s < transcript.first_word_s < transcript.ended_s < transcript.done_s
+    assert transcript.violations == []
+    assert bytes(conversation.audio) == tone(1600, 16_000)
+
+
+def test_close_code_of_a_clean_end():
+    """After ready_to_stop the client closes, with 1000."""
+
+    async def use(client):
+        await consume(client.stream(blocks(tone(1600, 16_000)), realtime=False))
+        return client
+
+    client, (conversation,) = converse(hello, use)
+    assert (client.close_code, conversation.socket.close_code) == (1000, 1000)
+
+
+def test_odd_lengths_count_whole_samples():
+    """Half a sample is sent as it is and counted with its other half."""
+
+    async def use(client):
+        for size in (3, 3, 2, 3193):
+            await client.send(bytes(size))
+        await consume(client.stream(blocks(b""), realtime=False))
+        return client.transcript.sent_samples
+
+    samples, (conversation,) = converse(hello, use)
+    assert (samples, len(conversation.audio)) == (1600, 3201)
+
+
+def test_an_empty_message_is_refused():
+    """An empty message would end the audio by accident."""
+
+    async def use(client):
+        with pytest.raises(ValueError, match="finish"):
+            await client.send(b"")
+
+    converse(hello, use)
+
+
+def test_audio_is_kept_until_it_is_settled():
+    """Audio stays in the client until a final covers it, or an acknowledgement with no words open and one after it."""
+    kept = []
+
+    async def script(conversation):
+        await conversation.welcome()
+        await conversation.hear(until_bytes=6400)
+        await conversation.say("ack", received=3200, committed_until=1000)
+        await conversation.say("ack", received=3200, committed_until=1600)
+        await conversation.partial(1, "Hello", "", 0.11, 0.12)
+        await conversation.say("ack", received=3200, committed_until=1920)
+        await conversation.final(1, [("Hello", 0.11, 0.12)])
+        await conversation.hear()
+        await conversation.goodbye()
+
+    async def use(client):
+        def look(message):
+            if not isinstance(message, ReadyToStop):
+                kept.append(client.replay_buffer.first_sample)
+
+        async for event in client.stream(blocks(tone(3200, 16_000)), realtime=False):
+            look(event)
+        return client
+
+    client, _ = converse(script, use)
+    assert kept[5:] == [0, 1000, 1000, 1000, 1920]
+    assert (client.transcript.acked_samples, client.transcript.committed_until) == (3200, 1920)
+
+
+def test_controls():
+    """Finalize and keepalive are JSON text frames."""
+
+    async def use(client):
+        await client.finalize()
+        await client.keepalive()
+        await consume(client.stream(blocks(tone(1600, 16_000)), realtime=False))
+
+    _, (conversation,) = converse(hello, use)
+    assert [json.loads(text) for text in conversation.texts] == [{"type": "finalize"}, {"type": "keepalive"}]
+
+
+def test_messages_before_a_close_are_not_lost():
+    """An error that came just before the close is read although sending fails already."""
+
+    async def script(conversation):
+        await conversation.say("error", error="No GPU resources available", retry_after_s=5)
+        await conversation.socket.close(1013)
+
+    async def use(client):
+        async def keep_sending():
+            while True:
+                await client.send(bytes(3200))
+                await asyncio.sleep(0.01)
+
+        with pytest.raises(SessionClosedError):
+            await keep_sending()
+        await consume(client.stream(blocks(b""), realtime=False))
+        return client
+
+    client, _ = converse(script, use)
+    assert [error.error for error in client.transcript.errors] == ["No GPU resources available"]
+    assert client.close_code == 1013
+
+
+def test_a_message_that_is_none():
+    """A broken message ends the session with its reason instead of hanging or raising elsewhere."""
+
+    async def script(conversation):
+        await conversation.socket.send('{"type":"ack","seq":1,"received":"many"}')
+        await conversation.socket.wait_closed()
+
+    async def use(client):
+        await consume(client.stream(blocks(bytes(3200)), realtime=False))
+        return client.problem
+
+    problem, _ = converse(script, use)
+    assert "message.received is not a whole number" in problem
+
+
+def test_a_silent_server_is_given_up_after_the_end():
+    """A server that says nothing after the end marker is left after the time that was asked for, not before."""
+
+    async def script(conversation):
+        await conversation.hear()
+        await conversation.socket.wait_closed()
+
+    async def use(client):
+        await consume(client.stream(blocks(bytes(16_000)), realtime=True))
+        return client
+
+    client, (conversation,) = converse(script, use, flush_timeout_s=0.3)
+    assert client.problem == "the server said nothing for 0.3 s after the audio's end"
+    assert conversation.ended
+
+
+def test_pacing_follows_the_clock():
+    """Each block is sent when its last sample would have been spoken: no drift, however long a send takes."""
+
+    async def use(client):
+        started = asyncio.get_running_loop().time()
+        await consume(client.stream(blocks(tone(16_000, 16_000)), realtime=True))
+        return started, client.transcript
+
+    (started, transcript), _ = converse(hello, use)
+    for position_s in (0.1, 0.5, 1.0):
+        late_s = transcript.sent_at_s(position_s) - started - position_s
+        assert 0 <= late_s < 0.09
+
+
+def test_a_failing_source_still_flushes():
+    """When the source breaks, what was sent is flushed, and the error comes out."""
+
+    async def broken():
+        yield tone(1600, 16_000)
+        raise LookupError("tape torn")
+
+    async def use(client):
+        with pytest.raises(LookupError, match="tape torn"):
+            await consume(client.stream(broken(), realtime=False))
+        return client.transcript
+
+    transcript, (conversation,) = converse(hello, use)
+    assert transcript.complete
+    assert conversation.ended
+
+
+def test_cancelling_leaves_at_once():
+    """A cancelled session does not wait for a server that reads nothing and answers nothing."""
+
+    async def script(conversation):
+        await asyncio.sleep(30)
+
+    async def once():
+        async with AsrServer(script, max_queue=1) as server, asyncio.timeout(10):
+            client = connect(server.url)
+
+            async def endless():
+                while True:
+                    yield bytes(320_000)
+
+            async def session():
+                async with client:
+                    await consume(client.stream(endless(), realtime=False))
+
+            task = asyncio.create_task(session())
+            sent = -1
+            while sent != (sent := client.transcript.sent_samples) or not sent:
+                await asyncio.sleep(0.3)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            assert client.close_code == 1006
+
+    asyncio.run(once())
+
+
+def test_on_message_sees_each_message():
+    """The callback of a run gets every message after it was folded."""
+    seen = []
+
+    async def use(client):
+        def look(message):
+            seen.append((type(message), client.transcript.committed))
+
+        async for event in client.stream(blocks(tone(1600, 16_000)), realtime=False):
+            look(event)
+
+    converse(hello, use)
+    assert seen[4] == (Status, "")
+    assert seen[-2:] == [(Final, "Hello world."), (ReadyToStop, "Hello world.")]
+
+
+def test_token_origin_and_query():
+    """The token is a header, never a part of the address; further parameters are in the query."""
+
+    async def use(client):
+        await client.finish()
+        await consume(client)
+
+    async def script(conversation):
+        await conversation.hear()
+        await conversation.goodbye()
+
+    options = {"token": "t0p", "origin": "http://elsewhere", "query": {"encoding": "s16le"}, "language": "en"}
+    _, (conversation,) = converse(script, use, mode="full", **options)
+    assert conversation.path == "/asr?mode=full&language=en&encoding=s16le"
+    assert conversation.headers["Authorization"] == "Bearer t0p"
+    assert conversation.headers["Origin"] == "http://elsewhere"
+
+
+def test_http_refusal():
+    """An HTTP answer instead of a WebSocket is an error with its status."""
+
+    def refuse(connection, request):
+        return connection.respond(503, "full\n")
+
+    async def once():
+        async with AsrServer(hello, process_request=refuse) as server, connect(server.url):
+            pytest.fail("connected")
+
+    with pytest.raises(ConnectError, match="HTTP 503") as caught:
+        asyncio.run(once())
+    assert caught.value.status == 503
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("ws://127.0.0.1:8000/asr", "ws://127.0.0.1:8000/asr?mode=events"),
+        ("http://127.0.0.1:8000", "ws://127.0.0.1:8000/asr?mode=events"),
+        ("https://speech.example/live/", "wss://speech.example/live/asr?mode=events"),
+        ("localhost:8000", "ws://localhost:8000/asr?mode=events"),
+        ("wss://speech.example/asr?tenant=a+b&mode=full", "wss://speech.example/asr?tenant=a+b&mode=events"),
+        ("http://[::1]:8000/asr#top", "ws://[::1]:8000/asr?mode=events"),
+    ],
+)
+def test_session_url(url, expected):
+    """Any address of the server becomes the session's WebSocket address."""
+    assert session_url(url, {"mode": "events"}) == expected
+
+
+@pytest.mark.parametrize(
+    "url", ["", "ftp://x/asr", "http://", "ws://x/asr?token=t0p", "ws://me:t0p@x/asr", "http://[::1", "ws://x:port/asr"]
+)
+def test_wrong_urls_are_named(url):
+    """An address that is none, or carries a secret, is refused before anything is sent."""
+    with pytest.raises(ValueError, match=r"."):
+        session_url(url, {})
