@@ -1,6 +1,5 @@
 """The options of `scripts/load_test` (shell)."""
 
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -23,13 +22,10 @@ from .bounds import Bound, parse_bound
 from .chart import draw, read
 from .results import Options
 from .run import run
-from .summary import DelayFigures, EndFigures, ServerFigures, WordFigures
+from .summary import FIGURES
 
 _ROOT = Path(__file__).resolve().parents[2]
 _SHIPPED_SECONDS = 60.0
-_FIGURES = tuple(
-    each.name for group in (WordFigures, DelayFigures, ServerFigures, EndFigures) for each in fields(group)
-)
 
 _EPILOG = f"""\b
 Exit codes:
@@ -39,7 +35,7 @@ Exit codes:
   3    a bound of --require is not met
   130  interrupted (what was measured until then is printed)
 
-Figures for --require: {", ".join(_FIGURES)}.
+Figures for --require: {", ".join(FIGURES)}.
 """
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
@@ -56,7 +52,7 @@ def _counts(_context: click.Context, _option: click.Parameter, value: str) -> tu
 
 def _bounds(_context: click.Context, _option: click.Parameter, values: tuple[str, ...]) -> tuple[Bound, ...]:
     try:
-        return tuple(parse_bound(value, _FIGURES) for value in values)
+        return tuple(parse_bound(value, FIGURES) for value in values)
     except ValueError as error:
         raise click.BadParameter(str(error)) from error
 
