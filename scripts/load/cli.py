@@ -1,11 +1,13 @@
 """The options of `scripts/load_test` (shell)."""
 
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import click
 from whisper_live_client.outcome import Exit
 
+from scripts.tools.driver import SessionSettings
 from scripts.tools.options import (
     SETTINGS,
     json_option,
@@ -128,7 +130,10 @@ def command(*, files: tuple[Path, ...], json_path: str | None, **given: Any) -> 
     if given["seconds"] is None and given["manifest"] is None:
         given["seconds"] = _SHIPPED_SECONDS
     given["run_dir"] = _ROOT / given["run_dir"]  # the server takes a relative one from there, too
-    options = Options(**given, json_path=Path(json_path) if json_path else None)
+    session = SessionSettings(
+        **{each.name: given.pop(each.name) for each in fields(SessionSettings) if each.name in given}
+    )
+    options = Options(**given, session=session, json_path=Path(json_path) if json_path else None)
     return run(options)
 
 
