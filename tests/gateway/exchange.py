@@ -7,12 +7,12 @@ import itertools
 import logging
 from collections import deque
 
-from gateway.actions import Hangup
-from gateway.admission import Parameters
-from gateway.conversation import Conversation
-from gateway.pool import Pool
-from gateway.statistics import Statistics
-from gateway.switchboard import Switchboard
+from gateway.auth.client_auth import Parameters
+from gateway.monitoring.statistics import Statistics
+from gateway.placement.workers import Pool
+from gateway.session_manager import Switchboard
+from gateway.sessions.client_session import Conversation
+from gateway.sessions.commands import Hangup
 from gpu_worker.policy import PolicySettings
 from gpu_worker.slots import SlotTable
 from gpu_worker.step_loop import Step
