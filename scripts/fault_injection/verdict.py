@@ -54,7 +54,6 @@ class SessionRecord:
 
 
 def record(result: SessionResult, normalise: Normalise) -> SessionRecord:
-    """Return what a session came to."""
     stream, transcript = result.stream, result.transcript
     ended_well = transcript.complete and transcript.accounting is not None and not transcript.errors
     return SessionRecord(
@@ -121,7 +120,6 @@ class Verdict:
 
     @property
     def noise(self) -> Difference:
-        """How the two undisturbed runs differ."""
         return total(compare(a.words, b.words) for a, b in zip(self.first, self.second, strict=True))
 
     @property
@@ -139,11 +137,9 @@ class Verdict:
 
     @property
     def disturbed_errors(self) -> Difference:
-        """How the disturbed run differs from what was said."""
         return total(compare(each.said, each.words) for each in self.disturbed)
 
     def goals(self) -> list[tuple[str, bool]]:
-        """Return each goal with its figure, and whether it is met."""
         sessions = (*self.first, *self.second, *self.disturbed)
         counted = {
             "no session ended by a fault": sum(bool(each.problem) for each in sessions),

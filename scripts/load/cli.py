@@ -148,5 +148,4 @@ def _plot(files: tuple[Path, ...], plot_path: Path | None) -> int:
 
 
 def main() -> int:
-    """Run the command with the process's arguments and return its exit code."""
     return run_command(command)

@@ -55,7 +55,6 @@ class Load:
     reference: list[Score] | None = None
 
     def summary(self) -> Summary:
-        """Add it up."""
         return summarise(len(self.streams), self.reports, self.seen, all_speaking_s(self.reports), self.reference)
 
     @property

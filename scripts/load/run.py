@@ -57,7 +57,7 @@ def _read(options: Options) -> Corpus:
 
 
 class _LoadTest:
-    """Has the loads, each with all its sessions at the same time.
+    """Runs the loads, each with all its sessions at the same time.
 
     The first Ctrl-C ends the audio of all sessions and waits for their last words, the second ends everything.
     """
@@ -71,7 +71,6 @@ class _LoadTest:
         self._sessions: list[asyncio.Task[SessionResult | None]] = []
 
     async def run(self) -> None:
-        """Have one load after another."""
         with contextlib.suppress(NotImplementedError):  # where there are no such signals Ctrl-C ends everything
             asyncio.get_running_loop().add_signal_handler(signal.SIGINT, self._interrupt)
         for count in self._measured.options.counts:
@@ -131,7 +130,7 @@ class _LoadTest:
         return show
 
     async def _drive(self, streams: Sequence[Stream]) -> list[tuple[int, SessionResult]]:
-        """Have one session for each stream; those that an interrupt kept from beginning are left out."""
+        """Run one session for each stream; those that an interrupt kept from beginning are left out."""
         options = self._measured.options
         self._drivers = [SessionDriver(options.session, stream) for stream in streams]
         async with asyncio.TaskGroup() as group:
@@ -143,7 +142,7 @@ class _LoadTest:
         return [(number, result) for number, result in enumerate(results) if result is not None]
 
     async def _session(self, driver: SessionDriver, delay_s: float, stream: Stream) -> SessionResult | None:
-        """Begin a session in its turn, or not at all if everything is to stop by then."""
+        """Run a session from its turn on, or not at all if everything is to stop by then."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(delay_s):
                 await self._stopping.wait()

@@ -32,7 +32,6 @@ class Utterance:
 
     @property
     def samples(self) -> int:
-        """Its length."""
         return len(self.pcm) // BYTES_PER_SAMPLE
 
 
@@ -71,12 +70,10 @@ class Stream:
 
     @property
     def samples(self) -> int:
-        """Its length."""
         return self.starts[-1] + self.utterances[-1].samples
 
     @property
     def duration_s(self) -> float:
-        """Its length in seconds."""
         return self.samples / SAMPLE_RATE
 
     @property
@@ -151,7 +148,6 @@ def _compose(utterances: Sequence[Utterance], corpus: Corpus, seconds: float | N
 
 
 def shipped_clips() -> Corpus:
-    """Read the clips that come with the project, as one list."""
     clips = tuple(Utterance(clip.id, clip.text, clip.words, clip.pcm()) for clip in load_clips())
     return Corpus("the shipped clips", (clips,), lead_s=0.0, gap_s=0.6)
 
