@@ -5,7 +5,6 @@ closed terminal become one orderly stop; a second Ctrl-C kills. Processes that o
 """
 
 import ctypes
-import http.client
 import os
 import signal
 import subprocess
@@ -19,6 +18,7 @@ from typing import IO
 
 import psutil
 
+from scripts.tools.server_api import AnswerError, ServerApi, UnreachableError
 from scripts.tools.supervisord import Supervisord, SupervisordError
 
 NEVER = 3
@@ -161,16 +161,11 @@ def page_url(address: tuple[str, int]) -> str:
 
 
 def answers(address: tuple[str, int]) -> bool:
-    """Return whether the gateway answers on ``/health``, whatever it says there."""
-    host = page_url(address).removeprefix("http://").rpartition(":")[0]
-    connection = http.client.HTTPConnection(host.strip("[]"), address[1], timeout=2)
+    """Return True if the gateway answers on ``/health``, whatever it says there."""
     try:
-        connection.request("GET", "/health")
-        connection.getresponse().read()
-    except (OSError, http.client.HTTPException):
-        return False
-    finally:
-        connection.close()
+        ServerApi(page_url(address)).get("/health")
+    except UnreachableError as error:
+        return isinstance(error, AnswerError)
     return True
 
 

@@ -7,7 +7,7 @@ import http.client
 import json
 import urllib.error
 import urllib.request
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 from urllib.parse import urlsplit
 
@@ -192,7 +192,7 @@ class MonitorState:
     gpus: tuple[GpuRow, ...]
     elsewhere: tuple[SessionRow, ...]
     events: tuple[Event, ...]
-    body: Json | None
+    body: Json | None = field(default=None, repr=False)
 
 
 class ServerApi:
@@ -219,7 +219,7 @@ class ServerApi:
         Raises:
             UnreachableError: there is no answer, or an odd one; so do all methods here.
         """
-        return read_health(self._good("/health"))
+        return read(Health, "/health", self._good("/health"))
 
     def gpu_status(self) -> GpuStatus:
         """Return the workers and their sessions."""
@@ -227,11 +227,12 @@ class ServerApi:
 
     def performance(self) -> Performance:
         """Return how fast it is, and the last moves and endings of sessions."""
-        return read_performance(self._good("/performance"))
+        return read(Performance, "/performance", self._good("/performance"))
 
     def monitor_state(self) -> MonitorState:
         """Return what the monitor page shows."""
-        return read_monitor_state(self._good("/monitor/state"))
+        body = self._good("/monitor/state")
+        return replace(read(MonitorState, "/monitor/state", body), body=body)
 
     def get(self, path: str) -> Json:
         """Return the JSON object at a path, whatever the HTTP status."""
@@ -274,11 +275,6 @@ class ServerApi:
         return answer
 
 
-def read_health(body: Json) -> Health:
-    """Return what the body of /health tells; AnswerError if it is none."""
-    return _read(Health, body, "/health")
-
-
 def read_gpu_status(body: Json) -> GpuStatus:
     """Return what the body of /gpu-status tells; AnswerError if it is none.
 
@@ -288,21 +284,12 @@ def read_gpu_status(body: Json) -> GpuStatus:
     if isinstance(rows, list):
         filled = [row | {"slots": row.get("slots") or most or 0} if isinstance(row, dict) else row for row in rows]
         body = {**body, "gpus": filled}
-    seen = _read(GpuStatus, body, "/gpu-status")
+    seen = read(GpuStatus, "/gpu-status", body)
     return replace(seen, gpus=tuple(sorted(seen.gpus, key=lambda gpu: gpu.gpu_id)))
 
 
-def read_performance(body: Json) -> Performance:
-    """Return what the body of /performance tells; AnswerError if it is none."""
-    return _read(Performance, body, "/performance")
-
-
-def read_monitor_state(body: Json) -> MonitorState:
-    """Return what the body of /monitor/state tells; AnswerError if it is none."""
-    return replace(_read(MonitorState, body, "/monitor/state"), body=body)
-
-
-def _read(kind: type[_Kind], body: Json, path: str) -> _Kind:
+def read(kind: type[_Kind], path: str, body: Json) -> _Kind:
+    """Return what the body of a path tells; AnswerError if it tells something else."""
     try:
         return decode(kind, body)
     except ValueError as error:

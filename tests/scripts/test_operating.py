@@ -10,14 +10,14 @@ from scripts.tools.server_api import (
     Averages,
     Ending,
     GpuStatus,
+    Health,
     Move,
     Performance,
     ServerApi,
     UnreachableError,
     Worker,
+    read,
     read_gpu_status,
-    read_health,
-    read_performance,
 )
 
 GUIDE_GPU = {"gpu_id": 0, "active_connections": 1, "connection_ids": ["abc-123"], "allocated_memory_gb": 7.45}
@@ -54,7 +54,7 @@ def test_reading_the_endpoints():
     move = {"connection": "x", "from_gpu": None, "to_gpu": 1, "reason": "resume", "gap_ms": 3, "at": 7}
     ending = {"connection": "z", "outcome": "complete", "at": 1}
     recent = {"averages": {"setup_time_ms": 12}, "recent_moves": [move], "recent_endings": [ending]}
-    assert read_performance(recent) == Performance(
+    assert read(Performance, "/performance", recent) == Performance(
         Averages(12.0), (Move("x", None, 1, "resume", 3.0, 7.0),), (Ending("z", "complete"),)
     )
 
@@ -76,7 +76,7 @@ def test_another_server_is_named_by_what_is_wrong(body, why):
         read_gpu_status(body)
     assert why in str(error.value)
     with pytest.raises(AnswerError, match="/health: 'status' is missing"):
-        read_health({})
+        read(Health, "/health", {})
 
 
 def test_where_nothing_listens():

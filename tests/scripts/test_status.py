@@ -17,7 +17,7 @@ from gateway.monitoring.snapshot import SessionFacts, now_body
 from gateway.placement.workers import Pool
 from scripts.ops.screen import WIDTH, State, screen, sentence
 from scripts.ops.status import as_object
-from scripts.tools.server_api import AnswerError, Event, read_monitor_state
+from scripts.tools.server_api import AnswerError, Event, MonitorState, read
 from scripts.tools.supervisord import Process
 from shared.messages import MemoryReport
 from tests.gateway.builders import GIB, heartbeat, register
@@ -51,6 +51,11 @@ def spoken(pool, *sessions, events=None, model_at=1_000_000.0):
     body = now_body(pool, sessions, at=model_at, uptime_s=90_061, slots_per_gpu=4)
     whole = body | {"history": History().body(0.0), "events": (events or Events()).body()}
     return json.loads(json.dumps(whole))
+
+
+def monitor_state(body):
+    """Return what the body tells."""
+    return read(MonitorState, "/monitor/state", body)
 
 
 def crowded(slots=4, gpus=4):
@@ -88,7 +93,7 @@ PROCESSES = (
 @pytest.mark.parametrize("slots", [4, 16])
 def test_all_fits_in_eighty_columns(slots, processes):
     """However full it is, no line is longer than 80 columns, none is broken, and every session is there."""
-    lines = printed(State("http://" + "a" * 90, read_monitor_state(crowded(slots)), processes))
+    lines = printed(State("http://" + "a" * 90, monitor_state(crowded(slots)), processes))
     assert max(map(len, lines)) <= WIDTH
     text = "\n".join(lines)
     assert all(f"{number:08x}" in text for number in range(4 * slots))
@@ -103,7 +108,7 @@ def test_all_fits_in_eighty_columns(slots, processes):
 
 def test_the_events_take_what_is_left():
     """A tall terminal shows more events, a low one three, and neither more lines than it has if it can be helped."""
-    state = State("http://x", read_monitor_state(crowded()), PROCESSES)
+    state = State("http://x", monitor_state(crowded()), PROCESSES)
     tall, low = printed(state, 40), printed(state, 10)
     assert len(tall) <= 40
     assert sum(line[2:3] == ":" == line[5:6] for line in tall) == 9
@@ -116,7 +121,7 @@ def test_what_the_gateway_says_is_read():
     pool.register(b"0", register(0), 0.0)
     pool.heartbeat(b"0", heartbeat(memory=MemoryReport(16 * GIB, 7 * GIB, 9 * GIB, 9 * GIB, 37.4)), 0.0)
     grant = pool.place("0123456789", 0.0)
-    seen = read_monitor_state(spoken(pool, SessionFacts("0123456789", "ready", grant.lease, 5.0, 0.25, attached=True)))
+    seen = monitor_state(spoken(pool, SessionFacts("0123456789", "ready", grant.lease, 5.0, 0.25, attached=True)))
     assert (seen.status, seen.used_slots, seen.total_slots) == ("healthy", 1, 4)
     lines = printed(State("http://x", seen, ()))
     assert lines[1].split("  ") == ["healthy", "1/4 slots", "1 of 2 GPUs", "lag 0.2 s", "setup -", "up 1 d 1 h"]
@@ -145,15 +150,15 @@ def test_what_the_gateway_says_is_read():
 def test_another_server_is_not_believed(broken):
     """A body that is not our gateway's is refused by name, not shown as zeros."""
     with pytest.raises(AnswerError, match="does not answer like our gateway"):
-        read_monitor_state(crowded() | broken)
+        monitor_state(crowded() | broken)
     with pytest.raises(AnswerError, match="'elsewhere'"):
-        read_monitor_state({key: value for key, value in crowded().items() if key != "elsewhere"})
+        monitor_state({key: value for key, value in crowded().items() if key != "elsewhere"})
 
 
 def test_no_control_character_reaches_the_terminal():
     """A server cannot move the cursor or colour the screen of whoever looks at it."""
     body = crowded() | {"model": "tiny\x1b[2J"}
-    text = "".join(printed(State("http://x", read_monitor_state(body), ())))
+    text = "".join(printed(State("http://x", monitor_state(body), ())))
     assert "\x1b" not in text
     assert "tiny?[2J" in text
 
@@ -179,7 +184,7 @@ def test_sentences(event, words):
 @pytest.mark.parametrize(("health", "healthy"), [("healthy", True), ("degraded", True), ("critical", False)])
 def test_the_verdict(health, healthy):
     """Degraded is still served; critical and silence are not."""
-    gateway = read_monitor_state(crowded() | {"status": health})
+    gateway = monitor_state(crowded() | {"status": health})
     state = State("http://x", gateway, PROCESSES)
     assert state.healthy is healthy
     assert as_object(state)["healthy"] is healthy

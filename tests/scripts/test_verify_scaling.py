@@ -16,7 +16,7 @@ from scripts.scaling.findings import Verdict, listed, ordinal
 from scripts.scaling.live import Lines
 from scripts.scaling.report import print_table, render
 from scripts.scaling.verify import command
-from scripts.tools.server_api import Capacity, GpuStatus, Health, Worker, read_gpu_status, read_health
+from scripts.tools.server_api import Capacity, GpuStatus, Health, Worker, read, read_gpu_status
 
 FOUR = Plan((0, 1, 2, 3), (4, 4, 4, 4), (0, 0, 0, 0))
 HOST_GB, DEVICE_GB = 0.25, 0.4
@@ -140,7 +140,7 @@ GUIDE_HEALTH = {"status": "healthy", "capacity": {"total_slots": 16, "used_slots
 
 
 def seen_in(body):
-    return Look(1.0, read_gpu_status(body), read_health(GUIDE_HEALTH))
+    return Look(1.0, read_gpu_status(body), read(Health, "/health", GUIDE_HEALTH))
 
 
 def test_the_guides_own_keys_are_enough():
