@@ -32,13 +32,22 @@ class ResilientConnection:
         problem: why there is no connection any more, where the connection itself does not say so.
     """
 
-    def __init__(self, connector: Connector, retry: RetryPolicy, sender: AudioSender) -> None:
+    def __init__(
+        self,
+        connector: Connector,
+        retry: RetryPolicy,
+        sender: AudioSender,
+        transcript: Transcript,
+        flush_timeout_s: float | None,
+    ) -> None:
         self.retry = retry
         self.socket: ClientConnection | None = None
         self.reconnecting = False
         self.problem: str | None = None
         self._connector = connector
         self._sender = sender
+        self._transcript = transcript
+        self._flush_timeout_s = flush_timeout_s
         # Where the present session begins: its first sample, and what its segment 0 is called.
         self._first_sample = 0
         self._first_segment = 0
@@ -49,28 +58,60 @@ class ResilientConnection:
         Raises:
             ConnectError: it could not be opened; the message says why.
         """
+        self._transcript.opened_s = time.monotonic()
         self.socket = await self._connector.open({})
         self._sender.attach(self.socket, 0)
 
-    def on_disconnect(self, transcript: Transcript) -> Status | None:
+    def check_open(self) -> ClientConnection:
+        """Return the present connection; raise RuntimeError if none was ever opened."""
+        if self.socket is None:
+            raise RuntimeError("not open: use `async with`")
+        return self.socket
+
+    async def receive(self) -> str:
+        """Receive one text frame, with a limit on a connection's first one and on the flush.
+
+        Raises:
+            ClientError: the server says nothing after the audio's end.
+        """
+        socket = self.check_open()
+        while True:
+            waited_from = time.monotonic()
+            reconnecting = self.reconnecting
+            # The end marker may be sent while this waits, so the wait is cut and looked at again.
+            try:
+                async with asyncio.timeout(self._connector.timeout_s if reconnecting else self._flush_timeout_s):
+                    frame = await socket.recv()
+            except TimeoutError as error:
+                if reconnecting:
+                    socket.transport.abort()
+                    continue
+                ended_s = self._transcript.ended_s
+                if ended_s is not None and ended_s <= waited_from:
+                    silence = f"the server said nothing for {self._flush_timeout_s:g} s after the audio's end"
+                    raise ClientError(silence) from error
+                continue
+            return frame if isinstance(frame, str) else frame.decode(errors="replace")
+
+    def on_disconnect(self) -> Status | None:
         """Return what there is to say about a connection that has ended: that another may take its place."""
-        if self.reconnecting or not self.retry.limit_s or not self._disconnect(transcript).retryable:
+        if self.reconnecting or not self.retry.limit_s or not self._disconnect().retryable:
             return None
         self.reconnecting = True
-        transcript.disconnected()
-        return _own_status(LOST, transcript)
+        self._transcript.disconnected()
+        return self._own_status(LOST)
 
-    async def reconnect(self, transcript: Transcript) -> bool:
+    async def reconnect(self) -> bool:
         """Put another connection in the place of the lost one; return whether there is one."""
-        config = transcript.config
+        config = self._transcript.config
         query = {"resume": config.resume_token} if config and config.resume_token else {}
-        if query and transcript.last_seq:
-            query["last_seq"] = str(transcript.last_seq)
-        disconnect = self._disconnect(transcript)
+        if query and self._transcript.last_seq:
+            query["last_seq"] = str(self._transcript.last_seq)
+        disconnect = self._disconnect()
         # Jitter spreads clients; it is no secret.
         while (delay_s := self.retry.delay_s(disconnect, time.monotonic(), random.random())) is not None:  # noqa: S311
             await asyncio.sleep(delay_s)
-            transcript.errors.clear()
+            self._transcript.errors.clear()
             left_s = max(_SHORTEST_TRY_S, self.retry.remaining_s(time.monotonic()))
             try:
                 self.socket = await self._connector.open(query, min(self._connector.timeout_s, left_s))
@@ -83,7 +124,7 @@ class ResilientConnection:
                 return True
         return False
 
-    def resume(self, event: ServerEvent, transcript: Transcript) -> Status | None:
+    def resume(self, event: ServerEvent) -> Status | None:
         """Go on from where the server is, if this event says where; return what there is to say.
 
         Raises:
@@ -93,39 +134,38 @@ class ResilientConnection:
             return None
         if event.resumed:
             sample = self._first_sample + event.received
-            transcript.resumed()
+            self._transcript.resumed()
         else:
             buffer = self._sender.buffer
-            sample = min(max(transcript.settled_samples, buffer.first_sample), buffer.end_samples)
-            unsettled = transcript.unsettled_from
+            sample = min(max(self._transcript.settled_samples, buffer.first_sample), buffer.end_samples)
+            unsettled = self._transcript.unsettled_from
             lost = 0 if unsettled is None else max(0, sample - unsettled)
-            transcript.restarted(sample, lost, time.monotonic())
-            self._first_sample, self._first_segment = sample, transcript.next_segment
+            self._transcript.restarted(sample, lost, time.monotonic())
+            self._first_sample, self._first_segment = sample, self._transcript.next_segment
         try:
             self._sender.attach(self.socket, sample)
         except LookupError as error:
             raise ClientError(f"the session cannot go on: {error}") from error
         self.reconnecting = False
-        return _own_status(RESUMED if event.resumed else RESTARTED, transcript)
+        return self._own_status(RESUMED if event.resumed else RESTARTED)
 
     def shift(self, event: ServerEvent) -> ServerEvent:
         """Put an event on the time line of the whole session."""
         return shift(event, self._first_sample, self._first_segment)
 
-    def _disconnect(self, transcript: Transcript) -> Disconnect:
-        errors = transcript.errors
+    def _disconnect(self) -> Disconnect:
+        errors = self._transcript.errors
         return Disconnect(
             close_code=self.socket.close_code if self.socket else None,
             retry_after_s=errors[-1].retry_after_s if errors else None,
-            was_ready=transcript.ready_s is not None,
+            was_ready=self._transcript.ready_s is not None,
         )
 
-
-def _own_status(sentence: str, transcript: Transcript) -> Status:
-    """Say something as the client itself; it stands among the server's statuses."""
-    status = Status(None, sentence, arrived_s=time.monotonic())
-    transcript.add_status(status)
-    return status
+    def _own_status(self, sentence: str) -> Status:
+        """Say something as the client itself; it stands among the server's statuses."""
+        status = Status(None, sentence, arrived_s=time.monotonic())
+        self._transcript.add_status(status)
+        return status
 
 
 class _Span(TypedDict):

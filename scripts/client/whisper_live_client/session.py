@@ -4,10 +4,8 @@ import asyncio
 import time
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Mapping
 from contextlib import suppress
-from pathlib import Path
 from typing import Literal, Self, TypeAlias
 
-from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
 
 from .audio import BYTES_PER_SAMPLE, MESSAGE_BYTES, duration_s, regroup
@@ -15,7 +13,7 @@ from .audio_sender import AudioSender
 from .connection import ClientError, ConnectError, Connector, SessionClosedError, session_url
 from .decode import ProtocolError, decode
 from .events import Ack, Config, Final, Partial, ReadyToStop, ServerEvent, Update
-from .outcome import Exit, Outcome, of_http_status, of_session
+from .outcome import Outcome, of_http_status, of_session
 from .replay_buffer import ReplayBuffer
 from .resilient_connection import ResilientConnection
 from .retry import RetryPolicy
@@ -47,7 +45,7 @@ def connect(
         token: sent as ``Authorization: Bearer``, never in the URL.
         query: further query parameters.
         connect_timeout_s: how long opening may take.
-        flush_timeout_s: give up when the server says nothing for so long after the audio's end; None waits on.
+        flush_timeout_s: give up when the server says nothing this long after the audio's end; None waits on.
         reconnect_s: for how long a connection that broke is tried again; 0 for not at all.
 
     Raises:
@@ -78,16 +76,16 @@ class Session:
     """
 
     def __init__(self, connector: Connector, mode: Mode, flush_timeout_s: float | None, reconnect_s: float) -> None:
-        self._connector = connector
+        self.transcript = Transcript(time.monotonic())
+        self.problem: str | None = None
         self._mode = mode
-        self._flush_timeout_s = flush_timeout_s
         self._sender = AudioSender(reconnects=reconnect_s > 0, on_end=self._on_end_sent)
-        self._connection = ResilientConnection(connector, RetryPolicy(reconnect_s), self._sender)
+        self._connection = ResilientConnection(
+            connector, RetryPolicy(reconnect_s), self._sender, self.transcript, flush_timeout_s
+        )
         self._refusal: ConnectError | None = None
         self._streaming: asyncio.Task[None] | None = None
         self._stopping = asyncio.Event()
-        self.transcript = Transcript(time.monotonic())
-        self.problem: str | None = None
 
     async def __aenter__(self) -> Self:
         """Open the WebSocket.
@@ -95,7 +93,6 @@ class Session:
         Raises:
             ConnectError: it could not be opened; the message says why.
         """
-        self.transcript = Transcript(time.monotonic())
         try:
             await self._connection.open()
         except ConnectError as error:
@@ -168,13 +165,13 @@ class Session:
         """
         if not pcm:
             raise ValueError("an empty message would end the audio: call finish()")
-        self._open_socket()
+        self._connection.check_open()
         await self._sender.send(pcm)
         self.transcript.sent(self.replay_buffer.end_samples - self.transcript.sent_samples, time.monotonic())
 
     async def finish(self) -> None:
         """End the audio; the server says what is left, then the iteration ends. Twice is once."""
-        self._open_socket()
+        self._connection.check_open()
         await self._sender.finish()
 
     async def finalize(self) -> None:
@@ -187,7 +184,7 @@ class Session:
 
     async def _send_text(self, text: str) -> None:
         try:
-            await self._open_socket().send(text)
+            await self._connection.check_open().send(text)
         except ConnectionClosed as error:
             raise SessionClosedError(f"the connection is closed ({self.close_code})") from error
 
@@ -222,15 +219,15 @@ class Session:
 
         Ends after ``ReadyToStop``, or when the connection is closed for good (see `outcome`).
         """
-        connection, transcript = self._connection, self.transcript
+        connection = self._connection
         while True:
             try:
-                event = decode(await self._receive(), time.monotonic())
-                resumed = connection.resume(event, transcript)
+                event = decode(await connection.receive(), time.monotonic())
+                resumed = connection.resume(event)
             except ConnectionClosed:
-                if lost := connection.on_disconnect(transcript):
+                if lost := connection.on_disconnect():
                     yield lost
-                if await connection.reconnect(transcript):
+                if await connection.reconnect():
                     continue
                 self.problem = connection.problem
                 break
@@ -241,7 +238,7 @@ class Session:
                 self.problem = str(error)
                 break
             event = connection.shift(event)
-            transcript.fold(event)
+            self.transcript.fold(event)
             self._note(event)
             yield event
             if resumed:
@@ -260,68 +257,6 @@ class Session:
         state = isinstance(event, Update) and not event.message and not event.error
         if state or isinstance(event, (Ack, Partial, Final)):
             self._connection.retry.reset()
-
-    async def _receive(self) -> str:
-        """Receive one text frame, with a limit on a connection's first one and on the flush.
-
-        Raises:
-            ClientError: the server says nothing after the audio's end.
-        """
-        socket = self._open_socket()
-        while True:
-            waited_from = time.monotonic()
-            reconnecting = self._connection.reconnecting
-            # The end marker may be sent while this waits, so the wait is cut and looked at again.
-            try:
-                async with asyncio.timeout(self._connector.timeout_s if reconnecting else self._flush_timeout_s):
-                    frame = await socket.recv()
-            except TimeoutError as error:
-                if reconnecting:
-                    socket.transport.abort()
-                    continue
-                ended_s = self.transcript.ended_s
-                if ended_s is not None and ended_s <= waited_from:
-                    silence = f"the server said nothing for {self._flush_timeout_s:g} s after the audio's end"
-                    raise ClientError(silence) from error
-                continue
-            return frame if isinstance(frame, str) else frame.decode(errors="replace")
-
-    def _open_socket(self) -> ClientConnection:
-        if self._connection.socket is None:
-            raise RuntimeError("not open: use `async with`")
-        return self._connection.socket
-
-
-async def transcribe_file(
-    path: str | Path,
-    url: str,
-    *,
-    language: str | None = None,
-    task: str | None = None,
-    token: str | None = None,
-    realtime: bool = False,
-) -> Transcript:
-    """Transcribe any audio or video file (needs the extra ``files``).
-
-    Raises:
-        MediaError: the file cannot be read as audio.
-        ConnectError: the server cannot be reached.
-        ClientError: the transcript is not complete; the message says why.
-    """
-    from .blocking_source import BlockingSource  # noqa: PLC0415 - media needs an extra
-    from .media import open_file  # noqa: PLC0415
-
-    media = await asyncio.to_thread(open_file, str(path))
-    async with connect(url, language=language, task=task, token=token, reconnect_s=60.0) as session:
-        source = BlockingSource(regroup(media.pieces(), MESSAGE_BYTES), ahead=8, live=False)
-        try:
-            async for _ in session.stream(source, realtime=realtime):
-                pass
-        finally:
-            source.stop()
-    if session.outcome.exit_code is not Exit.COMPLETE:
-        raise ClientError(session.outcome.sentence)
-    return session.transcript
 
 
 async def _messages_of(audio: Audio) -> AsyncIterator[bytes]:
