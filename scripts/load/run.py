@@ -115,7 +115,7 @@ class _LoadTest:
                 sampling.cancel()
                 await asyncio.gather(sampling, return_exceptions=True)
         seen = await sampler.finish()
-        normalise = normaliser(options.language)
+        normalise = normaliser(options.session.language)
         samples = options.session.message_samples
         reports = [report(number, result, normalise, samples) for number, result in results]
         self._measured.loads.append(Load(streams, reports, seen))
@@ -174,11 +174,11 @@ def _compare(measured: Measurement, console: Console) -> None:
             status.update(f"{options.reference} transcribes offline: {done} of {_plural(len(different))} done")
 
         try:
-            found = transcribe(options.reference, different, options.language, show)
+            found = transcribe(options.reference, different, options.session.language, show)
         except ModelUnavailableError as error:
             console.print(f"no reference: {error}", style="red", markup=False)
             return
-    normalise = normaliser(options.language)
+    normalise = normaliser(options.session.language)
     for load in loads:
         load.reference = [
             one for stream in load.streams for one in score(stream.spoken().texts, found[stream.key].text, normalise)

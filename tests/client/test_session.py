@@ -93,7 +93,7 @@ def test_audio_is_kept_until_it_is_settled():
 
     client, _ = converse(script, use)
     assert kept[5:] == [0, 1000, 1000, 1000, 1920]
-    assert (client.transcript.acked_samples, client.transcript.committed_until) == (3200, 1920)
+    assert client.transcript.committed_until == 1920
 
 
 def test_controls():
@@ -239,7 +239,7 @@ def test_on_message_sees_each_message():
     assert seen[-2:] == [(Final, "Hello world."), (ReadyToStop, "Hello world.")]
 
 
-def test_token_origin_and_query():
+def test_token_and_query():
     """The token is a header, never a part of the address; further parameters are in the query."""
 
     async def use(client):
@@ -250,11 +250,10 @@ def test_token_origin_and_query():
         await conversation.hear()
         await conversation.goodbye()
 
-    options = {"token": "t0p", "origin": "http://elsewhere", "query": {"encoding": "s16le"}, "language": "en"}
+    options = {"token": "t0p", "query": {"encoding": "s16le"}, "language": "en"}
     _, (conversation,) = converse(script, use, mode="full", **options)
     assert conversation.path == "/asr?mode=full&language=en&encoding=s16le"
     assert conversation.headers["Authorization"] == "Bearer t0p"
-    assert conversation.headers["Origin"] == "http://elsewhere"
 
 
 def test_http_refusal():

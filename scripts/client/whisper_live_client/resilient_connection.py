@@ -1,5 +1,7 @@
 """A session's connection, and the next one when it breaks: its audio and its time line go on."""
 
+import asyncio
+import random
 import time
 from dataclasses import replace
 from typing import TypedDict
@@ -8,14 +10,16 @@ from websockets.asyncio.client import ClientConnection
 
 from .audio import SAMPLE_RATE
 from .audio_sender import AudioSender
-from .connection import ConnectError, Connector
+from .connection import ClientError, ConnectError, Connector
 from .events import Ack, Config, Final, FinalWord, Line, Partial, ServerEvent, Status, Update
-from .retry import Disconnect
+from .retry import Disconnect, RetryPolicy
 from .transcript import Transcript
 
 LOST = "connection lost, reconnecting…"
 RESUMED = "resumed"
 RESTARTED = "resumed in a new session: the server no longer had the old one"
+
+_SHORTEST_TRY_S = 1.0
 
 
 class ResilientConnection:
@@ -23,11 +27,13 @@ class ResilientConnection:
 
     Attributes:
         socket: the present connection, or the last one.
+        retry: decides about every connection after the first.
         reconnecting: whether the session waits for a connection on which it goes on.
         problem: why there is no connection any more, where the connection itself does not say so.
     """
 
-    def __init__(self, connector: Connector, sender: AudioSender) -> None:
+    def __init__(self, connector: Connector, retry: RetryPolicy, sender: AudioSender) -> None:
+        self.retry = retry
         self.socket: ClientConnection | None = None
         self.reconnecting = False
         self.problem: str | None = None
@@ -48,7 +54,7 @@ class ResilientConnection:
 
     def on_disconnect(self, transcript: Transcript) -> Status | None:
         """Return what there is to say about a connection that has ended: that another may take its place."""
-        if self.reconnecting or not self._connector.retry.limit_s or not self._disconnect(transcript).retryable:
+        if self.reconnecting or not self.retry.limit_s or not self._disconnect(transcript).retryable:
             return None
         self.reconnecting = True
         transcript.disconnected()
@@ -60,28 +66,34 @@ class ResilientConnection:
         query = {"resume": config.resume_token} if config and config.resume_token else {}
         if query and transcript.last_seq:
             query["last_seq"] = str(transcript.last_seq)
-        try:
-            connection = await self._connector.open_again(self._disconnect(transcript), query)
-        except ConnectError as error:
+        disconnect = self._disconnect(transcript)
+        # Jitter spreads clients; it is no secret.
+        while (delay_s := self.retry.delay_s(disconnect, time.monotonic(), random.random())) is not None:  # noqa: S311
+            await asyncio.sleep(delay_s)
             transcript.errors.clear()
-            self.problem = str(error)
-            return False
-        if connection is None:
-            return False
-        transcript.errors.clear()
-        self.socket = connection
-        return True
+            left_s = max(_SHORTEST_TRY_S, self.retry.remaining_s(time.monotonic()))
+            try:
+                self.socket = await self._connector.open(query, min(self._connector.timeout_s, left_s))
+            except ConnectError as error:
+                disconnect = Disconnect(http_status=error.status)
+                lost = f"the connection was lost and not restored within {self.retry.limit_s:g} s"
+                self.problem = f"{lost}: {error}"
+            else:
+                self.problem = None
+                return True
+        return False
 
-    def resume(self, config: Config, transcript: Transcript) -> Status:
-        """Go on from where the server is; return what there is to say.
+    def resume(self, event: ServerEvent, transcript: Transcript) -> Status | None:
+        """Go on from where the server is, if this event says where; return what there is to say.
 
         Raises:
-            LookupError: the audio that it asks for is not kept.
+            ClientError: the audio that it asks for is not kept.
         """
-        assert self.socket is not None
-        if config.resumed:
-            sample = self._first_sample + config.received
-            transcript.resumed(sample)
+        if not self.reconnecting or not isinstance(event, Config) or self.socket is None:
+            return None
+        if event.resumed:
+            sample = self._first_sample + event.received
+            transcript.resumed()
         else:
             buffer = self._sender.buffer
             sample = min(max(transcript.settled_samples, buffer.first_sample), buffer.end_samples)
@@ -89,9 +101,12 @@ class ResilientConnection:
             lost = 0 if unsettled is None else max(0, sample - unsettled)
             transcript.restarted(sample, lost, time.monotonic())
             self._first_sample, self._first_segment = sample, transcript.next_segment
-        self._sender.attach(self.socket, sample)
+        try:
+            self._sender.attach(self.socket, sample)
+        except LookupError as error:
+            raise ClientError(f"the session cannot go on: {error}") from error
         self.reconnecting = False
-        return _own_status(RESUMED if config.resumed else RESTARTED, transcript)
+        return _own_status(RESUMED if event.resumed else RESTARTED, transcript)
 
     def shift(self, event: ServerEvent) -> ServerEvent:
         """Put an event on the time line of the whole session."""

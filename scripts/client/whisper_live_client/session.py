@@ -32,7 +32,6 @@ def connect(
     language: str | None = None,
     task: str | None = None,
     token: str | None = None,
-    origin: str | None = None,
     query: Mapping[str, str] | None = None,
     connect_timeout_s: float = 10.0,
     flush_timeout_s: float | None = None,
@@ -46,7 +45,6 @@ def connect(
         language: a Whisper language code; the server's default where None.
         task: ``transcribe`` or ``translate``; the server's default where None.
         token: sent as ``Authorization: Bearer``, never in the URL.
-        origin: the Origin header, for tests of the origin check.
         query: further query parameters.
         connect_timeout_s: how long opening may take.
         flush_timeout_s: give up when the server says nothing for so long after the audio's end; None waits on.
@@ -59,11 +57,10 @@ def connect(
     connector = Connector(
         session_url(url, {key: value for key, value in parameters.items() if value is not None}),
         headers={"Authorization": f"Bearer {token}"} if token else {},
-        origin=origin,
         timeout_s=connect_timeout_s,
-        retry=RetryPolicy(reconnect_s),
+        notice_silence=reconnect_s > 0,
     )
-    return Session(connector, mode, flush_timeout_s)
+    return Session(connector, mode, flush_timeout_s, reconnect_s)
 
 
 class Session:
@@ -80,12 +77,12 @@ class Session:
         problem: why the client itself gave up (a broken message, silence), if it did.
     """
 
-    def __init__(self, connector: Connector, mode: Mode, flush_timeout_s: float | None) -> None:
+    def __init__(self, connector: Connector, mode: Mode, flush_timeout_s: float | None, reconnect_s: float) -> None:
         self._connector = connector
         self._mode = mode
         self._flush_timeout_s = flush_timeout_s
-        self._sender = AudioSender(reconnects=connector.retry.limit_s > 0, on_end=self._on_end_sent)
-        self._line = ResilientConnection(connector, self._sender)
+        self._sender = AudioSender(reconnects=reconnect_s > 0, on_end=self._on_end_sent)
+        self._connection = ResilientConnection(connector, RetryPolicy(reconnect_s), self._sender)
         self._refusal: ConnectError | None = None
         self._streaming: asyncio.Task[None] | None = None
         self._stopping = asyncio.Event()
@@ -100,7 +97,7 @@ class Session:
         """
         self.transcript = Transcript(time.monotonic())
         try:
-            await self._line.open()
+            await self._connection.open()
         except ConnectError as error:
             self._refusal = error
             raise
@@ -112,17 +109,12 @@ class Session:
         if self._streaming is not None:
             self._streaming.cancel()
             await asyncio.gather(self._streaming, return_exceptions=True)
-        if self._line.socket is None:
+        if self._connection.socket is None:
             return
         if kind is not None:
-            self._line.socket.transport.abort()
+            self._connection.socket.transport.abort()
         else:
-            await self._line.socket.close()
-
-    @property
-    def url(self) -> str:
-        """The session's address."""
-        return self._connector.url
+            await self._connection.socket.close()
 
     @property
     def replay_buffer(self) -> ReplayBuffer:
@@ -132,12 +124,7 @@ class Session:
     @property
     def close_code(self) -> int | None:
         """The WebSocket close code: 1006 where the connection just broke, None while it is open."""
-        return self._line.socket.close_code if self._line.socket else None
-
-    @property
-    def close_reason(self) -> str:
-        """The reason that came with the close code."""
-        return (self._line.socket.close_reason if self._line.socket else None) or ""
+        return self._connection.socket.close_code if self._connection.socket else None
 
     @property
     def outcome(self) -> Outcome:
@@ -192,18 +179,13 @@ class Session:
 
     async def finalize(self) -> None:
         """Ask for everything said so far to be committed now, and go on (``mode="events"``)."""
-        await self.send_text('{"type":"finalize"}')
+        await self._send_text('{"type":"finalize"}')
 
     async def keepalive(self) -> None:
         """Tell the server that this silent session is meant to stay (``mode="events"``)."""
-        await self.send_text('{"type":"keepalive"}')
+        await self._send_text('{"type":"keepalive"}')
 
-    async def send_text(self, text: str) -> None:
-        """Send a text frame as it is.
-
-        Raises:
-            SessionClosedError: the connection is closed.
-        """
+    async def _send_text(self, text: str) -> None:
         try:
             await self._open_socket().send(text)
         except ConnectionClosed as error:
@@ -240,28 +222,25 @@ class Session:
 
         Ends after ``ReadyToStop``, or when the connection is closed for good (see `outcome`).
         """
-        line, transcript = self._line, self.transcript
+        connection, transcript = self._connection, self.transcript
         while True:
             try:
                 event = decode(await self._receive(), time.monotonic())
-                greeting = line.reconnecting and isinstance(event, Config)
-                resumed = line.resume(event, transcript) if greeting and isinstance(event, Config) else None
+                resumed = connection.resume(event, transcript)
             except ConnectionClosed:
-                if lost := line.on_disconnect(transcript):
+                if lost := connection.on_disconnect(transcript):
                     yield lost
-                if await line.reconnect(transcript):
+                if await connection.reconnect(transcript):
                     continue
-                self.problem = line.problem
-                break
-            except TimeoutError:
+                self.problem = connection.problem
                 break
             except ProtocolError as error:
                 self.problem = f"the server sent what is no message of /asr: {error}"
                 break
-            except LookupError as error:
-                self.problem = f"the session cannot go on: {error}"
+            except ClientError as error:
+                self.problem = str(error)
                 break
-            event = line.shift(event)
+            event = connection.shift(event)
             transcript.fold(event)
             self._note(event)
             yield event
@@ -280,33 +259,37 @@ class Session:
         self._sender.on_settled(self.transcript.settled_samples)
         state = isinstance(event, Update) and not event.message and not event.error
         if state or isinstance(event, (Ack, Partial, Final)):
-            self._connector.retry.reset()
+            self._connection.retry.reset()
 
     async def _receive(self) -> str:
-        """Receive one text frame, with a limit on a connection's first one and on the flush."""
+        """Receive one text frame, with a limit on a connection's first one and on the flush.
+
+        Raises:
+            ClientError: the server says nothing after the audio's end.
+        """
         socket = self._open_socket()
         while True:
             waited_from = time.monotonic()
-            reconnecting = self._line.reconnecting
+            reconnecting = self._connection.reconnecting
             # The end marker may be sent while this waits, so the wait is cut and looked at again.
             try:
                 async with asyncio.timeout(self._connector.timeout_s if reconnecting else self._flush_timeout_s):
                     frame = await socket.recv()
-            except TimeoutError:
+            except TimeoutError as error:
                 if reconnecting:
                     socket.transport.abort()
                     continue
                 ended_s = self.transcript.ended_s
-                if ended_s is None or ended_s > waited_from:
-                    continue
-                self.problem = f"the server said nothing for {self._flush_timeout_s:g} s after the audio's end"
-                raise
+                if ended_s is not None and ended_s <= waited_from:
+                    silence = f"the server said nothing for {self._flush_timeout_s:g} s after the audio's end"
+                    raise ClientError(silence) from error
+                continue
             return frame if isinstance(frame, str) else frame.decode(errors="replace")
 
     def _open_socket(self) -> ClientConnection:
-        if self._line.socket is None:
+        if self._connection.socket is None:
             raise RuntimeError("not open: use `async with`")
-        return self._line.socket
+        return self._connection.socket
 
 
 async def transcribe_file(
