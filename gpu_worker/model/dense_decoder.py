@@ -37,7 +37,7 @@ class Held:
         keys: of the text, (layers, rows, heads, tokens, width), as are its ``values``.
         audio_keys: of the audio, (layers, rows, heads, columns, width), as are its ``audio_values``.
         bias: (rows, columns).
-        trace: (rows, tokens, alignment heads, columns); the last token's place takes what is not noted.
+        trace: (rows, tokens, alignment heads, columns); the last token's place takes what is not recorded.
     """
 
     keys: Tensor
@@ -68,7 +68,7 @@ class DenseDecoder:
         }
 
     def begin(self, sheets: Sequence[Sheet]) -> "DenseBatch":
-        """Take in windows; the batch before this one is over."""
+        """Begin a batch; the one before it is over."""
         rows = batch_rows(len(sheets))
         tokens = up(max(up(sheet.room, _PASS) for sheet in sheets), _TOKENS)
         columns = up(max(sheet.encoding.values.shape[2] for sheet in sheets), _COLUMNS)
@@ -83,7 +83,7 @@ class DenseDecoder:
         return DenseBatch(self, sheets, held)
 
     def _hold(self, rows: int, tokens: int, columns: int) -> Held:
-        """Return memory for a shape; a row never sees what an earlier batch has left, which may be no numbers."""
+        """Return memory for a shape, cleared: what an earlier batch has left may be NaN."""
         layers, heads, width = self._layers.shape
         text, audio = (layers, rows, heads, tokens, width), (layers, rows, heads, columns, width)
         return Held(
@@ -105,7 +105,7 @@ class DenseDecoder:
         return self._memory[name][:size].view(shape)
 
     def run(self, held: Held, tokens: Tensor, past: Tensor, noted: Tensor) -> Tensor:
-        """Run (rows, n) tokens, each row's after its ``past``; answer (rows, n, width), normalised.
+        """Run (rows, n) tokens, each row's after its ``past``; return (rows, n, width), normalised.
 
         Args:
             held: the batch's memory.
@@ -134,14 +134,14 @@ class DenseDecoder:
         return self._layers.norm(x)
 
     def _note(self, layer: int, q: Tensor, held: Held, places: tuple[Tensor, Tensor]) -> None:
-        """Note the attention of a layer's alignment heads to the audio."""
+        """Record the attention of a layer's alignment heads to the audio."""
         heads, target = self._noted[layer]
         logits = q[:, :, heads].transpose(1, 2) @ held.audio_keys[layer][:, heads].transpose(-1, -2)
         shares = (logits.float() + held.bias[:, None, None]).softmax(-1)
         held.trace[:, :, target].index_put_(places, shares.transpose(1, 2))
 
     def _parted(self, x: Tensor, parts: int) -> tuple[Tensor, ...]:
-        """Part (rows, n, …) into ``parts`` of (rows, n, heads, width)."""
+        """Split (rows, n, …) into ``parts`` of (rows, n, heads, width)."""
         _, heads, width = self._layers.shape
         return x.to(self._dtype).view(*x.shape[:2], parts, heads, width).unbind(2)
 
@@ -161,7 +161,7 @@ class DenseDecoder:
 
 
 def _attend(q: Tensor, keys: Tensor, values: Tensor, mask: Tensor) -> Tensor:
-    """Attend from (rows, n, heads, width) to (rows, heads, all, width); answer (rows, n, heads · width)."""
+    """Attend from (rows, n, heads, width) to (rows, heads, all, width); return (rows, n, heads · width)."""
     found = F.scaled_dot_product_attention(q.transpose(1, 2), keys, values, attn_mask=mask, scale=1.0)
     return found.transpose(1, 2).flatten(2)
 
@@ -176,7 +176,7 @@ class DenseBatch:
         self._nowhere = held.trace.shape[1] - 1
 
     def forward(self, parts: Sequence[Part], tokens: Sequence[int]) -> Tensor:
-        """Run the parts' tokens, laid one after the other; answer (tokens, width), normalised."""
+        """Run the parts' tokens, laid one after the other; return (tokens, width), normalised."""
         rows = self._held.trace.shape[0]
         length = up(max(part.count for part in parts), _PASS)
         inputs = np.zeros((rows, length), dtype=np.int64)
@@ -206,7 +206,7 @@ class DenseBatch:
         return Choice([int(token) for token in chosen[0].tolist()], chosen[1].tolist(), chosen[2])
 
     def trace(self, row: int, count: int) -> Tensor:
-        """Return the attention of the alignment heads from a row's first noted token on, (heads, count, frames)."""
+        """Return the attention of the alignment heads from a row's first recorded token on, (heads, count, frames)."""
         encoding = self._sheets[row].encoding
         # Copied: the next batch is written to the same place.
         frames = slice(encoding.first, encoding.first + encoding.frames)

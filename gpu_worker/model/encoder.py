@@ -101,7 +101,7 @@ class Encoder:
         return encoding, Kept(start, frames, whole, level, memory)
 
     def _reusable(self, kept: Kept | None, start: int, layout: Layout, level: Level) -> int:
-        """Return how many frames of a stream's last window serve this one."""
+        """Return how many frames of a stream's last window can be used for this one."""
         if kept is None or kept.start != start or kept.frames > layout.frames or not layout.compact:
             return 0
         grown = layout.frames >= self._settings.growth * kept.whole
@@ -110,7 +110,7 @@ class Encoder:
         return max(0, kept.frames - self._settings.margin)
 
     def _rows(self, window: Tensor, layout: Layout, level: Level, old: int) -> Tensor:
-        """Convolve a window from its frame ``old`` on; answer a row for each column that is computed."""
+        """Convolve a window from its frame ``old`` on; return a row for each column that is computed."""
         mel = level.scale(window)
         if not layout.compact:
             mel = F.pad(mel, (0, 2 * self.capacity - mel.shape[1]), value=level.silence)

@@ -49,16 +49,16 @@ class Graphs:
 
     @classmethod
     def on(cls, device: torch.device) -> "Graphs":
-        """Return what suits a device."""
+        """Return an instance for a device: one that records on CUDA, and only runs elsewhere."""
         return cls(CudaRecorder(device) if device.type == "cuda" else None)
 
     @property
     def recorded(self) -> int:
-        """How many passes are recorded."""
+        """Return how many passes are recorded."""
         return sum(known is not None for known in self._known.values())
 
     def run(self, key: Key, work: Work, inputs: Sequence[Tensor]) -> Tensor:
-        """Do ``work`` on tensors of the device; the answer is only good until the next pass of any key."""
+        """Run ``work`` on tensors of the device; the next pass of any key may overwrite what it returns."""
         if self._record is None:
             return work(*inputs)
         if key not in self._known:

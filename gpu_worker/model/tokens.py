@@ -1,4 +1,4 @@
-"""Whisper's tokens: what begins a transcript, what is never said, where words end."""
+"""Whisper's tokens: those that begin a transcript, those that are never chosen, and where words end."""
 
 import codecs
 import string

@@ -59,7 +59,8 @@ def _list_of(convert: Callable[..., object]) -> Callable[..., tuple[object, ...]
     """Return an option's callback that takes values with commas between them, each once."""
 
     def callback(context: click.Context, option: click.Parameter, value: str | None) -> tuple[object, ...]:
-        return tuple(dict.fromkeys(convert(part, option, context) for part in value.split(",")) if value else ())
+        parts = [] if value is None else value.split(",")
+        return tuple(dict.fromkeys(convert(part, option, context) for part in parts))
 
     return callback
 
@@ -68,8 +69,9 @@ def _list_of(convert: Callable[..., object]) -> Callable[..., tuple[object, ...]
 @click.argument("files", nargs=-1, type=_FILE)
 @click.option("--manifest", type=_FILE, help="JSON lines of id, audio, text, words, lang; sets.json beside it.")
 @click.option("--set", "set_name", metavar="NAME", help="The set of --manifest to say. [default: the shipped clips]")
-@click.option("--streams", "most", type=click.IntRange(min=1), help="Take only the first so many streams of the set.")
-@click.option("--seconds", type=click.FloatRange(min=0, min_open=True), help="Repeat the material for so long. "
+@click.option("--streams", "most", type=click.IntRange(min=1), metavar="N", help="Take only the set's first N streams.")
+@click.option("--seconds", type=click.FloatRange(min=0, min_open=True), metavar="S",
+              help="Repeat the material until it is S seconds long. "
               f"[default: {_SHIPPED_SECONDS:g} with the shipped clips, a set or files once through]")  # fmt: skip
 @click.option("--model", default="tiny.en", show_default=True, help="An official Whisper name or a checkpoint.")
 @click.option("--language", metavar="CODE", help="Language that is spoken; detected without it.")

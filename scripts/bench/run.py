@@ -115,7 +115,8 @@ def _utterance(file: Path) -> Utterance:
 
 
 def _report(model: Model, figures: Sequence[Figures]) -> Report:
-    title = f"{model.name}, {figures[0].audio_s:.0f} s of audio, {figures[0].words} words"
+    said = f", {figures[0].words} words" if figures[0].words else ""
+    title = f"{model.name}, {figures[0].audio_s:.0f} s of audio{said}"
     return Report({"comparison": [asdict(each) for each in figures]}, [table(title, figures)])
 
 

@@ -74,7 +74,7 @@ def test_the_encoder_alone_is_four_times_cheaper_compacted(tmp_path):
 
 
 def test_a_language_is_measured_given_and_detected(tmp_path):
-    """Each clip of it is a session beside its offline reference; words that nobody timed are placed by the model."""
+    """Each clip of it is a session beside its offline reference; words that are not timed are placed by the model."""
     clip = min(load_clips(), key=lambda each: len(each.pcm()))
     with wave.open(str(tmp_path / "a.wav"), "wb") as file:
         file.setparams((1, 2, 16_000, 0, "NONE", ""))
@@ -180,6 +180,7 @@ def test_faster_whisper_that_is_not_installed_is_said(tmp_path, monkeypatch):
     [
         (["--set", "x"], None, "--manifest and --set go together"),
         (["--languages", "de"], None, "--languages needs a --manifest"),
+        (["--cadences", ""], None, "'' is not a valid float range"),
         (["--cadences", "1,fast"], None, "'fast' is not a valid float range"),
         (["--model", "nonesuch"], 3, "nonesuch"),
         (["--random-weights", "--model", "vast"], 2, "no official model"),
