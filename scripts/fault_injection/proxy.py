@@ -19,13 +19,15 @@ class Proxy:
     """
 
     def __init__(self, host: str, port: int) -> None:
-        self._host, self._port = host, port
+        self.url = ""  # where clients connect to, once it listens
+        self._target = host, port
         self._server: asyncio.Server | None = None
         self._writers: set[asyncio.StreamWriter] = set()
         self._pumps: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> Self:
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self.url = f"ws://127.0.0.1:{self._server.sockets[0].getsockname()[1]}/asr"
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -33,12 +35,6 @@ class Proxy:
             self._server.close()
         self.cut()
         await asyncio.gather(*self._pumps, return_exceptions=True)
-
-    @property
-    def url(self) -> str:
-        if self._server is None:
-            raise RuntimeError("the proxy does not listen")
-        return f"ws://127.0.0.1:{self._server.sockets[0].getsockname()[1]}/asr"
 
     def cut(self) -> bool:
         """Reset every connection, both ways; return True if there was one."""
@@ -52,7 +48,7 @@ class Proxy:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            far_reader, far_writer = await asyncio.open_connection(self._host, self._port)
+            far_reader, far_writer = await asyncio.open_connection(*self._target)
         except OSError:
             writer.transport.abort()
             return

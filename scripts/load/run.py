@@ -76,7 +76,7 @@ class _LoadTest:
         for count in self._measured.options.counts:
             await self._until_idle()
             if self._stopping.is_set():
-                continue
+                break
             await self._load(count)
             self._measured.interrupted = self._stopping.is_set()
             with contextlib.suppress(OSError):  # said at the end, where it is tried again
