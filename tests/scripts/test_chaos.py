@@ -5,12 +5,16 @@ import itertools
 from dataclasses import replace
 
 import pytest
-from whisper_live_client.events import Accounting
+from whisper_live_client.events import Accounting, ErrorEvent, Final, FinalWord, ReadyToStop, Status
+from whisper_live_client.outcome import Exit, Outcome
+from whisper_live_client.transcript import Transcript
 
 from scripts.fault_injection.comparison import compare
 from scripts.fault_injection.proxy import Proxy
 from scripts.fault_injection.schedule import FIRST_S, QUIET_END_S, SHORTEST_S, Kind, pick, schedule
-from scripts.fault_injection.verdict import Injected, SessionRecord, Verdict, nearest_rank, sort_gaps
+from scripts.fault_injection.verdict import Injected, SessionRecord, Verdict, nearest_rank, record, sort_gaps
+from scripts.tools.corpus import Corpus, Utterance, make_streams
+from scripts.tools.driver import SessionResult
 from scripts.tools.server_api import Move
 
 TEXT = ("the", "quick", "brown", "fox", "jumps", "over", "the", "lazy", "dog", "and", "runs", "away")
@@ -70,6 +74,31 @@ GOOD = SessionRecord(
     violations=(),
     problem=None,
 )
+
+
+@pytest.mark.parametrize(
+    ("end", "sentence", "problem"),
+    [
+        (ReadyToStop(2, Accounting(100, 100, 0, 0)), "", None),
+        (ReadyToStop(2, Accounting(99, 99, 0, 0)), "the server received 99 samples", None),
+        (ReadyToStop(2, None), "", "ended without a last word"),
+        (ErrorEvent(2, "no room", None, None), "no room", "no room"),
+        (Status(2, "Ready to transcribe", 0), "not at its end after 9 s", "not at its end after 9 s"),
+    ],
+    ids=["complete", "samples missing", "no accounts", "error", "cut off"],
+)
+def test_a_session_that_did_not_end_well_has_a_problem(end, sentence, problem):
+    """Only a whole ending with accounts is one; samples that are missing in them have a goal of their own."""
+    transcript = Transcript(0.0)
+    transcript.fold(
+        Final(1, 0, "the end", 0.0, 1.0, (FinalWord("the", 0.0, 0.5, 0.9), FinalWord("end", 0.5, 1.0, 0.9)), "en")
+    )
+    transcript.fold(end)
+    (stream,) = make_streams(Corpus("test", ((Utterance("u", "the end", (), bytes(200)),),), 0.0, 0.0), 1, None)
+    found = record(SessionResult(stream, transcript, Outcome(Exit.FAILED, sentence), 0), str.split)
+    assert (found.problem, found.words, found.said) == (problem, ("the", "end"), ("the", "end"))
+    assert found.times == ((0.0, 0.5), (0.5, 1.0))
+    assert found.sent == 100
 
 
 def verdict(disturbed=GOOD, kill=2999.0, drain=1499.0):
