@@ -17,15 +17,19 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocketClose
 
-from gateway import metrics, monitor
-from gateway.broadcast import Broadcast
-from gateway.guard import Guard
-from gateway.link import Link
-from gateway.pool import Pool
-from gateway.statistics import Statistics
-from gateway.switchboard import Switchboard
-from gateway.websocket import Doorman
+from gateway.auth.monitor_auth import Guard
+from gateway.background import BackgroundTasks
+from gateway.monitoring import prometheus, reports
+from gateway.monitoring.sse import Broadcast
+from gateway.monitoring.statistics import Statistics
+from gateway.placement.workers import Pool
+from gateway.session_manager import Switchboard
+from gateway.transport.client_connection import Doorman
+from gateway.transport.worker_link import Link
+from shared import logs
 from shared.settings import GatewaySettings
+
+log = logs.get("gateway.app")
 
 WEB = Path(__file__).parent / "web"
 
@@ -48,22 +52,30 @@ class Monitoring:
     no session is named there.
     """
 
-    def __init__(self, settings: GatewaySettings, switchboard: Switchboard, guard: Guard) -> None:
+    def __init__(
+        self, settings: GatewaySettings, switchboard: Switchboard, guard: Guard, background: BackgroundTasks
+    ) -> None:
         self._guard = guard
+        self._background = background
         self._slots_per_gpu = settings.slots_per_gpu
         self._switchboard = switchboard
         self._registry = CollectorRegistry()
         self._registry.register(
-            metrics.PrometheusView(switchboard.pool, switchboard.statistics, lambda: switchboard.queues, self._received)
+            prometheus.PrometheusView(
+                switchboard.pool, switchboard.statistics, lambda: switchboard.queues, self._received
+            )
         )
 
     def _received(self) -> int:
         return sum(each.session.received for each in self._switchboard.conversations)
 
     async def watch(self) -> None:
-        """Note the workers' steps for ever."""
+        """Note the workers' steps until cancelled."""
         while True:
-            self.note_steps()
+            try:
+                self.note_steps()
+            except Exception:  # the top of a shell's loop: a worker's figures must not stop the gateway
+                log.exception("the steps cannot be noted", event_id="steps_failed")
             await asyncio.sleep(WATCH_EVERY_S)
 
     def note_steps(self) -> None:
@@ -87,27 +99,28 @@ class Monitoring:
     async def gpu_status(self, _request: Request, names: bool) -> Response:
         """Answer which workers there are, what they hold, and their memory."""
         board = self._switchboard
-        body = monitor.gpu_status(board.pool, self._slots_per_gpu, waiting=board.waiting, graced=board.graced)
-        return JSONResponse(body if names else monitor.without_names(body))
+        body = reports.gpu_status(board.pool, self._slots_per_gpu, waiting=board.waiting, graced=board.graced)
+        return JSONResponse(body if names else reports.without_names(body))
 
     async def performance(self, _request: Request, names: bool) -> Response:
         """Answer how long setups took and what sessions brought."""
         board = self._switchboard
-        body = monitor.performance(board.pool, board.statistics, board.clock())
-        return JSONResponse(body if names else monitor.without_names(body))
+        body = reports.performance(board.pool, board.statistics, board.clock())
+        return JSONResponse(body if names else reports.without_names(body))
 
     async def health(self, _request: Request) -> Response:
         """Answer how much capacity is in use; 503 when there is none."""
-        body, status = monitor.health(self._switchboard.pool, self._switchboard.statistics, time.time())
+        body, status = reports.health(self._switchboard.pool, self._switchboard.statistics, time.time())
         return JSONResponse(body, status)
 
     async def livez(self, _request: Request) -> Response:
-        """Answer at all: the process runs."""
-        return PlainTextResponse("alive\n")
+        """Answer that the process runs; 503 once a background task has failed."""
+        failure = self._background.failure
+        return PlainTextResponse(f"{failure or 'alive'}\n", 503 if failure else 200)
 
     async def readyz(self, _request: Request) -> Response:
         """Answer whether a new session would be served now: 503 before a worker has come, and while this one stops."""
-        reason = monitor.unready(self._switchboard.pool, stopping=self._switchboard.stopping)
+        reason = reports.unready(self._switchboard.pool, stopping=self._switchboard.stopping)
         return PlainTextResponse(f"{reason or 'ready'}\n", 503 if reason else 200)
 
     async def prometheus(self, _request: Request, _names: bool) -> Response:
@@ -152,24 +165,27 @@ def create_switchboard(settings: GatewaySettings) -> tuple[Link, Switchboard]:
     return link, Switchboard(uuid.uuid4().hex, link, pool, Statistics())
 
 
-def create_app(settings: GatewaySettings, link: Link, switchboard: Switchboard) -> Starlette:
+def create_app(
+    settings: GatewaySettings, link: Link, switchboard: Switchboard, background: BackgroundTasks | None = None
+) -> Starlette:
     """Return the application; its lifespan binds the link and runs the switchboard."""
     guard = Guard(settings)
     broadcast = Broadcast(switchboard, settings.slots_per_gpu, guard)
-
-    monitoring = Monitoring(settings, switchboard, guard)
+    background = background or BackgroundTasks()
+    monitoring = Monitoring(settings, switchboard, guard, background)
 
     @contextlib.asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
         link.bind()
-        work = (switchboard.listen(), switchboard.tick(), monitoring.watch(), broadcast.run())
-        tasks = [asyncio.create_task(each) for each in work]
         try:
-            yield
+            async with background.running(
+                workers=switchboard.listen(),
+                clock=switchboard.tick(),
+                steps=monitoring.watch(),
+                monitor=broadcast.run(),
+            ):
+                yield
         finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
             link.close()
 
     routes: list[BaseRoute] = [

@@ -40,12 +40,15 @@ def agreed(tail: Sequence[TailWord], previous: Sequence[str], *, end: int, caden
 
 
 def _before_compound(tail: Sequence[TailWord], count: int) -> int:
-    """Take back the parts of a compound whose last part is still open: "cold" is not final before "-hearted" is."""
+    """Return ``count`` less the parts of a compound whose last part is still open.
+
+    "cold" is not final before "-hearted" is.
+    """
     while count and _continues(tail[count].text):
         count -= 1
     return count
 
 
 def _continues(text: str) -> bool:
-    """Tell whether text goes on the word before it; scripts without capitals may do without spaces."""
+    """Return True if text continues the word before it; scripts without capitals may do without spaces."""
     return text[:1] in ("-", "'") or text[:1].lower() != text[:1].upper()

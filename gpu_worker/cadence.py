@@ -7,7 +7,7 @@ from shared.histogram import Histogram
 from shared.messages import BATCH_BOUNDS, STEP_BOUNDS_S
 
 HEADROOM = 1.25
-"""A period leaves this much more time than a round of steps takes, for VAD, messages and other processes."""
+"""A period is this many times a round of steps, which leaves time for VAD, messages and other processes."""
 
 SMOOTHING = 0.3
 
@@ -30,7 +30,10 @@ class Cadence:
         self._recent: deque[float] = deque(maxlen=100)
 
     def stepped(self, took_s: float, windows: int, speaking: int) -> None:
-        """Note that a step over ``windows`` streams took ``took_s`` while ``speaking`` streams want steps."""
+        """Record a step over ``windows`` streams that took ``took_s`` while ``speaking`` streams were served.
+
+        A round is a step for each of them: with more streams than windows it takes several steps.
+        """
         self.steps += 1
         self._recent.append(took_s)
         self.step_s.observe(took_s)

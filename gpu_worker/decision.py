@@ -18,7 +18,7 @@ class Decision:
         taken: the words it committed.
         window: the window to go on with; None if the utterance is over.
         closes: whether the segment ends after ``taken``.
-        more: so many words of the window's tail are to be committed to the next segment.
+        more: how many words of the window's tail are to be committed to the next segment.
     """
 
     taken: tuple[TailWord, ...]
@@ -28,7 +28,7 @@ class Decision:
 
 
 def decide(window: Window, plan: Plan, result: WindowResult, last_speech: int, policy: PolicySettings) -> Decision:
-    """Commit what can be committed, and trim, restart or end the window; ``window`` is changed in place."""
+    """Commit what can be committed, and trim, restart or end the window, which is changed in place."""
     reading = read(result, len(window.committed), policy)
     window.asked_until = plan.end
     speech_end = min(last_speech, plan.end)
@@ -95,7 +95,7 @@ def _stalled_at(
     window: Window, reading: Reading, result: WindowResult, *, speech_end: int, limit: int, policy: PolicySettings
 ) -> int | None:
     """Return where to decode anew if the hypothesis passes over speech at its end, else None."""
-    # A mark is given whatever audio is left: only what has letters or digits was heard in it.
+    # A mark is given whatever audio is left: only words with letters or digits come from speech.
     spoken = [word for word in result.words if any(map(str.isalnum, word.text))]
     believed = reading.tail or window.committed
     if not reading.trusted or not believed or not spoken:

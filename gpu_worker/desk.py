@@ -1,10 +1,10 @@
-"""What gateways say and are told of their sessions here (shell): streams come in, get their audio, and go."""
+"""Carry out what gateways ask for their sessions, and answer them (shell)."""
 
 import asyncio
 from collections.abc import Callable
 
+from gpu_worker.link import Gateway
 from gpu_worker.model_thread import ModelThread
-from gpu_worker.pulse import Gateway
 from gpu_worker.slots import Slot, SlotTable
 from shared import logs
 from shared import messages as m
@@ -13,18 +13,18 @@ log = logs.get("gpu_worker.worker")
 
 
 class Desk:
-    """Takes every gateway's messages to the slots, and answers them.
+    """Applies every gateway's messages to the slots, and answers them.
 
     Args:
-        gateways: who may say something.
+        gateways: those that this worker serves.
         table: the slots.
         model: knows where the weights are.
-        introduction: what a gateway is told first.
+        introduction: the first message to each gateway.
         clock: monotonic seconds.
 
     Attributes:
         wake: set when there may be work for the model.
-        closing: keys of streams that are gone, and of which the model still knows.
+        closing: keys of closed streams that the model has not forgotten yet.
     """
 
     def __init__(
@@ -43,10 +43,10 @@ class Desk:
         self._introduction = introduction
         self._clock = clock
 
-    # --- what gateways say ----------------------------------------------------------------------------------
+    # --- requests -------------------------------------------------------------------------------------------
 
     async def receive(self, index: int) -> None:
-        """Introduce this worker to a gateway, then do what it says, for ever."""
+        """Introduce this worker to a gateway, then handle its messages until cancelled."""
         gateway = self._gateways[index]
         gateway.link.send(self._introduction)
         while True:
@@ -70,12 +70,12 @@ class Desk:
                 self._gateways[index].link.send(self._introduction)
             case m.Open(lease):
                 if self._table.find(index, lease) is None:
-                    self._take_in(index, message)
+                    self._open_stream(index, message)
             case m.Prepare():
-                self._keep_slot(index, message)
+                self._reserve_slot(index, message)
             case m.Audio(lease) | m.Finalize(lease) | m.Finish(lease) | m.Close(lease):
                 if found := self._table.find(index, lease):
-                    self._about_stream(*found, message)
+                    self._forward(*found, message)
                 elif isinstance(message, m.Close):
                     self._table.cancel(index, lease)
             case _:
@@ -83,21 +83,21 @@ class Desk:
                     "a gateway sent what only workers send", event_id="odd_message", kind=type(message).__name__
                 )
 
-    def _take_in(self, index: int, message: m.Open) -> None:
-        """Give a session a slot; with the weights on the device it is ready, whatever step runs now for the others."""
+    def _open_stream(self, index: int, message: m.Open) -> None:
+        """Give a session a slot; with the weights on the device it is ready at once, even while a step runs."""
         key = self._table.open(index, message, self._clock())
         if key is None:
             self._gateways[index].link.send(m.Full(message.lease))
         elif self._model.weights == "device" and (slot := self._table.get(key)):
             self.tell_opened(slot)
 
-    def _keep_slot(self, index: int, message: m.Prepare) -> None:
+    def _reserve_slot(self, index: int, message: m.Prepare) -> None:
         if not self._table.reserve(index, message, self._clock()):
             self._gateways[index].link.send(m.Full(message.lease))
         elif self._model.weights == "device":
             self.tell_prepared()
 
-    def _about_stream(self, key: int, slot: Slot, message: m.Audio | m.Finalize | m.Finish | m.Close) -> None:
+    def _forward(self, key: int, slot: Slot, message: m.Audio | m.Finalize | m.Finish | m.Close) -> None:
         match message:
             case m.Audio(_, start, pcm):
                 slot.stream.receive(start, pcm)
@@ -108,32 +108,32 @@ class Desk:
             case m.Close():
                 self.drop(key)
 
-    # --- what they are told ---------------------------------------------------------------------------------
+    # --- answers --------------------------------------------------------------------------------------------
 
     def send(self, slot: Slot, message: m.Hypothesis | m.Finished) -> bool:
-        """Send what a stream says to the gateway whose it is; False if that cannot be done now."""
+        """Send a stream's message to its gateway; return False if it cannot be sent now."""
         return self._gateways[slot.gateway].link.send(message)
 
     def tell_prepared(self) -> None:
-        """All is ready for the sessions for which slots are kept: tell the gateways that do not know it yet."""
+        """Tell the gateways of reserved slots that are ready, each once."""
         for index, lease, kept in self._table.untold():
             kept.told = True
             self._gateways[index].link.send(m.Opened(lease, (self._clock() - kept.asked) * 1000))
 
     def tell_opened(self, slot: Slot) -> None:
-        """All is ready for a session: tell its gateway."""
+        """Tell a gateway that its session is ready."""
         slot.told = True
         load_ms = (self._clock() - slot.asked) * 1000
         self._gateways[slot.gateway].link.send(m.Opened(slot.stream.lease, load_ms))
 
     def fail(self, index: int, lease: int, reason: str) -> None:
-        """End a stream for a reason that its gateway is told."""
+        """End a stream and tell its gateway the reason."""
         if found := self._table.find(index, lease):
             self.drop(found[0])
             self._gateways[index].link.send(m.StreamFailed(lease, reason[:500]))
 
     def forget(self, index: int) -> int:
-        """Free everything that a gateway has leased here; return how many streams that were."""
+        """Free all slots of a gateway; return how many streams had one."""
         keys = self._table.of(index)
         for key in keys:
             self.drop(key)

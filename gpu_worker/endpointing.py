@@ -47,19 +47,22 @@ class Gate:
 
     @property
     def speaking(self) -> bool:
-        """Say whether the gate is inside an utterance."""
+        """Return True inside an utterance."""
         return self._current is not None
 
     @property
     def due(self) -> int:
-        """Return the position up to which audio must be here for a call: some frames, or what may end the speech."""
+        """Return the position up to which audio must be here to be worth a call of the model.
+
+        Some frames; fewer where they may end the utterance, since a decode waits for its end.
+        """
         due = self.heard + self._policy.listen_least_samples
         if self._current is not None:
             due = min(due, self._current.last_speech + self._policy.end_silence_samples)
         return due
 
     def resume(self, start: int, last_speech: int) -> None:
-        """Begin inside an utterance whose window starts at ``start`` and which lives at ``last_speech``."""
+        """Begin inside an utterance: its window starts at ``start``, its speech so far ends at ``last_speech``."""
         self._begin(Utterance(onset=start, start=start, last_speech=last_speech))
 
     def hear(self, probabilities: Sequence[float], until: int) -> None:

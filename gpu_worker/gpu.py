@@ -1,6 +1,7 @@
 """The door to device memory: NVML where there is a GPU, the process's own memory where there is none."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import psutil
@@ -16,9 +17,10 @@ class CpuGauge:
 
     uuid: str | None = None
 
-    def __init__(self) -> None:
+    def __init__(self, limits: Sequence[Path] = _CGROUP_LIMITS) -> None:
+        """Watch this process; of the files ``limits`` the first that is there holds the control group's limit."""
         self._process = psutil.Process()
-        self._limit = _cgroup_limit()
+        self._limit = _cgroup_limit(limits)
 
     def read(self) -> MemoryReport:
         """Return the present figures; CPU load is not a device's, so ``utilization_percent`` is unknown."""
@@ -50,11 +52,10 @@ class NvmlGauge:
         self.uuid: str | None = uuid.decode() if isinstance(uuid, bytes) else str(uuid)
 
     def read(self) -> MemoryReport:
-        """Return the present figures."""
         memory = pynvml.nvmlDeviceGetMemoryInfo(self._device)
         try:
             load: float | None = float(pynvml.nvmlDeviceGetUtilizationRates(self._device).gpu)
-        except pynvml.NVMLError:  # some devices (MIG slices) do not tell
+        except pynvml.NVMLError:  # some devices (MIG slices) have no such figure
             load = None
         return MemoryReport(int(memory.total), int(memory.used), int(memory.free), int(memory.free), load)
 
@@ -63,7 +64,7 @@ Gauge = CpuGauge | NvmlGauge
 
 
 def has_gpu() -> bool:
-    """Tell whether there is a GPU for this process: the first that ``CUDA_VISIBLE_DEVICES`` names, if it names any.
+    """Return True if there is a GPU for this process: the first that ``CUDA_VISIBLE_DEVICES`` names, if it names any.
 
     Raises:
         LookupError: it names one that is not there; the message says how many are.
@@ -90,8 +91,8 @@ def gauge(device: str) -> Gauge:
     return CpuGauge()
 
 
-def _cgroup_limit() -> int | None:
-    for file in _CGROUP_LIMITS:
+def _cgroup_limit(files: Sequence[Path]) -> int | None:
+    for file in files:
         try:
             text = file.read_text().strip()
         except OSError:

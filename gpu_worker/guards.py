@@ -1,4 +1,4 @@
-"""Tell when a decoder has begun to repeat itself."""
+"""Find where a decoder has begun to repeat itself."""
 
 from collections.abc import Sequence
 

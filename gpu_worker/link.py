@@ -14,13 +14,13 @@ Context = zmq.asyncio.Context
 
 
 class Link:
-    """Talks to one gateway. Sends never block; what cannot be sent is lost, and heartbeats tell of it.
+    """Talks to one gateway. Sends never block; what cannot be sent is lost, which the gateway sees in heartbeats.
 
     Args:
         context: the process's zmq context.
         endpoint: the gateway's address.
         identity: this life of the worker, unique.
-        queue_messages: how many messages may wait for the gateway.
+        queue_messages: most messages that wait for the gateway.
     """
 
     def __init__(self, context: Context, endpoint: str, identity: str, queue_messages: int) -> None:
@@ -28,7 +28,7 @@ class Link:
         self._socket = context.socket(zmq.DEALER)
         self._socket.setsockopt(zmq.IDENTITY, identity.encode())
         self._socket.setsockopt(zmq.IMMEDIATE, 1)  # queue nothing for a gateway that is not there
-        self._socket.setsockopt(zmq.LINGER, 200)
+        self._socket.setsockopt(zmq.LINGER, 200)  # ms: the last words go out, and no exit waits for a dead gateway
         self._socket.setsockopt(zmq.RECONNECT_IVL, 50)
         self._socket.setsockopt(zmq.RECONNECT_IVL_MAX, 1000)
         self._socket.setsockopt(zmq.SNDHWM, queue_messages)
@@ -36,13 +36,13 @@ class Link:
         self._socket.connect(endpoint)
 
     def send(self, message: wire.Message) -> bool:
-        """Send at once; False if the gateway is not connected or does not drain its queue."""
+        """Send without waiting; return False if the gateway is not connected or its queue is full."""
         # With DONTWAIT pyzmq answers with a future that is done already.
         sent = cast("asyncio.Future[object]", self._socket.send_multipart(wire.encode(message), flags=zmq.DONTWAIT))
         return sent.done() and sent.exception() is None
 
     async def receive(self) -> wire.Message:
-        """Wait for the gateway's next message; noise is passed over."""
+        """Wait for the gateway's next message; anything else is skipped."""
         while True:
             frames = await self._socket.recv_multipart()
             try:
@@ -53,3 +53,17 @@ class Link:
     def close(self) -> None:
         """Close the socket, giving the last messages a moment."""
         self._socket.close()
+
+
+class Gateway:
+    """One gateway as the worker sees it.
+
+    Attributes:
+        heard: when its last message came.
+        lost: whether it has been silent for too long.
+    """
+
+    def __init__(self, link: Link, now: float) -> None:
+        self.link = link
+        self.heard = now
+        self.lost = False

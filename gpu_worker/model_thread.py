@@ -1,4 +1,4 @@
-"""The model on its one thread: what it does now and for how long, and where its weights are."""
+"""The model on a thread of its own: what runs there and for how long, and where the weights are (shell)."""
 
 import asyncio
 from collections.abc import Callable
@@ -14,7 +14,7 @@ Result = TypeVar("Result")
 
 
 class ModelThread:
-    """Loads and steps run here, one at a time, so that the worker's loop goes on.
+    """Runs loads and steps one at a time, so that the event loop stays free.
 
     Args:
         recognizer: the model.
@@ -32,7 +32,7 @@ class ModelThread:
         self._began: float | None = None
 
     async def run(self, work: Callable[[], Result]) -> Result:
-        """Have something done that ought to be short."""
+        """Run work that ought to be short, and return its result."""
         self._began = self._clock()
         try:
             return await asyncio.get_running_loop().run_in_executor(self._thread, work)
@@ -40,7 +40,10 @@ class ModelThread:
             self._began = None
 
     async def load(self, tell: Callable[[], None]) -> None:
-        """Bring the weights to the device; ``tell`` is called first, for it may leave the loop little time."""
+        """Load the weights to the device.
+
+        ``tell`` is called first: a load may leave the event loop little time, and a gateway must know its reason.
+        """
         self.weights = "loading"
         tell()
         began = self._clock()
@@ -49,14 +52,13 @@ class ModelThread:
         log.info("Weights loaded", event_id="weights_loaded", load_ms=round((self._clock() - began) * 1000, 1))
 
     async def unload(self) -> None:
-        """Take the weights off the device."""
         await self.run(self._recognizer.unload)
         self.weights = "host"
         log.info("Weights released", event_id="weights_released")
 
     @property
     def step_s(self) -> float:
-        """Return how long what ought to be short has taken, 0 if nothing runs."""
+        """Return how long the running step has taken, 0 if none runs."""
         return 0.0 if self.weights == "loading" else self._running_s()
 
     @property
@@ -68,5 +70,5 @@ class ModelThread:
         return 0.0 if self._began is None else self._clock() - self._began
 
     def close(self) -> None:
-        """Let go of the thread, whatever it does."""
+        """Abandon the thread, even in the middle of a step."""
         self._thread.shutdown(wait=False, cancel_futures=True)

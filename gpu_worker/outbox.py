@@ -1,9 +1,46 @@
-"""Core: what a stream reports: positions that only grow, words in order, books that balance."""
+"""Core: what a stream reports: positions that only grow, words in order, accounts that balance."""
 
-from gpu_worker.books import Ledger
 from gpu_worker.hypothesis import TailWord
 from gpu_worker.window import Window
 from shared.messages import Books, Finished, Hypothesis, ResumeState, Word
+
+
+class Ledger:
+    """Counts samples as `settle` passes them: transcribed if a decode's window held them, else silence."""
+
+    def __init__(self, opening: Books) -> None:
+        self._books = opening
+        self._windows: list[tuple[int, int]] = []
+
+    @property
+    def books(self) -> Books:
+        return self._books
+
+    def decoded(self, start: int, end: int) -> None:
+        """Note that a decode's window held the samples from ``start`` to ``end``.
+
+        Raises:
+            ValueError: some of them are counted already.
+        """
+        if start < self._books.until:
+            raise ValueError(f"samples from {start} are counted up to {self._books.until}")
+        kept = []
+        for first, last in self._windows:
+            if last < start or first > end:
+                kept.append((first, last))
+            else:
+                start, end = min(first, start), max(last, end)
+        self._windows = sorted([*kept, (start, end)])
+
+    def settle(self, until: int) -> None:
+        """Count the samples before ``until``; an earlier position than the last one changes nothing."""
+        books = self._books
+        if until <= books.until:
+            return
+        transcribed = sum(max(0, min(last, until) - first) for first, last in self._windows)
+        silence = until - books.until - transcribed
+        self._windows = [(max(first, until), last) for first, last in self._windows if last > until]
+        self._books = Books(until, books.transcribed + transcribed, books.silence + silence)
 
 
 class Outbox:
@@ -31,7 +68,7 @@ class Outbox:
         return self.keep_from - self._reported
 
     def resume_at(self, word_end: int, *, inside: bool) -> None:
-        """Go on where another worker's last word ended at ``word_end``, ``inside`` its segment or after it."""
+        """Go on after another worker, whose last word ended at ``word_end``, ``inside`` its segment or after it."""
         self._word_end = max(self._word_end, word_end)
         self._segment_open = inside
 

@@ -25,14 +25,19 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a stream has come: every sample before ``received`` is here, before ``heard`` the gate has judged it."""
+    """How far a stream has come.
+
+    Attributes:
+        received: end of its audio.
+        heard: every sample before it has been judged as speech or silence.
+    """
 
     received: int
     heard: int
 
 
 def is_covered(utterance: Utterance, window: Window, policy: PolicySettings) -> bool:
-    """Say whether the last decode heard all speech of the utterance so far."""
+    """Return True if the last decode's window held all speech of the utterance so far."""
     needed = utterance.last_speech + policy.cover_samples
     if utterance.end is not None:
         needed = min(needed, utterance.end)
@@ -40,7 +45,7 @@ def is_covered(utterance: Utterance, window: Window, policy: PolicySettings) -> 
 
 
 def ends_for_free(utterance: Utterance, window: Window, policy: PolicySettings) -> bool:
-    """Say whether an utterance is over and needs no further decode."""
+    """Return True if an utterance is over and needs no further decode."""
     if utterance.end is None:
         return False
     if utterance.end - window.start < policy.min_window_samples:

@@ -11,7 +11,6 @@ from shared.messages import SAMPLE_RATE
 
 
 def samples(seconds: float) -> int:
-    """Return a length in samples."""
     return round(seconds * SAMPLE_RATE)
 
 
@@ -22,18 +21,19 @@ class PolicySettings:
     Attributes:
         speech_probability: a frame this likely to be speech counts towards an onset.
         alive_probability: a frame this likely to be speech keeps an utterance alive.
-        onset_frames: so many frames in a row begin an utterance.
-        end_silence_samples: so much without a living frame ends it. Readers pause for half a second in the middle of a
-            sentence; what follows such a pause corrects what came before it (long: 5.95 -> 5.29 % WER at 0.5 s).
+        onset_frames: how many such frames in a row begin an utterance.
+        end_silence_samples: this long without a frame that keeps it alive ends it. Readers pause for half a second in
+            the middle of a sentence; what follows such a pause corrects what came before it (long: 5.95 -> 5.29 % WER
+            at 0.5 s).
         pre_roll_samples: a window begins this long before the onset, so that no first phoneme is cut.
-        post_roll_samples: the last decode of an utterance hears this much after its last living frame.
-        pause_samples: after so much silence no decode is due if the last one heard the end of the speech ...
+        post_roll_samples: the last decode of an utterance goes on this long after its last living frame.
+        pause_samples: after this much silence no decode is due if the last one held the end of the speech ...
         cover_samples: ... and it has, if it went this far past the last living frame.
         context_samples: audio kept before a window's start.
         silence_keep_samples: audio kept behind the gate in silence: pre-roll, onset and context fit in it.
-        listen_least_samples: less unheard audio is worth no call of the gate, unless something waits for it.
-        listen_samples: most audio the gate hears in one call, so that one stream cannot fill a step.
-        idle_report_samples: in silence a hypothesis goes out after so much audio.
+        listen_least_samples: less audio is worth no call of the voice detector, unless something waits for it.
+        listen_samples: most audio of one call of the voice detector, so that one stream cannot fill a step.
+        idle_report_samples: in silence a hypothesis goes out each time this much audio has passed.
 
         brisk_cadence_samples: below this cadence two hypotheses must agree; from it on one confident one will do.
         brisk_hold_samples: how far before the window's end an agreed word must end, at a brisk cadence.
@@ -61,7 +61,7 @@ class PolicySettings:
         flush_window_samples: an utterance that has ended is decoded in one window up to this length.
         hard_window_samples: at this length everything is committed and the window starts anew.
         min_window_samples: shorter windows hold no word and are not decoded.
-        catch_up_samples: with more unheard audio than this, wait for the gate before decoding.
+        catch_up_samples: with more audio than this not judged yet, judge it before decoding.
         stride_samples: how far a window that could not be trimmed grows in one decode.
         sentence_hold_samples: a sentence or clause must end this long before the window's end to be cut after.
         word_hold_samples: so must a word.

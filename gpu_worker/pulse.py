@@ -1,4 +1,4 @@
-"""The worker's heartbeats, and what it does about a gateway, a step or a load from which nothing more is heard."""
+"""Heartbeats, and watchdogs over silent gateways and over steps and loads that do not end (shell)."""
 
 import asyncio
 import os
@@ -7,7 +7,7 @@ from typing import NoReturn
 
 from gpu_worker.cadence import Cadence
 from gpu_worker.gpu import Gauge
-from gpu_worker.link import Link
+from gpu_worker.link import Gateway
 from gpu_worker.model_thread import ModelThread
 from gpu_worker.slots import SlotTable
 from shared import logs
@@ -19,31 +19,25 @@ HEARTBEAT_S = 0.25
 MEMORY_EVERY_S = 1.0
 GIVE_UP_S = 15.0
 GIVE_UP_MEDIANS = 60.0
-"""A worker ends itself when a step takes three times as long as makes a gateway take it for stuck."""
+"""A step that takes longer, and longer than this many median steps, ends the process.
+
+That is three times as long as a gateway waits before it calls the worker stuck and moves its sessions.
+"""
 LOAD_GIVE_UP_S = 600.0
-"""So it does when its weights have not been loaded after this long."""
+"""A load that takes longer ends the process too."""
 EXIT_STUCK = 1
 
 
-class Gateway:
-    """One gateway as the worker sees it."""
-
-    def __init__(self, link: Link, now: float) -> None:
-        self.link = link
-        self.heard = now
-        self.lost = False
-
-
 class Pulse:
-    """Tells every gateway four times a second how this worker is.
+    """Sends every gateway a heartbeat four times a second.
 
     Args:
-        gateways: who is told.
+        gateways: where heartbeats go.
         table: the slots.
-        cadence: the steps.
-        model: what runs.
+        cadence: statistics of the steps.
+        model: knows how long the running step or load has taken.
         gauge: memory of the device.
-        lost_after_s: a gateway silent for so long has forgotten its sessions here.
+        lost_after_s: a gateway that is silent for longer has given up its sessions here.
         forget: frees a gateway's slots and returns how many there were.
         clock: monotonic seconds.
 
@@ -73,35 +67,38 @@ class Pulse:
         self._forget = forget
         self._clock = clock
         self._memory = gauge.read()
-        self._weigh_at = clock() + MEMORY_EVERY_S
+        self._memory_due_at = clock() + MEMORY_EVERY_S
 
     async def weigh(self) -> None:
-        """Read the memory once a second, for ever. On a crowded machine that takes long: no heartbeat waits for it."""
+        """Read the memory once a second until cancelled.
+
+        A task of its own, since reading takes long on a busy machine and no heartbeat may wait for it.
+        """
         while True:
-            if self._clock() >= self._weigh_at:
-                self._weigh_at = self._clock() + MEMORY_EVERY_S
+            if self._clock() >= self._memory_due_at:
+                self._memory_due_at = self._clock() + MEMORY_EVERY_S
                 # The kernel walks the process's pages for it: about 10 ms with a model loaded.
                 self._memory = await asyncio.to_thread(self._gauge.read)
             await asyncio.sleep(HEARTBEAT_S)
 
     def weigh_soon(self) -> None:
-        """The memory has just changed."""
-        self._weigh_at = self._clock()
+        """Read the memory at the next opportunity: it has just changed."""
+        self._memory_due_at = self._clock()
 
     async def beat_for_ever(self) -> None:
-        """Tell the gateways, and see to it that nothing here lasts for ever."""
-        beats = 0  # so many in a row have seen the same step
+        """Send heartbeats until cancelled; end the process if a step or a load does not end."""
+        beats = 0  # in a row that have seen the same step
         while True:
             step_s = self._model.step_s
-            # Counted in beats, so that time in which the whole process did not run is not the step's.
+            # Counted in beats, so that time in which the whole process was suspended does not count against the step.
             beats = beats + 1 if step_s > beats * HEARTBEAT_S else 0
             if beats * HEARTBEAT_S > max(GIVE_UP_S, GIVE_UP_MEDIANS * self._cadence.median_step_s):
-                _give_up("A step does not end", "step_endless", step_s)
+                _end_process("A step does not end", "step_endless", step_s)
             if self._model.load_s > LOAD_GIVE_UP_S:
-                _give_up("A load does not end", "load_endless", self._model.load_s)
+                _end_process("A load does not end", "load_endless", self._model.load_s)
             self.beat()
             for index, gateway in enumerate(self._gateways):
-                self._watch(index, gateway)
+                self._check_gateway(index, gateway)
             await asyncio.sleep(HEARTBEAT_S)
 
     def beat(self) -> None:
@@ -121,8 +118,8 @@ class Pulse:
                 )
             )
 
-    def _watch(self, index: int, gateway: Gateway) -> None:
-        """A gateway that has been silent for long has forgotten its sessions here: free their slots."""
+    def _check_gateway(self, index: int, gateway: Gateway) -> None:
+        """Free the slots of a gateway that has been silent for too long: it has given up its sessions here."""
         if gateway.lost or self._clock() - gateway.heard < self._lost_after_s:
             return
         gateway.lost = True
@@ -130,7 +127,10 @@ class Pulse:
         log.warning("The gateway is silent", event_id="gateway_lost", endpoint=gateway.link.endpoint, orphans=orphans)
 
 
-def _give_up(sentence: str, event_id: str, running_s: float) -> NoReturn:
-    """End the process. The gateway has long moved the sessions; a thread cannot be ended, and a new process serves."""
+def _end_process(sentence: str, event_id: str, running_s: float) -> NoReturn:
+    """End the process, since a thread cannot be ended.
+
+    The gateway has moved the sessions by then, and a supervisor starts a new process.
+    """
     log.critical(sentence, event_id=event_id, running_s=round(running_s, 1))
     os._exit(EXIT_STUCK)

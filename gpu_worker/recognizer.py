@@ -32,7 +32,7 @@ class ModelInfo:
 
 @dataclass(frozen=True, slots=True)
 class ListenRequest:
-    """Unheard audio of one stream: a multiple of `VAD_FRAME` samples that continues where the last one ended."""
+    """Audio of one stream to judge: a multiple of `VAD_FRAME` samples, from where the last request ended on."""
 
     key: int
     pcm: Pcm
@@ -98,7 +98,7 @@ class WindowResult:
         tokens: new tokens after the committed ones, without the end mark.
         logprobs: natural logarithm of each new token's probability.
         words: all words of committed + new tokens, in order, with times.
-        end: the decode has heard every sample before this position.
+        end: every sample before this position was in the decode.
         no_speech: probability that the window holds no speech.
         looped: a repetition was cut to one copy.
         language: the language used.

@@ -1,4 +1,4 @@
-"""The worker's slots: which stream is in which, and whose turn it is."""
+"""The worker's slots: which session is in which, and in which order they are served."""
 
 from dataclasses import dataclass
 
@@ -12,8 +12,11 @@ from shared.messages import Open, Prepare, SlotReport
 class Slot:
     """One session's place.
 
-    ``gateway`` is the index of the link its lease came over; ``told`` says that its gateway knows that all is ready,
-    ``opened`` that the model does.
+    Attributes:
+        gateway: index of the gateway that leased it.
+        asked: when it was asked for.
+        told: whether its gateway has been told that all is ready.
+        opened: whether the model knows its stream.
     """
 
     gateway: int
@@ -26,7 +29,7 @@ class Slot:
 
 @dataclass(slots=True)
 class Reservation:
-    """A slot kept for a session that will move here."""
+    """A slot reserved for a session that will move here."""
 
     session: str
     asked: float
@@ -52,24 +55,24 @@ class SlotTable:
         return len(self._slots) + len(self._reserved)
 
     def reserve(self, gateway: int, message: Prepare, now: float) -> bool:
-        """Keep a slot for a session; False if every slot is taken."""
+        """Reserve a slot for a session; return False if every slot is taken."""
         if len(self) >= self.size:
             return False
         self._reserved[gateway, message.lease] = Reservation(message.session, now)
         return True
 
     def untold(self) -> list[tuple[int, int, Reservation]]:
-        """Return gateway, lease and reservation of those whose gateway does not know yet that all is ready."""
+        """Return gateway, lease and reservation of those whose gateway has not been told that all is ready."""
         return [(gateway, lease, kept) for (gateway, lease), kept in self._reserved.items() if not kept.told]
 
     def cancel(self, gateway: int, lease: int | None = None) -> None:
-        """Forget a gateway's reservation, or all of them."""
+        """Cancel one reservation of a gateway, or all of them."""
         gone = [key for key in self._reserved if key[0] == gateway and lease in (None, key[1])]
         for key in gone:
             del self._reserved[key]
 
     def open(self, gateway: int, message: Open, now: float) -> int | None:
-        """Take a session in and return its key, None if every slot is taken.
+        """Give a session a slot and return its key, None if every slot is taken.
 
         Raises:
             ValueError: the message contradicts itself (see `Stream`).
@@ -99,27 +102,26 @@ class SlotTable:
         return self._slots.get(key)
 
     def find(self, gateway: int, lease: int) -> tuple[int, Slot] | None:
-        """Return the key and slot of a gateway's lease."""
         for key, slot in self._slots.items():
             if slot.gateway == gateway and slot.stream.lease == lease:
                 return key, slot
         return None
 
     def of(self, gateway: int) -> list[int]:
-        """Return the keys of all a gateway's streams."""
+        """Return the keys of a gateway's streams."""
         return [key for key, slot in self._slots.items() if slot.gateway == gateway]
 
     def waiting(self) -> list[int]:
-        """Return the keys of streams that are not open yet."""
+        """Return the keys of streams that the model does not know yet."""
         return [key for key, slot in self._slots.items() if not slot.opened]
 
     @property
     def wants_weights(self) -> bool:
-        """Tell whether a stream or a reservation waits for the model."""
+        """Return True if a stream or a reservation waits for the model."""
         return bool(self.waiting() or self.untold())
 
     def streams(self) -> list[Stream]:
-        """Return the open streams, the one that lags most first."""
+        """Return the streams that the model knows, the one that lags most first."""
         return sorted((s.stream for s in self._slots.values() if s.opened), key=lambda stream: -stream.lag())
 
     def listens(self) -> list[ListenRequest]:
@@ -139,7 +141,7 @@ class SlotTable:
         return requests
 
     def reports(self, gateway: int) -> tuple[SlotReport, ...]:
-        """Return the slots in use and those kept as a gateway is told of them."""
+        """Return what a heartbeat tells a gateway of the slots in use and of those reserved."""
         used = tuple(
             SlotReport(
                 lease=slot.stream.lease,

@@ -1,10 +1,9 @@
-"""One step after another (shell): weights come and go, streams are opened, heard and decoded, their results sent."""
+"""Run the model (shell): load and unload weights, open streams, step over them, send their results."""
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TypeVar
 
 from gpu_worker.cadence import Cadence
 from gpu_worker.desk import Desk
@@ -12,29 +11,31 @@ from gpu_worker.model_thread import ModelThread
 from gpu_worker.pulse import Pulse
 from gpu_worker.recognizer import ListenResult, Recognizer, WindowResult
 from gpu_worker.slots import Slot, SlotTable
+from gpu_worker.step_loop import DecodeCall, ModelCall, Step
 from shared import logs
 from shared import messages as m
+from shared.messages import SAMPLE_RATE
 
 log = logs.get("gpu_worker.worker")
 
-Result = TypeVar("Result")
+Answer = ListenResult | WindowResult | Exception
 
 AILING = 5
-"""After so many failures in a row without a success a worker ends itself: some errors of a device never pass."""
+"""Failures in a row, without a success, after which a worker ends itself: some errors of a device never pass."""
 
 
 class Steps:
-    """The only one to ask the model for anything, one thing at a time.
+    """The model's only user: one call at a time.
 
     Args:
         recognizer: the model.
         model: its thread.
         table: the slots.
         cadence: how often a session is decoded.
-        desk: what is gone, and the way to the gateways.
-        pulse: is told when the weights come and go.
-        batch: how many windows there are in a step at most.
-        unload_s: the weights leave the device so long after the last session, never if negative.
+        desk: knows the streams that are closed, and sends to the gateways.
+        pulse: measures memory when the weights have come or gone.
+        batch: most windows of one step.
+        unload_s: how long after the last session the weights leave the device; never if negative.
         clock: monotonic seconds.
     """
 
@@ -65,25 +66,25 @@ class Steps:
         self._idle_since: float | None = clock()
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Do what there is to do, for ever; ``stop`` is set when every step fails."""
+        """Step until cancelled; set ``stop`` when every step fails."""
         self._stop = stop
         while True:
             self._desk.wake.clear()
-            await self._tidy()
+            await self._release()
             if self._table.wants_weights:
                 await self._open()
             if await self._step():
                 continue
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._desk.wake.wait(), self._patience_s())
+                await asyncio.wait_for(self._desk.wake.wait(), self._timeout_s())
 
-    def _patience_s(self) -> float | None:
+    def _timeout_s(self) -> float | None:
         if self._model.weights != "device" or len(self._table) or self._unload_s < 0 or self._idle_since is None:
             return None
         return max(0.0, self._idle_since + self._unload_s - self._clock()) + 0.01
 
-    async def _tidy(self) -> None:
-        """Forget closed streams; release the weights when no session has needed them for long enough."""
+    async def _release(self) -> None:
+        """Close streams in the model; unload the weights when they have not been needed for `unload_s`."""
         while self._desk.closing:
             key = self._desk.closing.pop()
             await self._model.run(partial(self._recognizer.close, key))
@@ -109,44 +110,39 @@ class Steps:
                     self._desk.tell_opened(slot)
 
     async def _step(self) -> bool:
-        """Hear and decode what is due; say whether there was anything."""
-        listens = self._table.listens()
-        if listens:
-            heard = await self._asked(partial(self._recognizer.listen, listens), len(listens))
-            for listen, answer in zip(listens, heard, strict=True):
-                self._answer(listen.key, answer)
-        windows = self._table.windows(self._cadence.period_s, self._batch)
-        if windows:
+        """Do one step over the open streams; return False if there was nothing to do."""
+        step = Step(self._table.streams, period=int(self._cadence.period_s * SAMPLE_RATE), most=self._batch)
+        worked = False
+        while call := step.next_call():
+            worked = True
             began = self._clock()
-            decoded = await self._asked(partial(self._recognizer.recognize, windows), len(windows))
-            for window, result in zip(windows, decoded, strict=True):
-                self._answer(window.key, result)
-            self._cadence.stepped(self._clock() - began, len(windows), len(self._table))
+            for key, answer in zip(call.keys, await self._answers(call), strict=True):
+                self._deliver(step, key, answer)
+            if isinstance(call, DecodeCall):
+                self._cadence.stepped(self._clock() - began, len(call.requests), len(self._table))
         self._send_results()
-        return bool(listens or windows)
+        return worked
 
-    async def _asked(self, work: Callable[[], list[Result | Exception]], count: int) -> list[Result | Exception]:
-        """Run a part of a step; if it raises as a whole, that is the answer of all ``count`` streams in it."""
+    async def _answers(self, call: ModelCall) -> Sequence[Answer]:
+        """Put a call to the model; if it raises as a whole, that is the answer to every request in it."""
         try:
-            return await self._model.run(work)
+            return await self._model.run(partial(call.run, self._recognizer))
         except Exception as error:  # the top of a shell's loop: these sessions end, the worker goes on
-            log.exception("a step failed", event_id="step_failed", streams=count)
-            return [error] * count
+            log.exception("a step failed", event_id="step_failed", streams=len(call.requests))
+            return [error] * len(call.requests)
 
-    def _answer(self, key: int, answer: ListenResult | WindowResult | Exception) -> None:
+    def _deliver(self, step: Step, key: int, answer: Answer) -> None:
         """Give a stream its answer; what raises ends that stream alone."""
         slot = self._table.get(key)
-        if slot is None:
+        if slot is None:  # closed while the model worked
             return
+        if isinstance(answer, Exception):
+            self._stream_failed(slot, answer)
+            return
+        if isinstance(answer, WindowResult):
+            self._failures = 0
         try:
-            match answer:
-                case ListenResult():
-                    slot.stream.heard(answer)
-                case WindowResult():
-                    self._failures = 0
-                    slot.stream.decoded(answer)
-                case Exception():
-                    self._stream_failed(slot, answer)
+            step.deliver(key, answer)
         except Exception as error:  # noqa: BLE001 - the top of a shell's loop: this session ends, the others go on
             self._stream_failed(slot, error)
 

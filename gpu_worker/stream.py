@@ -1,7 +1,7 @@
 """Core: one session's recognition policy: audio and a model's answers in, committed words and a tail out.
 
-There is no clock in here: "now" is a position in the audio, so that the same audio and the same order of calls give
-the same words. A late step is just a bigger step; nothing is dropped.
+There is no clock: "now" is a position in the audio, so that the same audio and the same order of calls give the same
+words. A late step is a bigger step; nothing is dropped.
 """
 
 from collections import deque
@@ -116,7 +116,7 @@ class Stream:
         self._advance()
 
     def finalize(self, at: int) -> None:
-        """Commit everything said before sample ``at`` as soon as it is heard, then go on."""
+        """Commit everything said before sample ``at`` as soon as it is decoded, then go on."""
         if at <= self._settled:
             # Another worker has: an utterance that ended there would be decoded, and said, a second time.
             return
@@ -138,7 +138,7 @@ class Stream:
     # --- the gate -------------------------------------------------------------------------------------------
 
     def listen_request(self) -> ListenRequest | None:
-        """Return unheard audio in whole frames, the session's last one padded with zeros.
+        """Return audio that has not been judged, in whole frames; the session's last one is padded with zeros.
 
         None if there is none, or too little to be worth a call while nothing waits for it.
         """
@@ -156,7 +156,7 @@ class Stream:
         return ListenRequest(self.key, np.pad(self._audio.copy(start, until), (0, padding)))
 
     def _is_awaited(self) -> bool:
-        """Say whether a control, the end of the audio or a decode waits for what the gate has to say."""
+        """Return True if a control, the end of the audio or a decode waits for the endpointer's verdict."""
         if self._marks or self._finish_at is not None:
             return True
         if self._asked or not self._window or self.received - self._window.asked_until < self._period:
@@ -174,12 +174,12 @@ class Stream:
         frames = _frames(self._listening - self._gate.heard)
         if len(result.probabilities) != frames:
             raise ValueError(f"{len(result.probabilities)} probabilities for {frames} frames")
-        self._recount(result.probabilities)
+        self._count_resumed_speech(result.probabilities)
         self._gate.hear(result.probabilities, self._listening)
         self._listening = None
         self._advance()
 
-    def _recount(self, probabilities: tuple[float, ...]) -> None:
+    def _count_resumed_speech(self, probabilities: tuple[float, ...]) -> None:
         """Count speech before a resumed window as transcribed: a window of the last worker held it."""
         for index, probability in enumerate(probabilities):
             first = self._gate.heard + index * VAD_FRAME
@@ -191,7 +191,7 @@ class Stream:
     # --- the window -----------------------------------------------------------------------------------------
 
     def window_request(self, period: int) -> WindowRequest | None:
-        """Return the decode that is due at a step period of so many samples; None if none, or if one is out."""
+        """Return the decode that is due at a step period in samples; None if none is due, or if one is out."""
         self._period = period
         if self._asked or not self._window:
             return None
@@ -253,7 +253,7 @@ class Stream:
         if self._asked is None:
             self._open_window()
             while self._window and ends_for_free(self._gate.utterances[0], self._window, self._policy):
-                self._end_for_free(self._window)
+                self._end_without_decode(self._window)
         self._move()
         if self._outbox.unreported >= self._policy.idle_report_samples:
             self._emit((), closes=False)
@@ -262,13 +262,13 @@ class Stream:
             self._outbox.finished(self._finish_at)
 
     def _reach_marks(self) -> None:
-        heard = self._gate.heard
-        while self._marks and heard + VAD_FRAME > self._marks[0] and self.received >= self._marks[0]:
-            self._gate.close(max(heard, self._marks.popleft()))
-        if heard == self._finish_at:
-            self._gate.close(heard)
+        judged = self._gate.heard
+        while self._marks and judged + VAD_FRAME > self._marks[0] and self.received >= self._marks[0]:
+            self._gate.close(max(judged, self._marks.popleft()))
+        if judged == self._finish_at:
+            self._gate.close(judged)
 
-    def _end_for_free(self, window: Window) -> None:
+    def _end_without_decode(self, window: Window) -> None:
         utterance = self._gate.utterances.popleft()
         if utterance.end is not None:
             self._floor = max(self._floor, utterance.end)
@@ -280,14 +280,14 @@ class Stream:
 
     def _move(self) -> None:
         """Move the positions on and forget the audio before them."""
-        window, heard = self._window, self._gate.heard
+        window, judged = self._window, self._gate.heard
         if window:
             keep, decoded = window.start - self._policy.context_samples, window.asked_until
             utterance = self._gate.utterances[0]
             if utterance.end is None and is_covered(utterance, window, self._policy):
-                decoded = max(decoded, heard)
+                decoded = max(decoded, judged)
         else:
-            keep, decoded = heard - self._policy.silence_keep_samples, heard
+            keep, decoded = judged - self._policy.silence_keep_samples, judged
         self._outbox.move(keep, min(decoded, self.received))
         self._audio.drop_before(self._outbox.keep_from)
 

@@ -113,7 +113,7 @@ def cut(
 
 
 def ends_with(text: str, marks: tuple[str, ...]) -> bool:
-    """Say whether a word's text ends with one of the marks, quotes and brackets aside."""
+    """Return True if a word's text ends with one of the marks, quotes and brackets aside."""
     return text.rstrip().rstrip(CLOSING).endswith(marks)
 
 

@@ -1,6 +1,6 @@
-"""A worker from its start to its end (shell): links to gateways, a desk for what they say, a pulse, steps.
+"""A worker from its start to its end (shell): wire the parts, run their tasks, drain.
 
-Only the steps wait for the model: loads and steps run on one other thread, one at a time, so that heartbeats go on and
+Only `Steps` waits for the model. Loads and steps run on another thread, one at a time, so that heartbeats go on and
 tell how long the running step has taken.
 """
 
@@ -13,10 +13,10 @@ from collections.abc import Callable
 from gpu_worker.cadence import Cadence
 from gpu_worker.desk import Desk
 from gpu_worker.gpu import Gauge
-from gpu_worker.link import Context, Link
+from gpu_worker.link import Context, Gateway, Link
 from gpu_worker.model_thread import ModelThread
 from gpu_worker.policy import PolicySettings
-from gpu_worker.pulse import HEARTBEAT_S, Gateway, Pulse
+from gpu_worker.pulse import HEARTBEAT_S, Pulse
 from gpu_worker.recognizer import Recognizer
 from gpu_worker.slots import SlotTable
 from gpu_worker.steps import Steps
@@ -27,6 +27,8 @@ from shared.settings import WorkerSettings
 log = logs.get("gpu_worker.worker")
 
 BATCH_CPU = 8
+"""Windows of one step on a CPU, which gains little beyond: a decode takes 26.5, 22.4, 17.7, 15.9 ms at 1, 2, 4, 8."""
+
 BATCH_CUDA = 64
 
 
@@ -36,7 +38,7 @@ class Worker:
     Args:
         settings: see `WorkerSettings`.
         recognizer: the model.
-        gauge: memory of its device.
+        gauge: reads the device's memory.
         clock: monotonic seconds.
     """
 
@@ -95,7 +97,7 @@ class Worker:
         )
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Serve until ``stop`` is set, hand the sessions over, then say goodbye."""
+        """Serve until ``stop`` is set, let the gateways move the sessions away, then say goodbye."""
         context = Context()
         identity = f"{self._settings.name()}.{self._boot}"
         links = [
@@ -126,7 +128,7 @@ class Worker:
         self._pulse.draining = True
         log.info("Worker drains", event_id="worker_draining", sessions=len(self._table))
         until = self._clock() + self._settings.drain_s
-        told = self._clock() + 2 * HEARTBEAT_S  # at least one heartbeat has said so
+        told = self._clock() + 2 * HEARTBEAT_S  # at least one heartbeat has told the gateways
         while self._clock() < told or (len(self._table) and self._clock() < until):  # noqa: ASYNC110 - it is time that counts
             await asyncio.sleep(HEARTBEAT_S / 5)
         log.info("Worker stops", event_id="worker_stopped", sessions_left=len(self._table))

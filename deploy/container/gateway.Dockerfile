@@ -2,8 +2,8 @@
 FROM python:3.11-slim
 WORKDIR /srv
 
-COPY requirements/runtime.lock deploy/container/gateway.requirements ./
-RUN pip install --no-cache-dir --no-deps -r gateway.requirements -c runtime.lock \
+COPY requirements/gateway.lock ./
+RUN pip install --no-cache-dir --require-hashes --no-deps -r gateway.lock \
  && useradd --system --uid 10001 --no-create-home whisperlivekit \
  && install -d -o whisperlivekit -m 0700 /run/whisperlivekit
 

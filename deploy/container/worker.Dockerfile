@@ -4,13 +4,14 @@ FROM python:3.11-slim
 ARG TORCH=cuda
 WORKDIR /srv
 
-COPY requirements/runtime.lock requirements/torch.lock ./
-# As scripts/setup does it: openai-whisper is built with the locked setuptools, and its metadata is not followed.
-RUN pip install --no-cache-dir --no-deps "$(grep '^setuptools==' runtime.lock)" \
- && pip install --no-cache-dir --no-deps --no-build-isolation -r runtime.lock
+COPY requirements/build.lock requirements/runtime.lock requirements/torch.lock ./
+# As scripts/setup does it: openai-whisper is built with the locked setuptools, and a CPU's torch goes by its version.
+RUN pip install --no-cache-dir --require-hashes --no-deps -r build.lock \
+ && pip install --no-cache-dir --require-hashes --no-deps --no-build-isolation -r runtime.lock
 RUN case "$TORCH" in \
-    cuda) pip install --no-cache-dir -r torch.lock ;; \
-    cpu) pip install --no-cache-dir --no-deps --index-url https://download.pytorch.org/whl/cpu -r torch.lock ;; \
+    cuda) pip install --no-cache-dir --require-hashes --no-deps -r torch.lock ;; \
+    cpu) pip install --no-cache-dir --no-deps --index-url https://download.pytorch.org/whl/cpu \
+        "$(grep -o '^torch==[^ ]*' torch.lock)" ;; \
     *) echo "TORCH is cuda or cpu" >&2; exit 1 ;; \
     esac
 RUN useradd --system --uid 10001 --no-create-home whisperlivekit \

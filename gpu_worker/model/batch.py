@@ -17,7 +17,7 @@ class Sheet:
     Attributes:
         encoding: its audio.
         room: tokens that it may come to hold, forced and drafted ones among them.
-        skip: tokens before the first whose attention to the audio is noted.
+        skip: tokens before the first whose attention to the audio is recorded.
     """
 
     encoding: Encoding
@@ -44,13 +44,13 @@ class Batch(Protocol):
     """Windows that are decoded together, and their tokens so far."""
 
     def forward(self, parts: Sequence[Part], tokens: Sequence[int]) -> Tensor:
-        """Run the parts' tokens, laid one after the other; answer (tokens, width), normalised."""
+        """Run the parts' tokens, laid one after the other; return (tokens, width), normalised."""
 
     def choose_next(self, parts: Sequence[Part], tokens: Sequence[int]) -> Choice:
         """Run one token of each part, and choose what follows it."""
 
     def trace(self, row: int, count: int) -> Tensor:
-        """Return the attention of the alignment heads from a row's first noted token on, (heads, count, frames)."""
+        """Return the attention of the alignment heads from a row's first recorded token on, (heads, count, frames)."""
 
 
 class TextDecoder(Protocol):

@@ -69,11 +69,9 @@ class Maker:
         return self._state[name].to(self._device, torch.float32, copy=True)
 
     def norm(self, name: str) -> Norm:
-        """Return a layer normalisation."""
         return Norm(self.tensor(f"{name}.weight"), self.tensor(f"{name}.bias"))
 
     def linear(self, name: str, *, gelu: bool = False) -> Linear:
-        """Return one matrix product."""
         return linear(self._state[f"{name}.weight"], self._state[f"{name}.bias"], self._kind, self._device, gelu=gelu)
 
     def blocks(self, part: str, layers: int, head_width: int) -> list[Block]:

@@ -1,4 +1,4 @@
-"""Load a Whisper checkpoint, memory-mapped, and say exactly what is wrong with a file that is none."""
+"""Load a Whisper checkpoint, memory-mapped, and name exactly what is wrong with a file that is none."""
 
 import dataclasses
 import math
@@ -65,7 +65,7 @@ def _read(path: Path) -> Any:
     except OSError as error:
         raise ModelUnavailableError(f"{path} cannot be read: {error.strerror or error}") from error
     except _LOAD_ERRORS as error:
-        # torch explains itself in paragraphs; whoever needs them finds them in the cause.
+        # torch explains itself in paragraphs, which stay in the cause.
         raise ModelUnavailableError(f"{path} is not a Whisper checkpoint: torch cannot load it") from error
 
 

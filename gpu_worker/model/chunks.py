@@ -20,7 +20,7 @@ ROUND = 32
 
 
 def rounded(count: int) -> int:
-    """Return a count made whole."""
+    """Return a count rounded up to a multiple of `ROUND`."""
     return -(-count // ROUND) * ROUND
 
 
@@ -82,7 +82,7 @@ class Reach:
 
 
 def transform(x: Tensor, blocks: Sequence[Block], memory: Memory, reach: Reach) -> Tensor:
-    """Run rows of new columns through all layers; their keys and values are noted, sums stay in fp32.
+    """Run rows of new columns through all layers; their keys and values are recorded, sums stay in fp32.
 
     Args:
         x: (columns, width).
@@ -107,14 +107,14 @@ def transform(x: Tensor, blocks: Sequence[Block], memory: Memory, reach: Reach) 
             rows = x[part]
             # The bias goes in with the product, a pass fewer over the logits; the softmax sums in fp32 in any type.
             logits = torch.baddbmm(bias.expand(heads, len(rows), -1), q, columns)
-            heard = torch.bmm(logits.softmax(-1), values[:, seen]).transpose(0, 1).reshape(len(rows), heads * width)
-            rows += block.out(heard)
+            attended = torch.bmm(logits.softmax(-1), values[:, seen]).transpose(0, 1).reshape(len(rows), heads * width)
+            rows += block.out(attended)
             rows += block.down(block.up(block.mlp_norm(rows)))
     return x[: reach.end - reach.new]
 
 
 def cross(x: Tensor, norm: Norm, project: Linear, memory: Memory, new: int) -> None:
-    """Note the keys and values that the decoder will attend to, of columns from ``new`` on."""
+    """Record the keys and values that the decoder will attend to, of columns from ``new`` on."""
     layers, heads, _, width = memory.cross_values.shape
     x = F.pad(x, (0, 0, 0, rounded(len(x)) - len(x)))
     at = new - memory.origin

@@ -1,4 +1,4 @@
-"""Which columns a window becomes: silence in groups first, then its frames; how loud it is taken to be."""
+"""A window's columns: silence in groups first, then its frames; and the level that it is scaled to."""
 
 from dataclasses import dataclass
 
@@ -12,12 +12,12 @@ FLOOR = -10.0
 """The least value of a raw mel spectrum, log10 of 1e-10."""
 
 RANGE = 8.0
-"""Whisper hears 80 dB below the loudest value of a window, and nothing under that."""
+"""Whisper's scale ends 80 dB below the loudest value of a window."""
 
 
 @dataclass(frozen=True, slots=True)
 class EncoderSettings:
-    """How a window is made cheap (first guesses of engine.md, measured on tiny.en and base).
+    """How a window is made cheap (measured on tiny.en and base).
 
     Attributes:
         group: silent frames that one key stands for.
@@ -26,7 +26,7 @@ class EncoderSettings:
         gain: ... by no more than this (log10 power; 4 are 40 dB).
         keep: whether what was encoded is kept until the next step, which then need compute only new frames.
         margin: how many frames before the new ones are computed again, where frames are kept.
-        growth: at so many times the length at which all of a window was last computed, all of it is computed again.
+        growth: at this many times the length at which all of a window was last computed, all of it is computed again.
         drift: how far a window's level may move before all of it is computed again (log10 power).
     """
 
@@ -64,7 +64,7 @@ class Level:
 
     @property
     def silence(self) -> float:
-        """What silence becomes."""
+        """The scaled value of silence."""
         return (self.floor + 4.0) / 4.0
 
     def scale(self, raw: Tensor) -> Tensor:
@@ -73,7 +73,7 @@ class Level:
         return (lifted.clamp(min=self.floor) + 4.0) / 4.0
 
     def near(self, other: "Level", drift: float) -> bool:
-        """Tell whether frames scaled one way serve with frames scaled the other."""
+        """Return True if frames scaled one way can be used with frames scaled the other."""
         return abs(self.floor - other.floor) <= drift and abs(self.lift - other.lift) <= drift
 
 
@@ -98,7 +98,7 @@ class Layout:
 
     @classmethod
     def of(cls, frames: int, context: int, settings: EncoderSettings, *, full: bool = False) -> "Layout":
-        """Lay out a window of so many frames in a context of so many; ``full`` groups nothing."""
+        """Lay out a window of ``frames`` in a context of ``context`` frames; ``full`` groups nothing."""
         groups = -(-context // settings.group)
         kept = -(-(frames + settings.tail) // settings.group) * settings.group
         if full or kept >= context:

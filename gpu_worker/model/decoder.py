@@ -27,8 +27,8 @@ class Span:
         past: how many tokens of the row the cache holds.
         count: how many tokens are new.
         encoding: the row's audio.
-        trace: (alignment heads, tokens, frames); where the row's attention to its audio is noted.
-        skip: tokens of the row before the first that is noted.
+        trace: (alignment heads, tokens, frames); where the row's attention to its audio is recorded.
+        skip: tokens of the row before the first whose attention is recorded.
     """
 
     slot: int
@@ -58,7 +58,6 @@ class Decoder:
         self._device = device
 
     def begin(self, sheets: Sequence[Sheet]) -> "RaggedBatch":
-        """Make room for windows."""
         return RaggedBatch(self, sheets)
 
     def cache(self, rows: int, tokens: int) -> Cache:
@@ -67,7 +66,7 @@ class Decoder:
         return Cache((layers, rows, heads, tokens, width), self._device)
 
     def forward(self, tokens: Sequence[int], spans: Sequence[Span], cache: Cache) -> Tensor:
-        """Run new tokens of several rows, laid one after the other; answer (tokens, width), normalised."""
+        """Run new tokens of several rows, laid one after the other; return (tokens, width), normalised."""
         _, heads, width = self._layers.shape
         positions = torch.cat([torch.arange(s.past, s.past + s.count) for s in spans]).to(self._device)
         x = self.vocabulary.embed(tokens) + self._layers.positions[positions]
@@ -83,7 +82,7 @@ class Decoder:
         return self._layers.norm(x[: len(tokens)])
 
     def _causal(self, span: Span) -> Tensor | None:
-        """Return what shuts later keys out from earlier tokens, (new tokens, all keys)."""
+        """Return the mask that keeps tokens from attending to later ones, (new tokens, all keys)."""
         if span.count == 1:
             return None
         total = span.past + span.count
@@ -91,18 +90,19 @@ class Decoder:
         return torch.zeros(span.count, total, device=self._device).masked_fill_(later, float("-inf"))
 
     def _attend_audio(self, layer: int, q: Tensor, spans: Sequence[Span]) -> Tensor:
-        """Attend to each row's audio, and note the attention of the alignment heads."""
+        """Attend to each row's audio, and record the attention of the alignment heads."""
         at = 0
         out = torch.zeros_like(q)
         for span in spans:
-            heard = span.encoding
-            scores = torch.bmm(q[at : at + span.count].transpose(0, 1).to(heard.keys.dtype), heard.keys[layer]).float()
-            if heard.bias is not None:
-                scores += heard.bias
+            encoding = span.encoding
+            keys, values = encoding.keys[layer], encoding.values[layer]
+            scores = torch.bmm(q[at : at + span.count].transpose(0, 1).to(keys.dtype), keys).float()
+            if encoding.bias is not None:
+                scores += encoding.bias
             weights = scores.softmax(-1)
             if layer in self._layers.noted:
                 self._note(layer, weights, span)
-            out[at : at + span.count] = torch.bmm(weights.to(heard.values.dtype), heard.values[layer]).transpose(0, 1)
+            out[at : at + span.count] = torch.bmm(weights.to(values.dtype), values).transpose(0, 1)
             at += span.count
         return out.flatten(1)
 
@@ -145,7 +145,7 @@ class RaggedBatch:
         ]
 
     def forward(self, parts: Sequence[Part], tokens: Sequence[int]) -> Tensor:
-        """Run the parts' tokens, laid one after the other; answer (tokens, width), normalised."""
+        """Run the parts' tokens, laid one after the other; return (tokens, width), normalised."""
         return self._decoder.forward(tokens, [self._span(part) for part in parts], self._cache)
 
     def choose_next(self, parts: Sequence[Part], tokens: Sequence[int]) -> Choice:
@@ -153,7 +153,7 @@ class RaggedBatch:
         return self._decoder.vocabulary.choose(self.forward(parts, tokens))
 
     def trace(self, row: int, count: int) -> Tensor:
-        """Return the attention of the alignment heads from a row's first noted token on, (heads, count, frames)."""
+        """Return the attention of the alignment heads from a row's first recorded token on, (heads, count, frames)."""
         return self._traces[row][:, :count]
 
     def _span(self, part: Part) -> Span:

@@ -39,7 +39,7 @@ class DecodeRequest:
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """What was said.
+    """The outcome of one decode.
 
     Attributes:
         tokens: new tokens, without the end mark.
@@ -62,7 +62,7 @@ class Decoded:
 
 @dataclass(slots=True)
 class _Row:
-    """A window on its way: row ``at`` of its batch."""
+    """A window being decoded: row ``at`` of its batch."""
 
     request: DecodeRequest
     at: int
@@ -77,7 +77,7 @@ class _Row:
 
     @property
     def forced(self) -> int:
-        """How many tokens are not the model's to choose."""
+        """Return how many tokens are given, not chosen by the model."""
         return len(self.request.start) + len(self.request.committed)
 
     def room(self, capacity: int) -> int:
@@ -89,7 +89,7 @@ class _Row:
         return Part(self.at, self.length, count)
 
     def add(self, token: int, logprob: float, eot: int) -> None:
-        """Take a chosen token."""
+        """Append a chosen token."""
         if token == eot:
             self.ended = True
             return
@@ -98,12 +98,12 @@ class _Row:
         self.looped = repetition(self.tokens) > 0
 
     def going(self, capacity: int) -> bool:
-        """Tell whether there is a next token to choose."""
+        """Return True if there is a next token to choose."""
         full = len(self.tokens) >= self.request.limit or self.length >= self.room(capacity)
         return not (self.ended or self.looped or full)
 
     def result(self, batch: Batch) -> Decoded | Exception:
-        """Return what was said, or what is wrong with it."""
+        """Return the outcome, or an error if a value is not a number."""
         if any(map(math.isnan, self.logprobs)) or math.isnan(self.no_speech):
             return FloatingPointError("the model answered with values that are no numbers")
         return Decoded(
@@ -118,7 +118,7 @@ class _Row:
 
 
 def decode(decoder: TextDecoder, requests: Sequence[DecodeRequest]) -> list[Decoded | Exception]:
-    """Decode all windows; an exception stands in the place of one whose values are no numbers.
+    """Decode all windows; an exception takes the place of one with a value that is not a number.
 
     Raises:
         ValueError: a window's tokens do not fit the model.
@@ -145,7 +145,7 @@ def _row(decoder: TextDecoder, at: int, request: DecodeRequest) -> _Row:
 
 
 def _verify(decoder: TextDecoder, rows: Sequence[_Row], batch: Batch) -> None:
-    """Run forced tokens and drafts of all rows in one pass, and take what stands."""
+    """Run forced tokens and drafts of all rows in one pass, and accept what the model agrees with."""
     inputs = [[*row.request.start, *row.request.committed, *row.draft] for row in rows]
     parts = [row.part(len(i)) for row, i in zip(rows, inputs, strict=True)]
     hidden = batch.forward(parts, [t for i in inputs for t in i])

@@ -35,15 +35,15 @@ class Held:
 
     Attributes:
         keys: of the text, (layers, rows, heads, tokens, width), as are its ``values``.
-        heard_keys: of the audio, (layers, rows, heads, columns, width), as are its ``heard_values``.
+        audio_keys: of the audio, (layers, rows, heads, columns, width), as are its ``audio_values``.
         bias: (rows, columns).
-        trace: (rows, tokens, alignment heads, columns); the last token's place takes what is not noted.
+        trace: (rows, tokens, alignment heads, columns); the last token's place takes what is not recorded.
     """
 
     keys: Tensor
     values: Tensor
-    heard_keys: Tensor
-    heard_values: Tensor
+    audio_keys: Tensor
+    audio_values: Tensor
     bias: Tensor
     trace: Tensor
 
@@ -68,29 +68,29 @@ class DenseDecoder:
         }
 
     def begin(self, sheets: Sequence[Sheet]) -> "DenseBatch":
-        """Take in windows; the batch before this one is over."""
+        """Begin a batch; the one before it is over."""
         rows = batch_rows(len(sheets))
         tokens = up(max(up(sheet.room, _PASS) for sheet in sheets), _TOKENS)
         columns = up(max(sheet.encoding.values.shape[2] for sheet in sheets), _COLUMNS)
         held = self._hold(rows, tokens, columns)
         for row, sheet in enumerate(sheets):
-            heard = sheet.encoding
-            count = heard.values.shape[2]
-            held.heard_keys[:, row, :, :count] = heard.keys.transpose(-1, -2)
-            held.heard_values[:, row, :, :count] = heard.values
-            held.bias[row, :count] = 0.0 if heard.bias is None else heard.bias
+            encoding = sheet.encoding
+            count = encoding.values.shape[2]
+            held.audio_keys[:, row, :, :count] = encoding.keys.transpose(-1, -2)
+            held.audio_values[:, row, :, :count] = encoding.values
+            held.bias[row, :count] = 0.0 if encoding.bias is None else encoding.bias
         held.bias[len(sheets) :, 0] = 0.0  # a row that no window has attends to nothing, but to something
         return DenseBatch(self, sheets, held)
 
     def _hold(self, rows: int, tokens: int, columns: int) -> Held:
-        """Return memory for a shape; a row never sees what an earlier batch has left, which may be no numbers."""
+        """Return memory for a shape, cleared: what an earlier batch has left may be NaN."""
         layers, heads, width = self._layers.shape
-        said, heard = (layers, rows, heads, tokens, width), (layers, rows, heads, columns, width)
+        text, audio = (layers, rows, heads, tokens, width), (layers, rows, heads, columns, width)
         return Held(
-            keys=self._room("keys", said, self._dtype).zero_(),
-            values=self._room("values", said, self._dtype).zero_(),
-            heard_keys=self._room("heard_keys", heard, self._dtype).zero_(),
-            heard_values=self._room("heard_values", heard, self._dtype).zero_(),
+            keys=self._room("keys", text, self._dtype).zero_(),
+            values=self._room("values", text, self._dtype).zero_(),
+            audio_keys=self._room("audio_keys", audio, self._dtype).zero_(),
+            audio_values=self._room("audio_values", audio, self._dtype).zero_(),
             bias=self._room("bias", (rows, columns), torch.float32).fill_(float("-inf")),
             trace=self._room("trace", (rows, tokens + 1, self._layers.trace_heads, columns), torch.float32),
         )
@@ -105,7 +105,7 @@ class DenseDecoder:
         return self._memory[name][:size].view(shape)
 
     def run(self, held: Held, tokens: Tensor, past: Tensor, noted: Tensor) -> Tensor:
-        """Run (rows, n) tokens, each row's after its ``past``; answer (rows, n, width), normalised.
+        """Run (rows, n) tokens, each row's after its ``past``; return (rows, n, width), normalised.
 
         Args:
             held: the batch's memory.
@@ -127,21 +127,21 @@ class DenseDecoder:
             values.index_put_(written, v)
             x = x + block.out(_attend(q, keys, values, seen))
             [q] = self._parted(block.crossing.query(block.crossing.norm(x)), 1)
-            x = x + block.crossing.out(_attend(q, held.heard_keys[layer], held.heard_values[layer], mask))
+            x = x + block.crossing.out(_attend(q, held.audio_keys[layer], held.audio_values[layer], mask))
             if layer in self._noted:
                 self._note(layer, q, held, (rows, noted))
             x = x + block.down(block.up(block.mlp_norm(x)))
         return self._layers.norm(x)
 
     def _note(self, layer: int, q: Tensor, held: Held, places: tuple[Tensor, Tensor]) -> None:
-        """Note the attention of a layer's alignment heads to the audio."""
+        """Record the attention of a layer's alignment heads to the audio."""
         heads, target = self._noted[layer]
-        logits = q[:, :, heads].transpose(1, 2) @ held.heard_keys[layer][:, heads].transpose(-1, -2)
+        logits = q[:, :, heads].transpose(1, 2) @ held.audio_keys[layer][:, heads].transpose(-1, -2)
         shares = (logits.float() + held.bias[:, None, None]).softmax(-1)
         held.trace[:, :, target].index_put_(places, shares.transpose(1, 2))
 
     def _parted(self, x: Tensor, parts: int) -> tuple[Tensor, ...]:
-        """Part (rows, n, …) into ``parts`` of (rows, n, heads, width)."""
+        """Split (rows, n, …) into ``parts`` of (rows, n, heads, width)."""
         _, heads, width = self._layers.shape
         return x.to(self._dtype).view(*x.shape[:2], parts, heads, width).unbind(2)
 
@@ -161,7 +161,7 @@ class DenseDecoder:
 
 
 def _attend(q: Tensor, keys: Tensor, values: Tensor, mask: Tensor) -> Tensor:
-    """Attend from (rows, n, heads, width) to (rows, heads, all, width); answer (rows, n, heads · width)."""
+    """Attend from (rows, n, heads, width) to (rows, heads, all, width); return (rows, n, heads · width)."""
     found = F.scaled_dot_product_attention(q.transpose(1, 2), keys, values, attn_mask=mask, scale=1.0)
     return found.transpose(1, 2).flatten(2)
 
@@ -176,27 +176,27 @@ class DenseBatch:
         self._nowhere = held.trace.shape[1] - 1
 
     def forward(self, parts: Sequence[Part], tokens: Sequence[int]) -> Tensor:
-        """Run the parts' tokens, laid one after the other; answer (tokens, width), normalised."""
+        """Run the parts' tokens, laid one after the other; return (tokens, width), normalised."""
         rows = self._held.trace.shape[0]
         length = up(max(part.count for part in parts), _PASS)
-        said = np.zeros((rows, length), dtype=np.int64)
+        inputs = np.zeros((rows, length), dtype=np.int64)
         past = np.zeros(rows, dtype=np.int64)
         noted = np.full((rows, length), self._nowhere)
         picked: list[NDArray[np.int64]] = []
         at = 0
         for part in parts:
-            said[part.row, : part.count] = tokens[at : at + part.count]
+            inputs[part.row, : part.count] = tokens[at : at + part.count]
             past[part.row] = part.past
             noted[part.row, : part.count] = self._places(part)
             picked.append(part.row * length + np.arange(part.count))
             at += part.count
         device = self._decoder.device
-        hidden = self._decoder.run(self._held, staged(said, device), staged(past, device), staged(noted, device))
+        hidden = self._decoder.run(self._held, staged(inputs, device), staged(past, device), staged(noted, device))
         return hidden.flatten(0, 1)[staged(np.concatenate(picked), device)]
 
     def choose_next(self, parts: Sequence[Part], tokens: Sequence[int]) -> Choice:
         """Run one token of each part, and choose what follows it."""
-        # A row that has ended writes over its own beginning, which nobody reads any more.
+        # A row that has ended writes over its own beginning, which is not read any more.
         inputs = np.zeros((3, self._held.trace.shape[0]), dtype=np.int64)
         inputs[2] = self._nowhere
         for part, token in zip(parts, tokens, strict=True):
@@ -206,10 +206,11 @@ class DenseBatch:
         return Choice([int(token) for token in chosen[0].tolist()], chosen[1].tolist(), chosen[2])
 
     def trace(self, row: int, count: int) -> Tensor:
-        """Return the attention of the alignment heads from a row's first noted token on, (heads, count, frames)."""
-        heard = self._sheets[row].encoding
+        """Return the attention of the alignment heads from a row's first recorded token on, (heads, count, frames)."""
+        encoding = self._sheets[row].encoding
         # Copied: the next batch is written to the same place.
-        return self._held.trace[row, :count, :, heard.first : heard.first + heard.frames].transpose(0, 1).clone()
+        frames = slice(encoding.first, encoding.first + encoding.frames)
+        return self._held.trace[row, :count, :, frames].transpose(0, 1).clone()
 
     def _places(self, part: Part) -> NDArray[np.int64]:
         """Return the place of each token in the trace; the prompt and the marks before the text are not aligned."""

@@ -89,7 +89,7 @@ class DenseEncoder:
         return places, biases
 
     def _run(self, mel: Tensor, frames: Tensor, places: Tensor, bias: Tensor, *, packing: Packing) -> Tensor:
-        """Encode a pass; answer the decoder's keys and values, (columns, layers, 2, heads, width)."""
+        """Encode a pass; return the decoder's keys and values, (columns, layers, 2, heads, width)."""
         layers, heads, width = self._layers.text_shape
         x = self._layers.convolve(self._scaled(mel, frames)).flatten(0, 1)
         x = x[places[0]] + self._layers.positions[places[1]]
@@ -100,7 +100,7 @@ class DenseEncoder:
         return self._layers.cross(self._layers.norm(x)).view(len(x), layers, 2, heads, width)
 
     def _scaled(self, mel: Tensor, frames: Tensor) -> Tensor:
-        """Scale each window as `Level` does, and fill what is behind it with its silence."""
+        """Scale each window as `Level` does, and fill the rest with its silence."""
         own = (torch.arange(mel.shape[2], device=mel.device) < 2 * frames[:, None])[:, None]
         loudest = mel.masked_fill(~own, FLOOR).amax((1, 2), keepdim=True)
         lift = (self._settings.loudest - loudest).clamp(0.0, self._settings.gain)
@@ -110,16 +110,16 @@ class DenseEncoder:
     def _attend(self, block: Block, x: Tensor, masks: Sequence[Tensor]) -> Tensor:
         """Attend from each column to those of its window."""
         qkv = block.qkv(block.attention_norm(x))
-        heard: list[Tensor] = []
+        attended: list[Tensor] = []
         at = 0
         for mask in masks:
             windows, _, columns, _ = mask.shape
             own = qkv[at : at + windows * columns].view(windows, columns, 3, self._layers.shape[1], -1)
             q, k, v = own.permute(2, 0, 3, 1, 4)
             part = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, scale=1.0)
-            heard.append(part.transpose(1, 2).reshape(windows * columns, -1))
+            attended.append(part.transpose(1, 2).reshape(windows * columns, -1))
             at += windows * columns
-        return torch.cat(heard)
+        return torch.cat(attended)
 
 
 def _masks(bias: Tensor, packing: Packing) -> list[Tensor]:
@@ -132,7 +132,7 @@ def _masks(bias: Tensor, packing: Packing) -> list[Tensor]:
 
 
 def _cut(made: Tensor, bias: Tensor, layout: Layout) -> Encoding:
-    """Return the window that begins a pass's columns."""
+    """Return the first window of a pass's columns."""
     columns = layout.end - layout.begin
     keys, values = made[:columns].unbind(2)
     own = bias[:columns] if layout.compact else None

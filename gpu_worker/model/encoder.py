@@ -3,8 +3,8 @@
 Whisper pads every window to 30 s and pays for all of it; cut off, the padding's attention mass is missed and the
 decoder loops. So the mass is kept and the work dropped: one key stands for a group of silent frames, and the
 logarithm of the group's size is added to its attention logits, in every encoder layer and in the decoder's
-cross-attention. The softmax then weighs it as so many equal keys. Measured in engine.md: the same word error rate
-for a sixth of the work.
+cross-attention. The softmax then weighs it like that many equal keys. Measured: the same word error rate for a
+sixth of the work.
 """
 
 from collections.abc import Sequence
@@ -55,7 +55,7 @@ class Encoder:
 
         A frame that was computed a step ago saw silence where there is speech now. So the last ``margin`` frames are
         computed again, and all of them when the window begins elsewhere, has become shorter, has another level, or
-        has grown to a multiple of what was computed as a whole: its beginning was heard with little around it.
+        has grown to a multiple of what was computed as a whole: its beginning was computed with little around it.
         """
         return self._encode_alone(window, start, kept, full=False, reuse=reuse)
 
@@ -101,7 +101,7 @@ class Encoder:
         return encoding, Kept(start, frames, whole, level, memory)
 
     def _reusable(self, kept: Kept | None, start: int, layout: Layout, level: Level) -> int:
-        """Return how many frames of a stream's last window serve this one."""
+        """Return how many frames of a stream's last window can be used for this one."""
         if kept is None or kept.start != start or kept.frames > layout.frames or not layout.compact:
             return 0
         grown = layout.frames >= self._settings.growth * kept.whole
@@ -110,7 +110,7 @@ class Encoder:
         return max(0, kept.frames - self._settings.margin)
 
     def _rows(self, window: Tensor, layout: Layout, level: Level, old: int) -> Tensor:
-        """Convolve a window from its frame ``old`` on; answer a row for each column that is computed."""
+        """Convolve a window from its frame ``old`` on; return a row for each column that is computed."""
         mel = level.scale(window)
         if not layout.compact:
             mel = F.pad(mel, (0, 2 * self.capacity - mel.shape[1]), value=level.silence)
@@ -121,9 +121,9 @@ class Encoder:
         mel = mel[:, 2 * (old - before) :]
         hops = 2 * rounded(mel.shape[1] // 2 + EDGE + 3)
         x = self._layers.convolve(F.pad(mel, (0, hops - mel.shape[1]), value=level.silence)[None])[0, before:]
-        heard = layout.frames - old + EDGE
-        silence = x[heard]
-        x = torch.cat([x[:heard], silence.expand(layout.kept - layout.frames - EDGE, -1)])
+        audible = layout.frames - old + EDGE
+        silence = x[audible]
+        x = torch.cat([x[:audible], silence.expand(layout.kept - layout.frames - EDGE, -1)])
         x = x + self._layers.positions[old : layout.kept]
         if old:
             return x

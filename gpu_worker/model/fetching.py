@@ -1,4 +1,4 @@
-"""Obtain files through child processes that are watched, in folders that vanish, one process at a time."""
+"""Obtain files through watched child processes, in temporary folders, one process at a time."""
 
 import contextlib
 import fcntl
@@ -38,8 +38,8 @@ class Deadlines:
 def exclusive(cache_dir: Path, name: str) -> Iterator[Path]:
     """Hold the lock on obtaining `name` and yield an empty folder inside `cache_dir`, removed at the end.
 
-    Whoever had to wait and finds that the one before it failed is told so instead of failing slowly again.
-    Folders left by killed processes are removed: the lock says that nobody uses them.
+    A caller that had to wait for one that failed gets its error at once, instead of failing slowly again.
+    Folders left by killed processes are removed: with the lock held they are not in use.
     """
     cache_dir.mkdir(parents=True, exist_ok=True)
     with (cache_dir / f".{name}.lock").open("a+", encoding="utf-8") as lock:
@@ -113,6 +113,7 @@ def _watch(child: subprocess.Popen[bytes], folder: Path, deadlines: Deadlines, r
             raise ModelUnavailableError(f"it took longer than {deadlines.total_s:g} s")
         with contextlib.suppress(subprocess.TimeoutExpired):
             child.wait(_POLL_S)
+    report(_size_bytes(folder))
 
 
 def _size_bytes(folder: Path) -> int:
@@ -133,7 +134,7 @@ def _last_words(log: Path) -> str:
 
 
 def publish(file: Path, target: Path) -> None:
-    """Move a finished file to its place in one step that a loss of power cannot halve."""
+    """Move a finished file to its place in one step that a loss of power cannot cut in two."""
     with file.open("rb") as data:
         os.fsync(data.fileno())
     file.replace(target)

@@ -22,7 +22,7 @@ Key = tuple[str, Hashable]
 """What a pass is called, and all else that makes it another pass: shapes above all."""
 
 MOST = 128
-"""Passes that are kept; the one that was not used for longest makes room."""
+"""Passes that are kept; beyond that the least recently used one goes."""
 
 
 Recording = Callable[[Sequence[Tensor]], Tensor]
@@ -34,7 +34,8 @@ Recorder = Callable[[Work, Sequence[Tensor]], Recording]
 class Graphs:
     """Passes by key. A key stands for one function on the same memory and inputs of the same shapes.
 
-    The first pass of a key runs as it is, and warms what a recording must not meet cold; the second is recorded.
+    The first pass of a key runs unrecorded, since what it initialises cannot be initialised during a recording; the
+    second is recorded.
 
     Args:
         record: how; None where there is nothing to record with, and every pass just runs.
@@ -48,16 +49,16 @@ class Graphs:
 
     @classmethod
     def on(cls, device: torch.device) -> "Graphs":
-        """Return what suits a device."""
+        """Return an instance for a device: one that records on CUDA, and only runs elsewhere."""
         return cls(CudaRecorder(device) if device.type == "cuda" else None)
 
     @property
     def recorded(self) -> int:
-        """How many passes are recorded."""
+        """Return how many passes are recorded."""
         return sum(known is not None for known in self._known.values())
 
     def run(self, key: Key, work: Work, inputs: Sequence[Tensor]) -> Tensor:
-        """Do ``work`` on tensors of the device; the answer is only good until the next pass of any key."""
+        """Run ``work`` on tensors of the device; the next pass of any key may overwrite what it returns."""
         if self._record is None:
             return work(*inputs)
         if key not in self._known:

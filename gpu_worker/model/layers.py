@@ -1,4 +1,4 @@
-"""The two sides of a Whisper model: what both ways to compute each of them need."""
+"""The layers of a Whisper model's encoder and decoder, as both ways to compute them need them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -57,7 +57,7 @@ class AudioLayers:
         )
 
     def convolve(self, mel: Tensor) -> Tensor:
-        """Run the two convolutions over (windows, n_mels, hops); answer (windows, hops // 2, width) in fp32."""
+        """Run the two convolutions over (windows, n_mels, hops); return (windows, hops // 2, width) in fp32."""
         (w1, b1), (w2, b2) = self.convolutions
         x = F.gelu(F.conv1d(mel.to(self.dtype), w1, b1, padding=1))
         x = F.gelu(F.conv1d(x, w2, b2, stride=2, padding=1))
@@ -71,8 +71,8 @@ class TextLayers:
     Attributes:
         shape: (layers, heads, width of a head).
         positions: (448, width).
-        noted: for each layer that has any, its heads whose attention is noted, and the first one's row of a trace.
-        trace_heads: how many heads are noted.
+        noted: for each layer that has any, its alignment heads, and the first one's row of a trace.
+        trace_heads: how many alignment heads there are.
     """
 
     shape: tuple[int, int, int]

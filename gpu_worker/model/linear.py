@@ -1,4 +1,4 @@
-"""Matrix products in the precision that a device is quickest at."""
+"""Matrix products in the precision that a device computes fastest."""
 
 import time
 import warnings
@@ -30,7 +30,7 @@ class Precision:
 
 
 def bucket(rows: int) -> int:
-    """Return how many rows to compute for ``rows``: few counts occur, and little is wasted.
+    """Return ``rows`` rounded up so that few counts occur and little is wasted.
 
     oneDNN builds and keeps code for every new shape of a product: half a megabyte, a millisecond.
     """
@@ -44,7 +44,7 @@ EXACT = Precision(encoder="fp32", decoder="fp32", vocabulary="fp32")
 
 
 def dtype_of(kind: Kind) -> torch.dtype:
-    """Return the float type that a kind answers in."""
+    """Return the float type of a kind's results."""
     return _DTYPES.get(kind, torch.float32)
 
 
@@ -87,7 +87,7 @@ def _packed(w: Tensor, b: Tensor | None, *, gelu: bool) -> Linear:
 
 
 def _int8(weight: Tensor, bias: Tensor | None, *, gelu: bool = False) -> Linear:
-    """Quantize each output's weights to 8 bits once, and the rows as they come."""
+    """Quantize each output's weights to 8 bits once, and rows when they are multiplied."""
     scales = (weight.abs().amax(1) / 127).clamp(min=1e-12)
     with warnings.catch_warnings():
         # torch announces the end of this tensor type; where it is gone, `quickest` passes over int8.
@@ -106,7 +106,7 @@ def _int8(weight: Tensor, bias: Tensor | None, *, gelu: bool = False) -> Linear:
 
 
 def quickest(kinds: Sequence[Kind], *, width: int, rows: int, handicap: float = 1.25) -> Kind:
-    """Measure which kind multiplies ``rows`` by a matrix of ``width`` to ``4·width`` soonest on this CPU.
+    """Measure which kind multiplies ``rows`` by a matrix of ``width`` to ``4·width`` fastest on this CPU.
 
     The kinds come in order of trust: a later one must be ``handicap`` times quicker than the best before it, so that
     noise does not cost accuracy. One that this build of torch cannot compute is passed over.

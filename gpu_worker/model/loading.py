@@ -56,7 +56,7 @@ def load_recognizer(model: str, *, cache_dir: Path, device: str, threads: int) -
 
 
 def precision_for(device: torch.device, width: int) -> Precision:
-    """Return the number types for a model so many values wide: measured on a CPU, half precision on a GPU."""
+    """Return the number types for a model of ``width``: measured on a CPU, half precision on a GPU."""
     if device.type != "cuda":
         return cpu_precision(width)
     kind: Kind = "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"

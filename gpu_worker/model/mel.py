@@ -47,7 +47,7 @@ class Spectrum:
         hops = 2 * (whole_frames(len(pcm) - context) - first)
         if hops <= 0:
             return torch.empty(len(self._filters), 0, device=self.device)
-        return self._transform(torch.from_numpy(_heard(pcm, context + first * FRAME, hops)).to(self.device))
+        return self._transform(torch.from_numpy(_samples_of(pcm, context + first * FRAME, hops)).to(self.device))
 
     def raws(self, windows: Sequence[tuple[Pcm, int]]) -> list[Tensor]:
         """Return `raw` of many windows, each of samples and context."""
@@ -58,7 +58,7 @@ class Spectrum:
         waves = room((batch_rows(len(windows)), samples), torch.int16, self.device)
         rows = waves.numpy()
         for row, (pcm, context), count in zip(rows, windows, hops, strict=False):
-            own = _heard(pcm, context, count) if count > 0 else pcm[:0]
+            own = _samples_of(pcm, context, count) if count > 0 else pcm[:0]
             row[: len(own)] = own
             row[len(own) :] = 0
         rows[len(windows) :] = 0
@@ -73,8 +73,8 @@ class Spectrum:
         return power.clamp(min=_FLOOR).log10()
 
 
-def _heard(pcm: Pcm, start: int, hops: int) -> Pcm:
-    """Return the samples that so many hops from ``start`` on see; before a session's first there was silence."""
+def _samples_of(pcm: Pcm, start: int, hops: int) -> Pcm:
+    """Return the samples that ``hops`` hops from ``start`` on cover; before a session's first there was silence."""
     low = start - _REACH
     audio = np.asarray(pcm[max(0, low) : start + (hops - 1) * HOP_LENGTH + _REACH], dtype=np.int16)
     return audio if low >= 0 else np.concatenate([np.zeros(-low, dtype=np.int16), audio])

@@ -13,10 +13,11 @@ _MADV_DONTNEED = 4
 def give_back(device: torch.device) -> None:
     """Collect garbage and return freed memory; looking through all objects takes 0.1 s."""
     gc.collect()
-    if device.type == "cuda":
-        # cuBLAS keeps some memory for each stream, also in the pool of recorded passes, which then stays whole. Never
-        # while a recorded pass is left: it reads and writes there.
-        torch._C._cuda_clearCublasWorkspaces()  # noqa: SLF001 - torch has no public way
+    # cuBLAS keeps some memory for each CUDA stream, also in the pool of recorded passes, which cannot be freed before.
+    # Never while a recorded pass is left: it reads and writes there. torch has no public way, and may lose this one.
+    clear = getattr(torch._C, "_cuda_clearCublasWorkspaces", None)  # noqa: SLF001
+    if device.type == "cuda" and clear is not None:
+        clear()
     trim(device)
 
 

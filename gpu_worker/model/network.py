@@ -1,13 +1,9 @@
 """One model's device copy: everything that a load brings and an unload takes away."""
 
-import base64
-import gzip
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import torch
-import whisper
 from whisper.model import ModelDimensions
 
 from gpu_worker.model.batch import Part, Sheet, TextDecoder
@@ -21,6 +17,7 @@ from gpu_worker.model.graphs import Graphs
 from gpu_worker.model.layers import AudioLayers, TextLayers
 from gpu_worker.model.linear import Precision, dtype_of
 from gpu_worker.model.mel import Spectrum
+from gpu_worker.model.official_models import alignment_heads
 from gpu_worker.model.tokens import Tokens
 from gpu_worker.model.vocabulary import Vocabulary
 
@@ -72,7 +69,6 @@ class Network:
 
     @property
     def tokens(self) -> Tokens:
-        """The model's vocabulary."""
         return self.decoder.vocabulary.tokens
 
     def detect(self, encodings: Sequence[Encoding]) -> list[str]:
@@ -87,16 +83,3 @@ class Network:
         hidden = batch.forward(parts, [self.tokens.sot] * len(encodings))
         best = self.decoder.vocabulary.languages(hidden).argmax(-1)
         return [self.tokens.languages[i] for i in best.tolist()]
-
-
-def alignment_heads(name: str | None, dims: ModelDimensions) -> list[tuple[int, int]]:
-    """Return (layer, head) of the heads that follow the audio word by word.
-
-    Whisper knows them by model name; for other weights it takes every head of the later half of the layers.
-    """
-    dump = whisper._ALIGNMENT_HEADS.get(name)  # noqa: SLF001 - whisper sets them only when it loads a model by name
-    if dump is None:
-        return [(i, j) for i in range(dims.n_text_layer // 2, dims.n_text_layer) for j in range(dims.n_text_head)]
-    chosen = np.frombuffer(gzip.decompress(base64.b85decode(dump)), dtype=bool)
-    layers, heads = np.nonzero(chosen.reshape(dims.n_text_layer, dims.n_text_head))
-    return list(zip(layers.tolist(), heads.tolist(), strict=True))

@@ -13,7 +13,7 @@ from gpu_worker.model import ctranslate2
 from gpu_worker.model.fetching import Deadlines, run_watched
 from shared.errors import ModelUnavailableError
 
-# An orphaned pip must not download for ever: its parent may be killed and take the deadline with it.
+# An orphaned pip must not go on downloading: its parent may be killed and take the deadline with it.
 _PIP = "import runpy, signal, sys; signal.alarm(int(sys.argv.pop(1))); runpy.run_module('pip', run_name='__main__')"
 
 

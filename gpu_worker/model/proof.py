@@ -1,4 +1,4 @@
-"""Prove a checkpoint by ear: it must write down the words of a clip that this project ships."""
+"""Verify a checkpoint by use: it must transcribe the words of a clip that this project ships."""
 
 import re
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ class Proof:
 
     @property
     def passed(self) -> bool:
-        """Say whether the words are right, but for a slip."""
+        """Return True if the words are right, apart from a slip."""
         return self.errors <= _MAX_ERROR_SHARE * self.words
 
 

@@ -45,7 +45,7 @@ class EncoderShape:
 
 
 def parted(lengths: Sequence[int]) -> list[list[list[int]]]:
-    """Part windows into passes, and those into parts of like lengths; answer their indices.
+    """Part windows into passes, and those into parts of like lengths; return their indices.
 
     Products take all columns of a pass as one, whatever windows they are of: the more, the busier the device. Attention
     takes a part as one, padded to its longest window.
@@ -85,7 +85,6 @@ class Packing:
 
     @property
     def columns(self) -> int:
-        """How many there are."""
         return sum(windows * columns for windows, columns in self.parts)
 
     def starts(self) -> list[int]:

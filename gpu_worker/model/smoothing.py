@@ -5,7 +5,7 @@ import torch.nn.functional as F  # noqa: N812 - its usual name
 from torch import Tensor
 
 REACH = 3
-"""A value is smoothed with so many to each side of it."""
+"""Neighbours to each side of a value that it is smoothed with."""
 
 
 def median(x: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ from torch import Tensor
 def staged(values: NDArray[np.generic], device: torch.device) -> Tensor:
     """Return an array's copy on the device.
 
-    For CUDA it goes through page-locked memory, so that the copy is queued like a kernel and nobody waits; torch
+    For CUDA it goes through page-locked memory, so that the copy is queued like a kernel and nothing waits; torch
     keeps that memory until the copy is done.
     """
     host = torch.from_numpy(values)
@@ -19,7 +19,7 @@ def staged(values: NDArray[np.generic], device: torch.device) -> Tensor:
 
 
 def room(shape: Sequence[int], dtype: torch.dtype, device: torch.device) -> Tensor:
-    """Return memory on the host to fill and have `sent`; what it holds is anything.
+    """Return memory on the host to fill and have `sent`; what it holds is undefined.
 
     For CUDA it is page-locked and soon used again. What is large is best made there at once: to fill 34 MB of new
     memory and copy it took 21 ms, to fill memory that is there 2 ms.

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from gpu_worker.guards import without_repeats
 from gpu_worker.model.alignment import boundaries, timed_words
+from gpu_worker.model.batch import TextDecoder
 from gpu_worker.model.columns import Encoding
 from gpu_worker.model.decoding import Decoded, DecodeRequest, decode
 from gpu_worker.model.encoder import Encoder, Kept
@@ -18,13 +19,22 @@ from gpu_worker.recognizer import FRAME, WindowRequest, WindowResult
 FAILURES = (ArithmeticError, LookupError, RuntimeError, TypeError, ValueError)
 """What a bad request, or torch on its behalf, can raise; it ends that request and no other."""
 
+Decode = Callable[[TextDecoder, Sequence[DecodeRequest]], list[Decoded | Exception]]
+
 _Item = TypeVar("_Item")
 _Answer = TypeVar("_Answer")
 
 
 @dataclass(frozen=True, slots=True)
 class DecodeSettings:
-    """Bounds of one decode: new tokens at least, to spare, and for each second of the window; prompt tokens."""
+    """Bounds of one decode.
+
+    Attributes:
+        least_tokens: new tokens that every window may have.
+        spare_tokens: new tokens that a window may have beyond those of its length.
+        tokens_per_s: new tokens for each second of the window.
+        prompt_tokens: most tokens of a prompt, the last ones.
+    """
 
     least_tokens: int = 8
     spare_tokens: int = 10
@@ -43,7 +53,7 @@ class _Window:
 
 
 @dataclass(frozen=True, slots=True)
-class _Heard:
+class _Encoded:
     window: _Window
     encoding: Encoding
     language: str
@@ -52,11 +62,14 @@ class _Heard:
 class Step:
     """Takes windows from samples to words on one network.
 
-    ``fallbacks`` counts the windows that looped or would not end, and were encoded again with nothing compacted.
+    Attributes:
+        fallbacks: how many windows looped or would not end, and were encoded again with nothing compacted.
+        decode: decodes the windows of a step; a wrapper put in its place sees them all.
     """
 
     def __init__(self, network: Network, settings: DecodeSettings) -> None:
         self.fallbacks = 0
+        self.decode: Decode = decode
         self._network = network
         self._settings = settings
         self._kept: dict[int, Kept | None] = {}
@@ -66,32 +79,31 @@ class Step:
         self._kept[key] = None
 
     def close(self, key: int) -> None:
-        """Forget a stream."""
         self._kept.pop(key, None)
 
     def run(self, requests: Sequence[WindowRequest]) -> list[WindowResult | Exception]:
         """Answer each request in its place."""
         answers: dict[int, WindowResult | Exception] = {}
-        going: dict[int, _Window] = {}
-        for i, window in enumerate(_together(self._look, requests)):
+        pending: dict[int, _Window] = {}
+        for i, window in enumerate(_all_or_each(self._spectra, requests)):
             if isinstance(window, Exception):
                 answers[i] = window
             elif window.mel.shape[1] == 0:
-                answers[i] = self._nothing(window.request)
+                answers[i] = self._empty_result(window.request)
             else:
-                going[i] = window
-        answers.update(zip(going, self._attempt(list(going.values()), full=False), strict=True))
+                pending[i] = window
+        answers.update(zip(pending, self._attempt(list(pending.values()), full=False), strict=True))
         return [answers[i] for i in range(len(requests))]
 
     def _attempt(self, windows: Sequence[_Window], *, full: bool) -> list[WindowResult | Exception]:
-        """Take windows all the way; those that go wrong with their silence compacted go once more without."""
-        heard = _together(lambda some: self._hear(some, full=full), windows)
-        said = _through(self._decode, heard)
-        answers = _through(self._results, [_paired(*each) for each in zip(heard, said, strict=True)])
+        """Return a result for each window; those that go wrong with their silence compacted are done again without."""
+        encoded = _all_or_each(lambda some: self._encode(some, full=full), windows)
+        decoded = _past_errors(self._decode, encoded)
+        answers = _past_errors(self._results, [_pair(*each) for each in zip(encoded, decoded, strict=True)])
         again = [
             i
-            for i, one in enumerate(said)
-            if not isinstance(one, Exception) and (one.looped or not one.ended) and not full
+            for i, outcome in enumerate(decoded)
+            if not isinstance(outcome, Exception) and (outcome.looped or not outcome.ended) and not full
         ]
         if again:
             self.fallbacks += len(again)
@@ -101,7 +113,7 @@ class Step:
                 answers[i] = answer
         return answers
 
-    def _look(self, requests: Sequence[WindowRequest]) -> list[_Window]:
+    def _spectra(self, requests: Sequence[WindowRequest]) -> list[_Window]:
         for request in requests:
             self._check(request)
         mels = self._network.spectrum.raws([(request.pcm, request.context) for request in requests])
@@ -116,18 +128,18 @@ class Step:
         if frames > self._network.encoder.capacity:
             raise ValueError(f"the window has {frames} frames; the model hears {self._network.encoder.capacity}")
 
-    def _hear(self, windows: Sequence[_Window], *, full: bool) -> list[_Heard]:
+    def _encode(self, windows: Sequence[_Window], *, full: bool) -> list[_Encoded]:
         """Encode windows, and find the language of those that have none yet."""
         encoder = self._network.encoder
         if isinstance(encoder, Encoder) and encoder.keeps and not full:
-            encodings = self._encode_on(encoder, windows)
+            encodings = self._encode_incrementally(encoder, windows)
         else:
             encodings = encoder.encode([w.mel for w in windows], full=full)
         pairs = list(zip(windows, encodings, strict=True))
         found = iter(self._network.detect([e for w, e in pairs if w.request.language is None]))
-        return [_Heard(w, e, w.request.language or next(found)) for w, e in pairs]
+        return [_Encoded(w, e, w.request.language or next(found)) for w, e in pairs]
 
-    def _encode_on(self, encoder: Encoder, windows: Sequence[_Window]) -> list[Encoding]:
+    def _encode_incrementally(self, encoder: Encoder, windows: Sequence[_Window]) -> list[Encoding]:
         """Encode each window on what is kept of its stream.
 
         What is kept is forgotten first and put back after: an error half-way leaves nothing half-written behind. A
@@ -151,41 +163,41 @@ class Step:
         if key in self._kept:
             self._kept[key] = None
 
-    def _decode(self, heard: Sequence[_Heard]) -> list[Decoded | Exception]:
+    def _decode(self, windows: Sequence[_Encoded]) -> list[Decoded | Exception]:
         requests = []
-        for one in heard:
-            asked = one.window.request
+        for encoded in windows:
+            asked = encoded.window.request
             prompt = asked.prompt[-self._settings.prompt_tokens :]
-            start, sot = self._network.tokens.start(one.language, asked.task, prompt)
-            limit = self._settings.limit(one.encoding.frames * FRAME, len(asked.committed))
-            requests.append(DecodeRequest(one.encoding, start, sot, asked.committed, asked.draft, limit))
-        return decode(self._network.decoder, requests)
+            start, sot = self._network.tokens.start(encoded.language, asked.task, prompt)
+            limit = self._settings.limit(encoded.encoding.frames * FRAME, len(asked.committed))
+            requests.append(DecodeRequest(encoded.encoding, start, sot, asked.committed, asked.draft, limit))
+        return self.decode(self._network.decoder, requests)
 
-    def _results(self, pairs: Sequence[tuple[_Heard, Decoded]]) -> list[WindowResult]:
+    def _results(self, pairs: Sequence[tuple[_Encoded, Decoded]]) -> list[WindowResult]:
         """Time the words; of a repetition one copy is left."""
-        kept = [without_repeats(said.tokens) for _, said in pairs]
-        counts = [len(heard.window.request.committed) + own for (heard, _), own in zip(pairs, kept, strict=True)]
-        times = boundaries([said.trace for _, said in pairs], counts)
+        kept = [without_repeats(decoded.tokens) for _, decoded in pairs]
+        counts = [len(encoded.window.request.committed) + own for (encoded, _), own in zip(pairs, kept, strict=True)]
+        times = boundaries([decoded.trace for _, decoded in pairs], counts)
         return [self._result(*pair, own, at) for pair, own, at in zip(pairs, kept, times, strict=True)]
 
-    def _result(self, heard: _Heard, said: Decoded, kept: int, times: Sequence[int]) -> WindowResult:
-        asked = heard.window.request
-        text = [*asked.committed, *said.tokens[:kept]]
-        written = "en" if asked.task == "translate" else heard.language
+    def _result(self, encoded: _Encoded, decoded: Decoded, kept: int, times: Sequence[int]) -> WindowResult:
+        asked = encoded.window.request
+        text = [*asked.committed, *decoded.tokens[:kept]]
+        written = "en" if asked.task == "translate" else encoded.language
         return WindowResult(
-            tokens=said.tokens[:kept],
-            logprobs=said.logprobs[:kept],
+            tokens=decoded.tokens[:kept],
+            logprobs=decoded.logprobs[:kept],
             words=timed_words(
                 self._network.tokens, text, len(asked.committed), times, start=asked.start, language=written
             ),
-            end=asked.start + heard.encoding.frames * FRAME,
-            no_speech=said.no_speech,
-            looped=said.looped,
-            language=heard.language,
-            accepted=min(said.accepted, kept),
+            end=asked.start + encoded.encoding.frames * FRAME,
+            no_speech=decoded.no_speech,
+            looped=decoded.looped,
+            language=encoded.language,
+            accepted=min(decoded.accepted, kept),
         )
 
-    def _nothing(self, request: WindowRequest) -> WindowResult:
+    def _empty_result(self, request: WindowRequest) -> WindowResult:
         """Answer a window too short to hold one frame."""
         return WindowResult(
             tokens=(),
@@ -199,10 +211,10 @@ class Step:
         )
 
 
-def _together(
+def _all_or_each(
     work: Callable[[Sequence[_Item]], Sequence[_Answer | Exception] | Sequence[_Answer]], items: Sequence[_Item]
 ) -> list[_Answer | Exception]:
-    """Do all items in one go; if that fails do each alone, so that only what is at fault fails."""
+    """Do all items in one go; if that fails do each alone, so that only the item at fault fails."""
     if not items:
         return []
     try:
@@ -210,19 +222,19 @@ def _together(
     except FAILURES as error:
         if len(items) == 1:
             return [error]
-    return [answer for item in items for answer in _together(work, [item])]
+    return [answer for item in items for answer in _all_or_each(work, [item])]
 
 
-def _through(
+def _past_errors(
     work: Callable[[Sequence[_Item]], Sequence[_Answer | Exception] | Sequence[_Answer]],
     items: Sequence[_Item | Exception],
 ) -> list[_Answer | Exception]:
     """Do all items that are not errors yet; errors stay in their places."""
-    done = iter(_together(work, [item for item in items if not isinstance(item, Exception)]))
+    done = iter(_all_or_each(work, [item for item in items if not isinstance(item, Exception)]))
     return [item if isinstance(item, Exception) else next(done) for item in items]
 
 
-def _paired(heard: _Heard | Exception, said: Decoded | Exception) -> tuple[_Heard, Decoded] | Exception:
-    if isinstance(heard, Exception):
-        return heard
-    return said if isinstance(said, Exception) else (heard, said)
+def _pair(encoded: _Encoded | Exception, decoded: Decoded | Exception) -> tuple[_Encoded, Decoded] | Exception:
+    if isinstance(encoded, Exception):
+        return encoded
+    return decoded if isinstance(decoded, Exception) else (encoded, decoded)

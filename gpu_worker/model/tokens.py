@@ -1,4 +1,4 @@
-"""Whisper's tokens: what begins a transcript, what is never said, where words end."""
+"""Whisper's tokens: those that begin a transcript, those that are never chosen, and where words end."""
 
 import codecs
 import string
@@ -58,7 +58,6 @@ class Tokens:
         return tokens, at
 
     def language_token(self, language: str) -> int:
-        """Return the token of a language."""
         return self.sot + 1 + self.languages.index(language)
 
     def text(self, tokens: Sequence[int]) -> str:

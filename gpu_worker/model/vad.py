@@ -27,11 +27,11 @@ _STATE = 128
 
 @dataclass(frozen=True, slots=True)
 class VadSettings:
-    """How quiet speech is brought up before it is judged (engine.md's first guesses).
+    """How quiet speech is amplified before it is judged.
 
     Attributes:
-        target: the peak that a quiet stream is brought to.
-        floor: the lowest peak assumed, so that digital silence is not brought up without end.
+        target: the peak that a quiet stream is amplified to.
+        floor: the lowest peak assumed, so that digital silence is not amplified without bound.
         half_life_s: how soon a loud passage is forgotten.
     """
 
@@ -51,7 +51,7 @@ class VadState:
 
     @classmethod
     def new(cls) -> "VadState":
-        """Return the state of a stream that has heard nothing."""
+        """Return the state of a stream that has received no audio."""
         return cls(torch.zeros(_STATE), torch.zeros(_STATE), np.zeros(_CONTEXT, dtype=np.float32), 0.0)
 
 
@@ -86,9 +86,9 @@ class Vad:
         self._head = named["decoder.decoder.2.weight"].view(-1), named["decoder.decoder.2.bias"]
 
     def run(self, streams: Sequence[tuple[VadState, Pcm]]) -> list[tuple[NDArray[np.float32], VadState]]:
-        """Judge each stream's whole frames; answer the probabilities and the stream's next state.
+        """Judge each stream's whole frames; return the probabilities and the stream's next state.
 
-        The streams may be of different lengths, none empty. Nothing is kept here: who calls commits the states.
+        The streams may be of different lengths, none empty. Nothing is kept here: the caller keeps the states.
         """
         if not streams:
             return []
@@ -110,7 +110,7 @@ class Vad:
     ) -> tuple[Tensor, list[tuple[Tensor, Tensor]]]:
         """Run the recurrent layer over all streams at once, each for as long as it is.
 
-        Answer its output for all frames, one stream's after the other's, and the memory each stream is left with.
+        Return its output for all frames, one stream's after the other's, and the memory each stream is left with.
         """
         order = sorted(range(len(inputs)), key=lambda i: -len(inputs[i]))  # those that end first are the last rows
         hidden = torch.stack([states[i].hidden for i in order])
@@ -133,7 +133,7 @@ class Vad:
         return torch.cat(outs)[rows], [left[i] for i in range(len(inputs))]
 
     def _level(self, state: VadState, pcm: Pcm) -> tuple[NDArray[np.float32], float]:
-        """Bring a quiet stream up, frame by frame, by the peak that it had of late."""
+        """Amplify a quiet stream, frame by frame, by its recent peak."""
         audio = (pcm.astype(np.float32) / 32768.0).reshape(-1, VAD_FRAME)
         decay = 0.5 ** (VAD_FRAME / 16_000 / self._settings.half_life_s)
         peak = state.peak
@@ -144,7 +144,7 @@ class Vad:
         return (audio * gains).reshape(-1), peak
 
     def _features(self, frames: Tensor) -> Tensor:
-        """Run the spectrum and the convolutions over (frames, 576) samples; answer the gates' input, (frames, 512)."""
+        """Run the spectrum and the convolutions over (frames, 576) samples; return the gates' input, (frames, 512)."""
         count = len(frames)
         x = torch.cat([frames, frames[:, -1 - _CONTEXT : -1].flip(1)], 1)  # reflected at its end
         x = x.unfold(1, _SPAN, _SPAN // 2) @ self._basis
@@ -161,13 +161,13 @@ class Vad:
 
 
 def _with_context(context: NDArray[np.float32], audio: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Lay whole frames out in rows, each behind the samples before it."""
+    """Return whole frames in rows, each preceded by its context."""
     whole = np.concatenate([context, audio])
     return np.lib.stride_tricks.sliding_window_view(whole, VAD_FRAME + _CONTEXT)[::VAD_FRAME]
 
 
 def _weights_file() -> str:
-    """Find the network's file without importing its package, which wants an audio library."""
+    """Return the path of the network's file without importing its package, which needs an audio library."""
     spec = importlib.util.find_spec("silero_vad")
     if spec is None or not spec.submodule_search_locations:
         raise ModuleNotFoundError("silero-vad is not installed", name="silero_vad")

@@ -26,7 +26,7 @@ _ROWS_CUDA = 1024
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """The likeliest token after each row, its log-probability, and the logarithm of the sum over all that can be."""
+    """The likeliest token after each row, its log-probability, and the logarithm of the sum over all allowed ones."""
 
     tokens: list[int]
     logprobs: list[float]
@@ -79,7 +79,7 @@ class Vocabulary:
         return Choice([int(token) for token in tokens], logprobs, scored[2])
 
     def score(self, hidden: Tensor, beginnings: Sequence[int] = ()) -> Tensor:
-        """Return what `choose` does as one tensor, (3, rows): token, log-probability, and the sum's logarithm.
+        """Return the same as `choose`, in one tensor, (3, rows): token, log-probability, and the sum's logarithm.
 
         One tensor is one transfer; a token's number is exact in fp32.
         """

@@ -7,11 +7,10 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-import whisper
-
-from gpu_worker.model import packaged, proof
+from gpu_worker.model import packaged, proof, whisper_child
 from gpu_worker.model.checkpoint import load_checkpoint
 from gpu_worker.model.fetching import Deadlines, Progress, exclusive, publish, run_watched
+from gpu_worker.model.official_models import ADDRESSES
 from shared.errors import ModelUnavailableError
 
 __all__ = [
@@ -22,7 +21,6 @@ __all__ = [
     "load_checkpoint",
     "locate",
     "official_name",
-    "official_names",
 ]
 
 
@@ -34,20 +32,14 @@ def default_cache_dir(setting: str = "") -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "whisper"
 
 
-def official_names() -> dict[str, str]:
-    """Return whisper's table: official names and the address of each; an address holds its file's name and sha256."""
-    table: dict[str, str] = whisper._MODELS  # noqa: SLF001 - whisper has no public way to the addresses
-    return table
-
-
 def official_name(model: str, path: Path) -> str | None:
     """Return the official name of a located model, or None if there is none.
 
     A model given as a path has the name of its file (`/models/base.pt` is `base`).
     """
-    if model in official_names() and not Path(model).is_file():
+    if model in ADDRESSES and not Path(model).is_file():
         return model
-    return path.stem if path.stem in official_names() else None
+    return path.stem if path.stem in ADDRESSES else None
 
 
 def locate(
@@ -75,8 +67,8 @@ def locate(
     if given.is_file():
         load_checkpoint(given)
         return given
-    if model not in official_names():
-        names = ", ".join(official_names())
+    if model not in ADDRESSES:
+        names = ", ".join(ADDRESSES)
         what = "is a folder, not a checkpoint file" if given.is_dir() else "there is no such file"
         raise ModelUnavailableError(
             f"Model {model!r} cannot be had: {what}, nor is it one of Whisper's names ({names})"
@@ -95,7 +87,7 @@ def locate(
 def _obtain(model: str, target: Path, tried: list[str], progress: Progress, deadlines: Deadlines) -> None:
     progress(f"waiting for the lock on {model}", 0, None)
     with exclusive(target.parent, model) as folder:
-        # Whoever held the lock before may have fetched it.
+        # The process that held the lock before may have fetched it.
         if target.is_file() and _usable(target, []):
             return
         for source, fetch in _sources(model, folder, progress, deadlines).items():
@@ -114,7 +106,7 @@ def _obtain(model: str, target: Path, tried: list[str], progress: Progress, dead
 
 def _sources(model: str, folder: Path, progress: Progress, deadlines: Deadlines) -> dict[str, Callable[[], Path]]:
     """Return the ways to obtain an official model, the best first."""
-    url = official_names()[model]
+    url = ADDRESSES[model]
     ways: dict[str, Callable[[], Path]] = {
         f"whisper's download ({url})": lambda: _download(url, folder / "whisper", progress, deadlines)
     }
@@ -130,9 +122,8 @@ def _download(url: str, folder: Path, progress: Progress, deadlines: Deadlines) 
         with contextlib.suppress(OSError, ValueError):
             progress("downloading", done_bytes, int((folder / "size").read_text(encoding="ascii")))
 
-    child = str(Path(__file__).with_name("whisper_child.py"))
-    # -P: the child must not find this folder's modules under the names of others.
-    argv = [sys.executable, "-P", child, url, str(folder), str(int(deadlines.total_s) + 1)]
+    # -P: the child must not find its folder's modules under the names of others.
+    argv = [sys.executable, "-P", whisper_child.__file__, url, str(folder), str(int(deadlines.total_s) + 1)]
     run_watched(argv, folder=folder, deadlines=deadlines, report=report)
     *_, sha256, name = url.split("/")
     with (folder / name).open("rb") as file:
@@ -162,7 +153,7 @@ def _usable(target: Path, tried: list[str]) -> bool:
 
 
 def _file_name(model: str) -> str:
-    return official_names()[model].rsplit("/", 1)[-1]
+    return ADDRESSES[model].rsplit("/", 1)[-1]
 
 
 def _unavailable(model: str, tried: list[str]) -> ModelUnavailableError:
@@ -170,4 +161,4 @@ def _unavailable(model: str, tried: list[str]) -> ModelUnavailableError:
 
 
 def _silent(_what: str, _done_bytes: int, _total_bytes: int | None) -> None:
-    """Tell nobody."""
+    """Report nothing."""

@@ -68,7 +68,6 @@ class WhisperRecognizer:
 
     @property
     def info(self) -> ModelInfo:
-        """Return what the model is."""
         return self._info
 
     @property
@@ -106,13 +105,12 @@ class WhisperRecognizer:
         give_back(self._device)
 
     def open(self, key: int) -> None:
-        """Begin a stream that has heard nothing."""
+        """Begin a stream that has received no audio."""
         self._voices[key] = VadState.new()
         if self._step is not None:
             self._step.open(key)
 
     def close(self, key: int) -> None:
-        """Forget a stream."""
         self._voices.pop(key, None)
         if self._step is not None:
             self._step.close(key)
@@ -120,7 +118,7 @@ class WhisperRecognizer:
     def listen(self, requests: Sequence[ListenRequest]) -> list[ListenResult | Exception]:
         """Run voice activity detection over all streams' new audio; a stream's state moves on only if it succeeds."""
         answers: dict[int, ListenResult | Exception] = {}
-        heard: dict[int, VadState] = {}
+        states: dict[int, VadState] = {}
         for i, request in enumerate(requests):
             if request.key not in self._voices:
                 answers[i] = KeyError(f"stream {request.key} is not open")
@@ -129,9 +127,9 @@ class WhisperRecognizer:
             elif len(request.pcm) == 0:
                 answers[i] = ListenResult(())
             else:
-                heard[i] = self._voices[request.key]
-        found = self._vad.run([(state, requests[i].pcm) for i, state in heard.items()])
-        for i, (probabilities, state) in zip(heard, found, strict=True):
+                states[i] = self._voices[request.key]
+        found = self._vad.run([(state, requests[i].pcm) for i, state in states.items()])
+        for i, (probabilities, state) in zip(states, found, strict=True):
             if np.isfinite(probabilities).all():
                 self._voices[requests[i].key] = state
                 answers[i] = ListenResult(tuple(probabilities.tolist()))
@@ -161,13 +159,13 @@ class WhisperRecognizer:
         if self._device.type == "cuda" and not self._warm:
             for seconds in range(_LONGEST_S, 0, -1):  # the longest first: it needs the most memory
                 for _ in range(2):  # a pass is recorded the second time
-                    _hear(step, [noise[: seconds * 16_000]])
-        _hear(step, [noise[: 2 * 16_000], noise[8000 : 2 * 16_000]])
+                    _transcribe_once(step, [noise[: seconds * 16_000]])
+        _transcribe_once(step, [noise[: 2 * 16_000], noise[8000 : 2 * 16_000]])
         self._warm = True
 
 
-def _hear(step: Step, audios: Sequence[Pcm]) -> None:
-    """Take audio all the way, and raise what goes wrong."""
+def _transcribe_once(step: Step, audios: Sequence[Pcm]) -> None:
+    """Transcribe windows as a step does; raise what it answers in place of a result."""
     with torch.inference_mode():
         answers = step.run([WindowRequest(0, pcm, 0, 0, None, "transcribe", (), (), (), reuse=False) for pcm in audios])
     for answer in answers:

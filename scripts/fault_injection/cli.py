@@ -52,5 +52,4 @@ def command(
 
 
 def main() -> None:
-    """Run the command."""
     command(prog_name="scripts/chaos")

@@ -18,12 +18,10 @@ class Difference:
 
     @property
     def errors(self) -> int:
-        """All differing words."""
         return self.lost + self.added + self.changed
 
     @property
     def rate_percent(self) -> float:
-        """The errors per word of the text compared with."""
         return 100.0 * self.errors / self.words if self.words else 0.0
 
 
@@ -40,7 +38,6 @@ def compare(reference: Sequence[str], heard: Sequence[str]) -> Difference:
 
 
 def total(differences: Iterable[Difference]) -> Difference:
-    """Return the sum over several texts."""
     return Difference(*(sum(column) for column in zip(*map(astuple, differences), strict=True)))
 
 

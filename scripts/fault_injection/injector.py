@@ -27,7 +27,7 @@ class FaultInjector:
     Args:
         server: the gateway.
         supervisord: its supervisord.
-        proxies: each session's way to the server.
+        proxies: the proxy of each session.
     """
 
     def __init__(self, server: ServerApi, supervisord: Supervisord, proxies: Sequence[Proxy]) -> None:

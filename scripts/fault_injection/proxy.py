@@ -11,7 +11,7 @@ _RESET = struct.pack("ii", 1, 0)  # lingering for no time: closing resets
 
 
 class Proxy:
-    """One client's way to the server.
+    """The TCP connection of one client to the server, through this process.
 
     Args:
         host: the server's host.
@@ -25,12 +25,10 @@ class Proxy:
         self._pumps: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> Self:
-        """Listen on a free port of this machine."""
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        """Stop listening and cut what is left."""
         if self._server is not None:
             self._server.close()
         self.cut()
@@ -38,7 +36,6 @@ class Proxy:
 
     @property
     def url(self) -> str:
-        """Return the address that clients connect to."""
         if self._server is None:
             raise RuntimeError("the proxy does not listen")
         return f"ws://127.0.0.1:{self._server.sockets[0].getsockname()[1]}/asr"

@@ -41,9 +41,9 @@ def show(verdict: Verdict, console: Console) -> None:
 def _sessions(sessions: Sequence[SessionRecord], console: Console) -> None:
     table = Table("session", "words", "moves", "reconnects", "received", "transcribed", "silence", "dropped", "end")
     for index, each in enumerate(sessions):
-        figures = (index, len(each.words), each.moves, each.reconnects)
-        books = (each.received, each.transcribed, each.silence, each.dropped)
-        table.add_row(*map(str, (*figures, *books)), escape(each.problem or "complete"))
+        books = (each.books.received, each.books.transcribed, each.books.silence, each.books.dropped)
+        figures = (index, len(each.words), each.moves, each.reconnects, *books)
+        table.add_row(*map(str, figures), escape(each.problem or "complete"))
     console.print(table)
     for each in sessions:
         for violation in each.violations:

@@ -68,7 +68,6 @@ async def _run(server: RunningServer, options: Options, console: Console) -> Ver
 
 @contextlib.asynccontextmanager
 async def _proxies(count: int, api: ServerApi) -> AsyncIterator[list[Proxy]]:
-    """Give each session its own way to the server."""
     async with contextlib.AsyncExitStack() as stack:
         yield [await stack.enter_async_context(Proxy(api.host, api.port)) for _ in range(count)]
 

@@ -6,8 +6,6 @@ from dataclasses import dataclass
 
 
 class Kind(enum.Enum):
-    """What is done."""
-
     KILL = "kill"  # a worker gets SIGKILL
     HANG = "hang"  # a worker is stopped for a while
     DRAIN = "drain"  # a worker gets SIGTERM

@@ -25,8 +25,6 @@ class ServerError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class RunningServer:
-    """Where a server is."""
-
     url: str
     run_dir: Path
 

@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+from whisper_live_client.events import Accounting
+
 from scripts.tools.driver import SessionResult
 from scripts.tools.scoring import Normalise
 from scripts.tools.server_api import Move
@@ -33,10 +35,7 @@ class SessionRecord:
     words: tuple[str, ...]
     times: tuple[tuple[float, float], ...]
     sent: int
-    received: int
-    transcribed: int
-    silence: int
-    dropped: int
+    books: Accounting
     moves: int
     reconnects: int
     violations: tuple[str, ...]
@@ -45,8 +44,8 @@ class SessionRecord:
     @property
     def unaccounted(self) -> int:
         """The samples that the books do not explain, those never received included."""
-        lost = max(0, self.sent - self.received)
-        return lost + abs(self.received - self.transcribed - self.silence)
+        lost = max(0, self.sent - self.books.received)
+        return lost + abs(self.books.received - self.books.transcribed - self.books.silence)
 
     @property
     def disordered(self) -> int:
@@ -55,10 +54,8 @@ class SessionRecord:
 
 
 def record(result: SessionResult, normalise: Normalise) -> SessionRecord:
-    """Return what a session came to."""
     stream, transcript = result.stream, result.transcript
-    books = transcript.accounting
-    ended_well = transcript.complete and books is not None and not transcript.errors
+    ended_well = transcript.complete and transcript.accounting is not None and not transcript.errors
     return SessionRecord(
         said=tuple(normalise(" ".join(stream.spoken().texts))),
         words=tuple(normalise(transcript.committed)),
@@ -68,10 +65,7 @@ def record(result: SessionResult, normalise: Normalise) -> SessionRecord:
             if word.start_s is not None and word.end_s is not None
         ),
         sent=stream.samples,
-        received=books.received if books else 0,
-        transcribed=books.transcribed if books else 0,
-        silence=books.silence if books else 0,
-        dropped=books.dropped if books else 0,
+        books=transcript.accounting or Accounting(0, 0, 0, 0),
         moves=len(transcript.moves),
         reconnects=transcript.disconnects,
         violations=tuple(transcript.violations),
@@ -126,7 +120,6 @@ class Verdict:
 
     @property
     def noise(self) -> Difference:
-        """How the two undisturbed runs differ."""
         return total(compare(a.words, b.words) for a, b in zip(self.first, self.second, strict=True))
 
     @property
@@ -144,11 +137,9 @@ class Verdict:
 
     @property
     def disturbed_errors(self) -> Difference:
-        """How the disturbed run differs from what was said."""
         return total(compare(each.said, each.words) for each in self.disturbed)
 
     def goals(self) -> list[tuple[str, bool]]:
-        """Return each goal with its figure, and whether it is met."""
         sessions = (*self.first, *self.second, *self.disturbed)
         counted = {
             "no session ended by a fault": sum(bool(each.problem) for each in sessions),

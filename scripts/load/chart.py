@@ -134,7 +134,7 @@ def _chart(title: str, lines: Sequence[Line]) -> list[str]:
     for number, line in enumerate(lines):
         places = [place(*point) for point in line.points]
         parts.append(f'<path class="line {line.look}" d="M{"L".join(f"{x} {y}" for x, y in places)}"/>')
-        parts += [f'<circle class="{line.look}" cx="{x}" cy="{y}" r="2.5"/>' for x, y in places]
+        parts += [f'<circle class="{line.look.split()[0]}" cx="{x}" cy="{y}" r="2.5"/>' for x, y in places]
         x, y = _LEFT + number // 2 * _KEY_WIDTH, _KEY_TOP + number % 2 * _KEY_LINE
         parts.append(f'<path class="line {line.look}" d="M{x} {y}h24"/>')
         parts.append(_text("", x + 30, y + 4, line.name))

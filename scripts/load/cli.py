@@ -7,6 +7,7 @@ from typing import Any
 import click
 from whisper_live_client.outcome import Exit
 
+from scripts.tools.driver import SessionSettings
 from scripts.tools.options import (
     SETTINGS,
     json_option,
@@ -23,13 +24,10 @@ from .bounds import Bound, parse_bound
 from .chart import draw, read
 from .results import Options
 from .run import run
-from .summary import DelayFigures, EndFigures, ServerFigures, WordFigures
+from .summary import FIGURES
 
 _ROOT = Path(__file__).resolve().parents[2]
 _SHIPPED_SECONDS = 60.0
-_FIGURES = tuple(
-    each.name for group in (WordFigures, DelayFigures, ServerFigures, EndFigures) for each in fields(group)
-)
 
 _EPILOG = f"""\b
 Exit codes:
@@ -39,7 +37,7 @@ Exit codes:
   3    a bound of --require is not met
   130  interrupted (what was measured until then is printed)
 
-Figures for --require: {", ".join(_FIGURES)}.
+Figures for --require: {", ".join(FIGURES)}.
 """
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
@@ -56,7 +54,7 @@ def _counts(_context: click.Context, _option: click.Parameter, value: str) -> tu
 
 def _bounds(_context: click.Context, _option: click.Parameter, values: tuple[str, ...]) -> tuple[Bound, ...]:
     try:
-        return tuple(parse_bound(value, _FIGURES) for value in values)
+        return tuple(parse_bound(value, FIGURES) for value in values)
     except ValueError as error:
         raise click.BadParameter(str(error)) from error
 
@@ -132,7 +130,10 @@ def command(*, files: tuple[Path, ...], json_path: str | None, **given: Any) -> 
     if given["seconds"] is None and given["manifest"] is None:
         given["seconds"] = _SHIPPED_SECONDS
     given["run_dir"] = _ROOT / given["run_dir"]  # the server takes a relative one from there, too
-    options = Options(**given, json_path=Path(json_path) if json_path else None)
+    session = SessionSettings(
+        **{each.name: given.pop(each.name) for each in fields(SessionSettings) if each.name in given}
+    )
+    options = Options(**given, session=session, json_path=Path(json_path) if json_path else None)
     return run(options)
 
 
@@ -147,5 +148,4 @@ def _plot(files: tuple[Path, ...], plot_path: Path | None) -> int:
 
 
 def main() -> int:
-    """Run the command with the process's arguments and return its exit code."""
     return run_command(command)

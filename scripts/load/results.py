@@ -9,7 +9,6 @@ from datetime import datetime
 from pathlib import Path
 
 from whisper_live_client.outcome import Exit
-from whisper_live_client.session import Mode
 
 from scripts.tools.corpus import Corpus, Stream
 from scripts.tools.driver import SessionSettings
@@ -30,17 +29,13 @@ class Options:
         patience_s: how much longer than its audio a session may take.
     """
 
-    url: str
+    session: SessionSettings
     counts: tuple[int, ...]
     seconds: float | None
     ramp_s: float
     manifest: Path | None
     set_name: str | None
-    mode: Mode
-    language: str | None
-    token: str | None = field(repr=False)
     monitor_token: str | None = field(repr=False)
-    message_ms: int
     patience_s: float
     reference: str | None
     pids: tuple[int, ...]
@@ -48,13 +43,6 @@ class Options:
     json_path: Path | None
     plot_path: Path | None
     bounds: tuple[Bound, ...]
-
-    @property
-    def session(self) -> SessionSettings:
-        """How sessions are had."""
-        return SessionSettings(
-            url=self.url, mode=self.mode, language=self.language, token=self.token, message_ms=self.message_ms
-        )
 
 
 @dataclass(slots=True)
@@ -67,7 +55,6 @@ class Load:
     reference: list[Score] | None = None
 
     def summary(self) -> Summary:
-        """Add it up."""
         return summarise(len(self.streams), self.reports, self.seen, all_speaking_s(self.reports), self.reference)
 
     @property
@@ -99,12 +86,12 @@ class Measurement:
             return
         about = {
             "began": self.began.isoformat(timespec="seconds"),
-            "url": options.url,
-            "mode": options.mode,
+            "url": options.session.url,
+            "mode": options.session.mode,
             "material": self.corpus.name,
             "seconds": options.seconds,
             "ramp_s": options.ramp_s,
-            "message_ms": options.message_ms,
+            "message_ms": options.session.message_ms,
             "reference": options.reference,
             "bounds": [str(bound) for bound in options.bounds],
             "interrupted": self.interrupted,

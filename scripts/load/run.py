@@ -57,7 +57,7 @@ def _read(options: Options) -> Corpus:
 
 
 class _LoadTest:
-    """Has the loads, each with all its sessions at the same time.
+    """Runs the loads, each with all its sessions at the same time.
 
     The first Ctrl-C ends the audio of all sessions and waits for their last words, the second ends everything.
     """
@@ -71,7 +71,6 @@ class _LoadTest:
         self._sessions: list[asyncio.Task[SessionResult | None]] = []
 
     async def run(self) -> None:
-        """Have one load after another."""
         with contextlib.suppress(NotImplementedError):  # where there are no such signals Ctrl-C ends everything
             asyncio.get_running_loop().add_signal_handler(signal.SIGINT, self._interrupt)
         for count in self._measured.options.counts:
@@ -115,7 +114,7 @@ class _LoadTest:
                 sampling.cancel()
                 await asyncio.gather(sampling, return_exceptions=True)
         seen = await sampler.finish()
-        normalise = normaliser(options.language)
+        normalise = normaliser(options.session.language)
         samples = options.session.message_samples
         reports = [report(number, result, normalise, samples) for number, result in results]
         self._measured.loads.append(Load(streams, reports, seen))
@@ -131,7 +130,7 @@ class _LoadTest:
         return show
 
     async def _drive(self, streams: Sequence[Stream]) -> list[tuple[int, SessionResult]]:
-        """Have one session for each stream; those that an interrupt kept from beginning are left out."""
+        """Run one session for each stream; those that an interrupt kept from beginning are left out."""
         options = self._measured.options
         self._drivers = [SessionDriver(options.session, stream) for stream in streams]
         async with asyncio.TaskGroup() as group:
@@ -143,7 +142,7 @@ class _LoadTest:
         return [(number, result) for number, result in enumerate(results) if result is not None]
 
     async def _session(self, driver: SessionDriver, delay_s: float, stream: Stream) -> SessionResult | None:
-        """Begin a session in its turn, or not at all if everything is to stop by then."""
+        """Run a session from its turn on, or not at all if everything is to stop by then."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(delay_s):
                 await self._stopping.wait()
@@ -174,11 +173,11 @@ def _compare(measured: Measurement, console: Console) -> None:
             status.update(f"{options.reference} transcribes offline: {done} of {_plural(len(different))} done")
 
         try:
-            found = transcribe(options.reference, different, options.language, show)
+            found = transcribe(options.reference, different, options.session.language, show)
         except ModelUnavailableError as error:
             console.print(f"no reference: {error}", style="red", markup=False)
             return
-    normalise = normaliser(options.language)
+    normalise = normaliser(options.session.language)
     for load in loads:
         load.reference = [
             one for stream in load.streams for one in score(stream.spoken().texts, found[stream.key].text, normalise)

@@ -36,7 +36,7 @@ class Observations:
 
 
 class Sampler:
-    """Samples from its making on; to be made just before the load begins."""
+    """Samples a load; make it just before the load begins, since CPU time counts from then."""
 
     def __init__(self, api: ServerApi, processes: ServerProcesses | None) -> None:
         self._api = api
@@ -46,7 +46,6 @@ class Sampler:
         self._client_before_s = time.process_time()
 
     async def run(self, on_sample: Callable[[Sample], None]) -> None:
-        """Sample until cancelled."""
         while True:
             on_sample(await self._sample())
             await asyncio.sleep(_PERIOD_S)

@@ -10,6 +10,7 @@ import hashlib
 import importlib.util
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -22,7 +23,7 @@ PYTHON = VENV / "bin" / "python"
 LOCKS = ROOT / "requirements"
 CPU_INDEX = "https://download.pytorch.org/whl/cpu"
 CPU_INDEX_LIMIT_S = 900
-"""The CPU index serves some 200 MB; a machine that cannot reach it must not wait for ever."""
+"""The CPU index serves some 200 MB; a machine that cannot reach it gives up in time."""
 
 
 def main() -> None:
@@ -32,7 +33,7 @@ def main() -> None:
     dev = parser.parse_args().dev
     with (LOCKS / "runtime.lock").open() as guard:
         fcntl.flock(guard, fcntl.LOCK_EX)  # two starts at once install once
-        sets = ["runtime", "torch", *(["dev"] if dev else [])]
+        sets = ["build", "runtime", "torch", *(["dev"] if dev else [])]
         build = "cuda" if has_nvidia_gpu() else "default" if sys.platform == "darwin" else "cpu"
         if stale(sets, build):
             make_environment(build)
@@ -132,21 +133,22 @@ def check(command: list[str], failure: str) -> None:
 
 def install_lock(name: str) -> None:
     """Install one lock file exactly, with no dependency that it does not name."""
-    lock = LOCKS / f"{name}.lock"
-    # openai-whisper comes as source: it is built with the locked setuptools, not with whatever is newest.
-    builder = [line for line in lock.read_text().split() if line.startswith("setuptools==")]
-    if builder:
-        check(pip("--quiet", "--no-deps", *builder), "Installing setuptools failed")
-    check(pip("--quiet", "--no-deps", "--no-build-isolation", "-r", str(lock)), f"Installing {lock.name} failed")
+    # openai-whisper comes as source: it is built with the locked setuptools, not with the newest one.
+    options = ["--quiet", "--require-hashes", "--no-deps", "--no-build-isolation"]
+    check(pip(*options, "-r", str(LOCKS / f"{name}.lock")), f"Installing {name}.lock failed")
 
 
 def install_torch(build: str) -> None:
-    """Install torch's build for this machine and see that it can be imported."""
-    lock = ["-r", str(LOCKS / "torch.lock")]
-    if build == "cuda":
-        check(pip(*lock), "Installing torch and its CUDA libraries failed")  # its metadata pins them exactly
-    elif build == "default" or not install_torch_from_cpu_index(lock):
-        check(pip("--no-deps", *lock), "Installing torch failed")
+    """Install torch's build for this machine and see that it can be imported.
+
+    The lock's hashes are those of the registry's files, on Linux a CUDA build and its libraries. A CPU build is another
+    file under the same version, so it is held to the version alone; its libraries are in runtime.lock.
+    """
+    version = re.findall(r"^torch==\S+", (LOCKS / "torch.lock").read_text(), re.MULTILINE)
+    if build != "cpu":
+        install_lock("torch")
+    elif not install_torch_from_cpu_index(version):
+        check(pip("--no-deps", *version), "Installing torch failed")
     found = run_quietly([str(PYTHON), "-c", "import torch; print(torch.__version__, torch.cuda.is_available())"])
     if not found:
         subprocess.run([str(PYTHON), "-m", "pip", "--quiet", "uninstall", "--yes", "torch"], check=False)
@@ -161,9 +163,9 @@ def install_torch(build: str) -> None:
         print("There is an NVIDIA GPU, but this torch cannot use it (is its driver too old?): the CPU works instead.")
 
 
-def install_torch_from_cpu_index(lock: list[str]) -> bool:
+def install_torch_from_cpu_index(version: list[str]) -> bool:
     """Try PyTorch's own index of CPU builds, for a bounded time; return whether that installed it."""
-    command = pip("--no-deps", "--timeout", "10", "--retries", "0", "--index-url", CPU_INDEX, *lock)
+    command = pip("--no-deps", "--timeout", "10", "--retries", "0", "--index-url", CPU_INDEX, *version)
     try:
         done = subprocess.run(command, check=False, timeout=CPU_INDEX_LIMIT_S, env=os.environ | {"PIP_RETRIES": "0"})
     except subprocess.TimeoutExpired:

@@ -12,4 +12,5 @@
     supervisord  shell  what runs, and what is to be started or stopped
     options      shell  command-line options that several commands declare alike
     tables       door   rich: figures side by side
+    reports      door   rich: what a measurement found, as JSON and to print
 """

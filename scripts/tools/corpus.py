@@ -1,10 +1,11 @@
 """Utterances, and the streams made of them: of the shipped clips, or of a manifest (shell)."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import TypeVar
 
 from whisper_live_client.audio import BYTES_PER_SAMPLE, SAMPLE_RATE
 from whisper_live_client.media import MediaError, open_file
@@ -31,7 +32,6 @@ class Utterance:
 
     @property
     def samples(self) -> int:
-        """Its length."""
         return len(self.pcm) // BYTES_PER_SAMPLE
 
 
@@ -70,12 +70,10 @@ class Stream:
 
     @property
     def samples(self) -> int:
-        """Its length."""
         return self.starts[-1] + self.utterances[-1].samples
 
     @property
     def duration_s(self) -> float:
-        """Its length in seconds."""
         return self.samples / SAMPLE_RATE
 
     @property
@@ -150,11 +148,11 @@ def _compose(utterances: Sequence[Utterance], corpus: Corpus, seconds: float | N
 
 
 def shipped_clips() -> Corpus:
-    """Read the clips that come with the project, as one list."""
     clips = tuple(Utterance(clip.id, clip.text, clip.words, clip.pcm()) for clip in load_clips())
     return Corpus("the shipped clips", (clips,), lead_s=0.0, gap_s=0.6)
 
 
+_Parsed = TypeVar("_Parsed")
 _Entries = dict[str, tuple[Path, dict[str, object]]]
 
 
@@ -170,12 +168,7 @@ def read_set(manifest: Path | Sequence[Path], name: str, sets: Path | None = Non
     """
     manifests = [manifest] if isinstance(manifest, Path) else list(manifest)
     entries = _entries(manifests)
-    try:
-        found = json.loads((sets or manifests[0].with_name("sets.json")).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ManifestError(f"{error.filename}: {error.strerror}") from error
-    except ValueError as error:
-        raise ManifestError(f"the sets.json beside {manifests[0]} cannot be read: {error!r}") from error
+    found = _read_json(sets or manifests[0].with_name("sets.json"), json.loads)
     if name not in found:
         raise ManifestError(f"no set {name!r}; there are {', '.join(found)}")
     chosen = found[name]
@@ -214,16 +207,21 @@ def read_language(manifest: Path, language: str, *, clips: Sequence[str] = ("*",
 
 
 def _entries(manifests: Sequence[Path]) -> _Entries:
-    found: _Entries = {}
-    for manifest in manifests:
-        try:
-            lines = manifest.read_text(encoding="utf-8").splitlines()
-            found |= {entry["id"]: (manifest.parent, entry) for entry in map(json.loads, filter(str.strip, lines))}
-        except OSError as error:
-            raise ManifestError(f"{error.filename}: {error.strerror}") from error
-        except (ValueError, KeyError, TypeError) as error:
-            raise ManifestError(f"{manifest} cannot be read: {error!r}") from error
-    return found
+    def parse(text: str) -> dict[str, dict[str, object]]:
+        return {entry["id"]: entry for entry in map(json.loads, filter(str.strip, text.splitlines()))}
+
+    return {
+        name: (manifest.parent, entry) for manifest in manifests for name, entry in _read_json(manifest, parse).items()
+    }
+
+
+def _read_json(file: Path, parse: Callable[[str], _Parsed]) -> _Parsed:
+    try:
+        return parse(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ManifestError(f"{error.filename}: {error.strerror}") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise ManifestError(f"{file} cannot be read: {error!r}") from error
 
 
 def _utterance(folder: Path, entry: dict[str, object]) -> Utterance:

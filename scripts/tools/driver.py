@@ -20,7 +20,7 @@ LEFT = "left before its end"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionSettings:
-    """How sessions are had.
+    """How sessions are opened and fed.
 
     Attributes:
         message_ms: how much audio a message carries.
@@ -38,7 +38,6 @@ class SessionSettings:
 
     @property
     def message_samples(self) -> int:
-        """The samples of one message."""
         return SAMPLE_RATE * self.message_ms // 1000
 
 
@@ -57,10 +56,10 @@ class SessionResult:
 
 
 class SessionDriver:
-    """Drives one session; `run` has it, the other methods steer it from other tasks meanwhile.
+    """Drives one session: `run` is the session, the other methods steer it from other tasks.
 
     Args:
-        settings: how the session is had.
+        settings: how the session is opened and fed.
         stream: what it says.
         endless: say the stream over and over, until `stop`.
         silent: say nothing before `speak`.
@@ -98,7 +97,6 @@ class SessionDriver:
 
     @property
     def transcript(self) -> Transcript:
-        """Everything said so far."""
         return self._session.transcript
 
     @property
@@ -107,7 +105,7 @@ class SessionDriver:
         return self._session.close_code
 
     async def run(self, limit_s: float | None = None) -> SessionResult:
-        """Have the session until everything is said; a limit, or cancelling this, ends it at once as it is."""
+        """Open the session, say the stream and wait for the last words; a limit or a cancellation ends it at once."""
         outcome = await self._run(limit_s)
         if outcome.exit_code is Exit.COMPLETE and not self._endless and self._unsaid:
             outcome = Outcome(Exit.INTERRUPTED, "interrupted, with its last words")
@@ -122,7 +120,6 @@ class SessionDriver:
                 await self._decided.wait()
 
     def speak(self) -> None:
-        """Begin to speak."""
         self._speaking.set()
 
     def stop(self) -> None:

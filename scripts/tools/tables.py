@@ -17,7 +17,6 @@ _PIPE_COLUMNS = 200  # the width of a line where there is no terminal
 
 
 def output() -> Console:
-    """Return where tables go."""
     return Console(highlight=False, width=None if sys.stdout.isatty() else _PIPE_COLUMNS)
 
 
@@ -54,7 +53,6 @@ def number(value: float | None, form: str) -> str:
 
 
 def value_of(around: Interval | None) -> float | None:
-    """Return what an interval is around."""
     return None if around is None else around.value
 
 

@@ -7,12 +7,6 @@ from whisper_live_client import connect
 from tests.scripts.scripted_server import AsrServer
 
 
-async def blocks(pcm, size=3200):
-    """Yield audio in messages of one size."""
-    for start in range(0, len(pcm), size):
-        yield pcm[start : start + size]
-
-
 async def consume(events):
     """Take all events."""
     async for _ in events:

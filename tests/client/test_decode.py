@@ -5,7 +5,7 @@ import json
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from whisper_live_client.decode import ProtocolError, decode, seconds_of
+from whisper_live_client.decode import ProtocolError, decode
 from whisper_live_client.events import (
     Accounting,
     Ack,
@@ -121,4 +121,4 @@ def test_the_resume_token_is_not_shown():
 
 def test_clock():
     """H:MM:SS.cc is read to the hundredth."""
-    assert seconds_of("1:02:03.45") == pytest.approx(3723.45)
+    assert decode('{"lines":[{"start":"1:02:03.45"}]}').lines[0].start_s == pytest.approx(3723.45)

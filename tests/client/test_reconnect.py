@@ -13,7 +13,7 @@ from whisper_live_client.blocking_source import BlockingSource
 from whisper_live_client.events import Status
 
 from tests.client import sessions
-from tests.client.sessions import blocks, consume
+from tests.client.sessions import consume
 from tests.scripts.scripted_server import AsrServer, end_of, in_turn, start_command, tone
 
 LOST = "[connection lost, reconnecting…]"
@@ -200,7 +200,7 @@ def test_forgotten_twice():
         await conversation.goodbye()
 
     async def use(client):
-        await consume(client.stream(blocks(AUDIO), realtime=True))
+        await consume(client.stream(AUDIO, realtime=True))
         return client
 
     client, connections = converse(in_turn(stop, stop_again, once_more, go_on), use)
@@ -244,7 +244,7 @@ def test_each_loss_has_its_own_bound():
         await end(conversation)
 
     async def use(client):
-        await consume(client.stream(blocks(AUDIO), realtime=True))
+        await consume(client.stream(AUDIO, realtime=True))
         return client.transcript
 
     transcript, _ = converse(in_turn(begin, go_on_for_a_while, go_on), use, reconnect_s=1)
@@ -314,7 +314,7 @@ def test_full_mode(resumed):
         await conversation.socket.wait_closed()
 
     async def use(client):
-        await consume(client.stream(blocks(AUDIO), realtime=False))
+        await consume(client.stream(AUDIO))
         return client.transcript
 
     transcript, (_, second) = converse(in_turn(stop, go_on), use, mode="full")
@@ -326,22 +326,18 @@ def test_full_mode(resumed):
 
 
 def test_the_caller_sees_what_happens():
-    """Whoever iterates gets the loss and the return as statuses, in their place among the messages."""
-    seen = []
+    """The loss and the return are statuses, in their place among the server's events."""
 
     async def go_on(conversation):
         await conversation.resume(seq=8, received=9000)
         await end(conversation)
 
     async def use(client):
-        def look(message):
-            seen.append(message.message if isinstance(message, Status) else type(message).__name__)
+        events = client.stream(AUDIO, realtime=True)
+        seen = [each.message if isinstance(each, Status) else type(each).__name__ async for each in events]
+        return seen, client.transcript
 
-        async for event in client.stream(blocks(AUDIO), realtime=True):
-            look(event)
-        return client.transcript
-
-    transcript, _ = converse(in_turn(begin, go_on), use)
+    (seen, transcript), _ = converse(in_turn(begin, go_on), use)
     begins = seen.index("Final") + 1
     assert seen[begins : begins + 4] == ["connection lost, reconnecting…", "Config", "resumed", "Connected"]
     assert transcript.disconnects == 1
@@ -358,7 +354,7 @@ def test_a_connection_that_says_nothing_is_left():
         await end(conversation)
 
     async def use(client):
-        await consume(client.stream(blocks(AUDIO), realtime=True))
+        await consume(client.stream(AUDIO, realtime=True))
         return client.transcript.committed
 
     committed, connections = converse(in_turn(begin, mute, go_on), use, connect_timeout_s=0.3)
@@ -373,7 +369,7 @@ def test_a_server_that_counts_too_much():
         await conversation.hear()
 
     async def use(client):
-        await consume(client.stream(blocks(AUDIO), realtime=False))
+        await consume(client.stream(AUDIO))
         return client
 
     client, _ = converse(in_turn(begin, lie), use)
@@ -435,7 +431,7 @@ def test_no_more_than_a_minute_is_on_its_way(late):
         await end(conversation)
 
     async def use(client):
-        await consume(client.stream(blocks(audio, 32_000), realtime=False))
+        await consume(client.stream(audio))
         return client
 
     client, (_, second) = converse(in_turn(slow, go_on), use)

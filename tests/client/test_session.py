@@ -1,14 +1,14 @@
-"""asr_client: one session over a real socket."""
+"""session: one session over a real socket."""
 
 import asyncio
 import json
 
 import pytest
-from whisper_live_client import ConnectError, SessionClosedError, connect
+from whisper_live_client import ClientError, ConnectError, Exit, Outcome, SessionClosedError, connect, transcribe_file
 from whisper_live_client.connection import session_url
-from whisper_live_client.events import Final, ReadyToStop, Status
+from whisper_live_client.events import Final, Partial, ReadyToStop, Status
 
-from tests.client.sessions import blocks, consume, converse
+from tests.client.sessions import consume, converse
 from tests.scripts.scripted_server import AsrServer, hello, tone
 
 
@@ -33,24 +33,13 @@ def test_a_session_by_hand():
     assert bytes(conversation.audio) == tone(1600, 16_000)
 
 
-def test_close_code_of_a_clean_end():
-    """After ready_to_stop the client closes, with 1000."""
-
-    async def use(client):
-        await consume(client.stream(blocks(tone(1600, 16_000)), realtime=False))
-        return client
-
-    client, (conversation,) = converse(hello, use)
-    assert (client.close_code, conversation.socket.close_code) == (1000, 1000)
-
-
 def test_odd_lengths_count_whole_samples():
     """Half a sample is sent as it is and counted with its other half."""
 
     async def use(client):
         for size in (3, 3, 2, 3193):
             await client.send(bytes(size))
-        await consume(client.stream(blocks(b""), realtime=False))
+        await consume(client.stream(b""))
         return client.transcript.sent_samples
 
     samples, (conversation,) = converse(hello, use)
@@ -69,7 +58,6 @@ def test_an_empty_message_is_refused():
 
 def test_audio_is_kept_until_it_is_settled():
     """Audio stays in the client until a final covers it, or an acknowledgement with no words open and one after it."""
-    kept = []
 
     async def script(conversation):
         await conversation.welcome()
@@ -83,17 +71,12 @@ def test_audio_is_kept_until_it_is_settled():
         await conversation.goodbye()
 
     async def use(client):
-        def look(message):
-            if not isinstance(message, ReadyToStop):
-                kept.append(client.replay_buffer.first_sample)
+        kept = [client.replay_buffer.first_sample async for _ in client.stream(tone(3200, 16_000))]
+        return kept, client
 
-        async for event in client.stream(blocks(tone(3200, 16_000)), realtime=False):
-            look(event)
-        return client
-
-    client, _ = converse(script, use)
-    assert kept[5:] == [0, 1000, 1000, 1000, 1920]
-    assert (client.transcript.acked_samples, client.transcript.committed_until) == (3200, 1920)
+    (kept, client), _ = converse(script, use)
+    assert kept[5:-1] == [0, 1000, 1000, 1000, 1920]
+    assert client.transcript.committed_until == 1920
 
 
 def test_controls():
@@ -102,7 +85,7 @@ def test_controls():
     async def use(client):
         await client.finalize()
         await client.keepalive()
-        await consume(client.stream(blocks(tone(1600, 16_000)), realtime=False))
+        await consume(client.stream(tone(1600, 16_000)))
 
     _, (conversation,) = converse(hello, use)
     assert [json.loads(text) for text in conversation.texts] == [{"type": "finalize"}, {"type": "keepalive"}]
@@ -123,7 +106,7 @@ def test_messages_before_a_close_are_not_lost():
 
         with pytest.raises(SessionClosedError):
             await keep_sending()
-        await consume(client.stream(blocks(b""), realtime=False))
+        await consume(client.stream(b""))
         return client
 
     client, _ = converse(script, use)
@@ -139,7 +122,7 @@ def test_a_message_that_is_none():
         await conversation.socket.wait_closed()
 
     async def use(client):
-        await consume(client.stream(blocks(bytes(3200)), realtime=False))
+        await consume(client.stream(bytes(3200)))
         return client.problem
 
     problem, _ = converse(script, use)
@@ -154,7 +137,7 @@ def test_a_silent_server_is_given_up_after_the_end():
         await conversation.socket.wait_closed()
 
     async def use(client):
-        await consume(client.stream(blocks(bytes(16_000)), realtime=True))
+        await consume(client.stream(bytes(16_000), realtime=True))
         return client
 
     client, (conversation,) = converse(script, use, flush_timeout_s=0.3)
@@ -167,7 +150,7 @@ def test_pacing_follows_the_clock():
 
     async def use(client):
         started = asyncio.get_running_loop().time()
-        await consume(client.stream(blocks(tone(16_000, 16_000)), realtime=True))
+        await consume(client.stream(tone(16_000, 16_000), realtime=True))
         return started, client.transcript
 
     (started, transcript), _ = converse(hello, use)
@@ -185,7 +168,7 @@ def test_a_failing_source_still_flushes():
 
     async def use(client):
         with pytest.raises(LookupError, match="tape torn"):
-            await consume(client.stream(broken(), realtime=False))
+            await consume(client.stream(broken()))
         return client.transcript
 
     transcript, (conversation,) = converse(hello, use)
@@ -209,7 +192,7 @@ def test_cancelling_leaves_at_once():
 
             async def session():
                 async with client:
-                    await consume(client.stream(endless(), realtime=False))
+                    await consume(client.stream(endless()))
 
             task = asyncio.create_task(session())
             sent = -1
@@ -223,23 +206,96 @@ def test_cancelling_leaves_at_once():
     asyncio.run(once())
 
 
-def test_on_message_sees_each_message():
-    """The callback of a run gets every message after it was folded."""
-    seen = []
+def test_a_streamed_session():
+    """Events come folded into the transcript, in time order; at the end the client closes, with 1000."""
 
     async def use(client):
-        def look(message):
-            seen.append((type(message), client.transcript.committed))
+        events = client.stream(tone(1600, 16_000))
+        seen = [(type(event), client.transcript.committed, event.arrived_s) async for event in events]
+        return seen, client
 
-        async for event in client.stream(blocks(tone(1600, 16_000)), realtime=False):
-            look(event)
+    (seen, client), (conversation,) = converse(hello, use)
+    assert seen[4][:2] == (Status, "")
+    assert [each[:2] for each in seen[-2:]] == [(Final, "Hello world."), (ReadyToStop, "Hello world.")]
+    times = [client.transcript.opened_s, *(each[2] for each in seen)]
+    assert times == sorted(times)
+    assert (client.transcript.connected_s, client.transcript.done_s) == (times[1], times[-1])
+    assert (client.close_code, conversation.socket.close_code) == (1000, 1000)
+    assert client.outcome == Outcome(Exit.COMPLETE)
+    assert client.transcript.balanced is True
 
-    converse(hello, use)
-    assert seen[4] == (Status, "")
-    assert seen[-2:] == [(Final, "Hello world."), (ReadyToStop, "Hello world.")]
+
+async def _in_pieces(pcm, size):
+    for start in range(0, len(pcm), size):
+        yield pcm[start : start + size]
 
 
-def test_token_origin_and_query():
+@pytest.mark.parametrize(
+    ("audio", "messages"),
+    [
+        (lambda pcm: pcm, 11),
+        (lambda pcm: [pcm[:5], pcm[5:]], 11),
+        (lambda pcm: _in_pieces(pcm, 8400), 4),
+    ],
+    ids=["bytes", "iterable", "async iterable"],
+)
+def test_audio_of_any_kind(audio, messages):
+    """Bytes and pieces become messages of 100 ms, those of an async iterable stay as they are."""
+    pcm = tone(16_800, 16_000)
+    _, (conversation,) = converse(hello, lambda client: consume(client.stream(audio(pcm))))
+    assert (bytes(conversation.audio), conversation.messages) == (pcm, messages)
+
+
+def test_stopping_ends_the_audio():
+    """A stream that is stopped sends no more of its source, and the last words still come."""
+
+    async def use(client):
+        async for _ in client.stream(bytes(3_200_000), realtime=True):
+            if client.transcript.tail == "word":
+                client.stop_streaming()
+        return client.transcript
+
+    transcript, (conversation,) = converse(hello, use)
+    assert (transcript.committed, transcript.complete, conversation.ended) == ("Hello world.", True, True)
+    assert 1600 <= transcript.sent_samples < 16_000
+
+
+def test_leaving_a_stream_early():
+    """A loop that is left in the middle leaves nothing behind: the connection is closed properly."""
+
+    async def use(client):
+        async for event in client.stream(bytes(3_200_000), realtime=True):
+            if isinstance(event, Partial):
+                return client
+        return None
+
+    client, (conversation,) = converse(hello, use)
+    assert (client.close_code, conversation.ended) == (1000, False)
+
+
+async def transcribed(script, path):
+    """Transcribe a file by one call."""
+    async with AsrServer(script) as server, asyncio.timeout(20):
+        return await transcribe_file(path, server.url, language="en")
+
+
+def test_a_file_in_one_call(speech):
+    """A whole media file becomes a transcript."""
+    assert asyncio.run(transcribed(hello, speech)).committed == "Hello world."
+
+
+def test_a_file_whose_transcript_is_not_complete(speech):
+    """What keeps a file's transcript from being complete is raised."""
+
+    async def fail(conversation):
+        await conversation.say("error", error="the worker is gone")
+        await conversation.socket.close(1011)
+
+    with pytest.raises(ClientError, match="the worker is gone"):
+        asyncio.run(transcribed(fail, speech))
+
+
+def test_token_and_query():
     """The token is a header, never a part of the address; further parameters are in the query."""
 
     async def use(client):
@@ -250,11 +306,10 @@ def test_token_origin_and_query():
         await conversation.hear()
         await conversation.goodbye()
 
-    options = {"token": "t0p", "origin": "http://elsewhere", "query": {"encoding": "s16le"}, "language": "en"}
+    options = {"token": "t0p", "query": {"encoding": "s16le"}, "language": "en"}
     _, (conversation,) = converse(script, use, mode="full", **options)
     assert conversation.path == "/asr?mode=full&language=en&encoding=s16le"
     assert conversation.headers["Authorization"] == "Bearer t0p"
-    assert conversation.headers["Origin"] == "http://elsewhere"
 
 
 def test_http_refusal():

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -361,10 +362,13 @@ def test_microphone(tmp_path):
 
 def test_no_environment(tmp_path):
     """Without a .venv beside it the script says what to run first."""
-    script = tmp_path / "scripts" / "transcribe"
-    script.parent.mkdir()
-    script.write_bytes((ROOT / "scripts" / "transcribe").read_bytes())
-    done = subprocess.run([sys.executable, script, "a.wav"], capture_output=True, text=True, check=False)
+    scripts = tmp_path / "scripts"
+    scripts.mkdir()
+    for name in ("_run.py", "transcribe"):
+        shutil.copy(ROOT / "scripts" / name, scripts)
+    done = subprocess.run(
+        [sys.executable, scripts / "transcribe", "a.wav"], capture_output=True, text=True, check=False
+    )
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == "There is no .venv yet: run scripts/serve or scripts/test first.\n"
 

@@ -130,7 +130,7 @@ def test_statuses_acks_and_end():
         fold(transcript, message, now)
     transcript.audio_ended(13.0)
     fold(transcript, ReadyToStop(4, Accounting(3200, 3200, 0, 0)), 14.0)
-    assert (transcript.ready_s, transcript.acked_samples, transcript.committed_until) == (11.5, 3200, 1600)
+    assert (transcript.ready_s, transcript.committed_until) == (11.5, 1600)
     assert (transcript.complete, transcript.done_s, transcript.accounting.received) == (True, 14.0, 3200)
     assert [transcript.sent_at_s(s) for s in (0.0, 0.1, 0.15, 0.2, 0.3)] == [10.1, 10.1, 10.2, 10.2, None]
 
@@ -254,9 +254,9 @@ def test_a_resumed_session_may_repeat_finals_but_not_change_them():
     transcript = Transcript(0.0)
     fold(transcript, final(1, 1, ("One.", 0.1, 0.5)), 1.0)
     transcript.disconnected()
-    transcript.resumed(16_000)
+    transcript.resumed()
     fold(transcript, final(3, 1, ("One.", 0.1, 0.5)), 2.0)
-    assert (transcript.committed, transcript.violations, transcript.acked_samples) == ("One.", [], 16_000)
+    assert (transcript.committed, transcript.violations) == ("One.", [])
     fold(transcript, final(4, 1, ("Won.", 0.1, 0.5)), 3.0)
     assert transcript.violations[0] == "segment 1 was closed twice"
 

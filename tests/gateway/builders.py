@@ -2,7 +2,7 @@
 
 from dataclasses import fields
 
-from gateway.actions import SessionBounds
+from gateway.sessions.commands import SessionBounds
 from shared import messages as m
 from shared.histogram import Histogram
 

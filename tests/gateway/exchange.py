@@ -7,21 +7,21 @@ import itertools
 import logging
 from collections import deque
 
-from gateway.actions import Hangup
-from gateway.admission import Parameters
-from gateway.conversation import Conversation
-from gateway.pool import Pool
-from gateway.statistics import Statistics
-from gateway.switchboard import Switchboard
+from gateway.auth.client_auth import Parameters
+from gateway.monitoring.statistics import Statistics
+from gateway.placement.workers import Pool
+from gateway.session_manager import Switchboard
+from gateway.sessions.client_session import Conversation
+from gateway.sessions.commands import Hangup
 from gpu_worker.policy import PolicySettings
-from gpu_worker.recognizer import ListenResult
 from gpu_worker.slots import SlotTable
+from gpu_worker.step_loop import Step
 from shared import logs, wire
 from shared import messages as m
 from tests.gateway.builders import bounds, heartbeat, register
 from tests.scripted_recognizer import ScriptedRecognizer
 
-PERIOD_S = 0.5
+PERIOD = 8_000
 OPEN_S = 0.25
 """How long a worker takes to open a stream."""
 
@@ -151,27 +151,21 @@ class ScriptedWorker:
                 self.table.close(key)
 
     def _step(self) -> bool:
-        listens = self.table.listens()
-        for request, heard in zip(listens, self._model.listen(listens), strict=True):
-            self._answer(request.key, heard)
-        windows = self.table.windows(PERIOD_S, 8)
-        for request, decoded in zip(windows, self._model.recognize(windows), strict=True):
-            self._answer(request.key, decoded)
+        step = Step(self.table.streams, period=PERIOD, most=8)
+        worked = False
+        while call := step.next_call():
+            worked = True
+            for key, answer in zip(call.keys, call.run(self._model), strict=True):
+                if isinstance(answer, Exception):
+                    self._fail(self.table.get(key).stream.lease, str(answer))
+                else:
+                    step.deliver(key, answer)
         for stream in self.table.streams():
             for message in stream.take():
                 self.send(message)
                 if isinstance(message, m.Finished):
                     self.table.close(stream.key)
-        return bool(listens or windows)
-
-    def _answer(self, key, answer) -> None:
-        slot = self.table.get(key)
-        if isinstance(answer, Exception):
-            self._fail(slot.stream.lease, str(answer))
-        elif isinstance(answer, ListenResult):
-            slot.stream.heard(answer)
-        else:
-            slot.stream.decoded(answer)
+        return worked
 
     def _fail(self, lease, reason) -> None:
         found = self.table.find(0, lease)

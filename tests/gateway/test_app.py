@@ -7,10 +7,11 @@ import httpx
 import pytest
 
 from gateway.app import Monitoring, create_app, create_switchboard
-from gateway.guard import Guard
+from gateway.auth.monitor_auth import Guard
+from gateway.background import BackgroundTasks
 from shared.settings import GatewaySettings
 from tests.gateway.builders import heartbeat, register
-from tests.gateway.test_monitor import GPU_STATUS, HEALTH, METRICS, PERFORMANCE, assert_shape
+from tests.gateway.monitoring.test_reports import GPU_STATUS, HEALTH, METRICS, PERFORMANCE, assert_shape
 
 
 class Browser:
@@ -149,7 +150,9 @@ def test_the_steps_of_a_worker_are_counted_before_it_dies(gateway):
     client, switchboard = gateway
     switchboard.pool.register(b"gpu0.a", register(0), 0.0)
     switchboard.pool.heartbeat(b"gpu0.a", heartbeat(step_s=(0.1, 0.2, 0.3), batches=(1, 2, 4)), 0.0)
-    monitoring = Monitoring(GatewaySettings.defaults(), switchboard, Guard(GatewaySettings.defaults()))
+    monitoring = Monitoring(
+        GatewaySettings.defaults(), switchboard, Guard(GatewaySettings.defaults()), BackgroundTasks()
+    )
     monitoring.note_steps()
     switchboard.pool.gone(b"gpu0.a", "killed")
     monitoring.note_steps()

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 from gpu_worker.policy import PolicySettings
 from gpu_worker.recognizer import Recognizer
+from gpu_worker.step_loop import Step
 from gpu_worker.stream import Stream
 from shared.messages import Finished, Hypothesis, ResumeState, Word
 from tests.scripted_recognizer import ScriptedRecognizer
@@ -37,21 +38,16 @@ class Driver:
     out: list[Hypothesis | Finished] = field(default_factory=list)
 
     def step(self) -> bool:
-        """Do one step of a worker; say whether there was something to do."""
-        listen = self.stream.listen_request()
-        if listen:
-            (heard,) = self.model.listen([listen])
-            assert not isinstance(heard, Exception)
-            self.stream.heard(heard)
-            self.stream.check()
-        window = self.stream.window_request(self.period)
-        if window:
-            (result,) = self.model.recognize([window])
-            assert not isinstance(result, Exception)
-            self.stream.decoded(result)
+        """Do one step of a worker; return False if there was nothing to do."""
+        step = Step(lambda: [self.stream], period=self.period)
+        worked = False
+        while call := step.next_call():
+            worked = True
+            (answer,) = call.run(self.model)
+            step.deliver(self.stream.key, answer)
             self.stream.check()
         self.out += self.stream.take()
-        return bool(listen or window)
+        return worked
 
     def settle(self) -> None:
         """Step until there is nothing more to do."""

@@ -4,6 +4,7 @@ import pytest
 
 from gpu_worker.cadence import Cadence
 from gpu_worker.slots import SlotTable
+from gpu_worker.step_loop import DecodeCall, Step
 from shared.messages import BATCH_BOUNDS, STEP_BOUNDS_S, Open
 from tests.gpu_worker.driver import POLICY
 from tests.scripted_recognizer import ScriptedRecognizer, say
@@ -87,32 +88,36 @@ class Room:
         """Go on for so long; each window in a step takes ``window_s``."""
         until = self.now + round(seconds * 16_000)
         while self.now < until:
-            self.hear()
-            requests = self.table.windows(self.cadence.period_s, BATCH)
-            if not requests:
+            self.receive()
+            if not self.step(window_s):
                 self.now += MESSAGE // 2
-                continue
-            took_s = window_s * len(requests)
-            results = self.model.recognize(requests)
-            self.now += round(took_s * 16_000)
-            self.hear()
-            for request, result in zip(requests, results, strict=True):
-                self.table.get(request.key).stream.decoded(result)
-            self.cadence.stepped(took_s, len(requests), STREAMS)
-            self.periods.append(self.cadence.period_s)
-            lags = [stream.lag() for stream in self.table.streams()]
-            self.spreads.append(max(lags) - min(lags))
-            self.table.check()
 
-    def hear(self) -> None:
+    def step(self, window_s: float) -> bool:
+        """Do one step; return False if no window was due."""
+        decoded = False
+        step = Step(self.table.streams, period=int(self.cadence.period_s * 16_000), most=BATCH)
+        while call := step.next_call():
+            answers = call.run(self.model)
+            decoded = isinstance(call, DecodeCall)
+            took_s = window_s * len(call.requests) if decoded else 0.0
+            self.now += round(took_s * 16_000)
+            self.receive()
+            for key, answer in zip(call.keys, answers, strict=True):
+                step.deliver(key, answer)
+            if decoded:
+                self.cadence.stepped(took_s, len(call.requests), STREAMS)
+                self.periods.append(self.cadence.period_s)
+                lags = [stream.lag() for stream in self.table.streams()]
+                self.spreads.append(max(lags) - min(lags))
+            self.table.check()
+        return decoded
+
+    def receive(self) -> None:
         """Bring what was said until now, in messages; each stream's come at a time of its own."""
         for stream in self.table.streams():
             delay = (stream.lease * 7 % STREAMS) * MESSAGE // STREAMS
             arrived = max(0, self.now - delay) // MESSAGE * MESSAGE
             stream.receive(stream.received, self.speech[stream.received : max(arrived, stream.received)].tobytes())
-        requests = self.table.listens()
-        for request, heard in zip(requests, self.model.listen(requests), strict=True):
-            self.table.get(request.key).stream.heard(heard)
 
 
 def test_the_period_follows_the_load_and_nobody_falls_behind():

@@ -12,13 +12,13 @@ import pytest
 import torch
 import whisper
 
-from gpu_worker.model import step
 from gpu_worker.model.decoding import Decoded, DecodeRequest, decode
 from gpu_worker.model.linear import EXACT, Precision
 from gpu_worker.model.tokens import Tokens
 from gpu_worker.model.weights import default_cache_dir, load_checkpoint, locate
 from gpu_worker.model.whisper_recognizer import Weights
 from gpu_worker.policy import PolicySettings
+from gpu_worker.step_loop import run_step
 from gpu_worker.stream import Stream
 from shared.clips import load_clips
 from tests.gpu_worker.model.speech.conftest import recognizer
@@ -53,7 +53,7 @@ def judge(weights):
     return model.float().eval().decoder
 
 
-def live(made, patch, look, enough):
+def live(made, look, enough):
     """Have sessions side by side until ``look`` was shown enough decodes: what was asked in a step, and what was said."""
     shown = 0
 
@@ -64,7 +64,7 @@ def live(made, patch, look, enough):
         shown += len(requests)
         return answers
 
-    patch.setattr(step, "decode", noting)
+    made._step.decode = noting
     clips = [np.frombuffer(clip.pcm(), dtype="<i2") for clip in load_clips()]
     pause = np.zeros(10_000, dtype=np.int16)
     streams = []
@@ -80,20 +80,10 @@ def live(made, patch, look, enough):
             return
         for stream, pcm in zip(streams, audio, strict=True):
             stream.receive(start, pcm[start : start + PERIOD].tobytes())
-        advance(made, streams)
+        run_step(streams, made, period=PERIOD)
+        for stream in streams:
+            stream.take()
     raise AssertionError(f"the clips are over after {shown} steps")
-
-
-def advance(made, streams):
-    """Do one step of a worker over all sessions."""
-    listens = [request for stream in streams if (request := stream.listen_request())]
-    for request, answer in zip(listens, made.listen(listens), strict=True):
-        streams[request.key].heard(answer)
-    windows = [request for stream in streams if (request := stream.window_request(PERIOD))]
-    for request, answer in zip(windows, made.recognize(windows), strict=True):
-        streams[request.key].decoded(answer)
-    for stream in streams:
-        stream.take()
 
 
 @torch.inference_mode()
@@ -164,8 +154,8 @@ def steps(weights, judge, one_thread):
             plain = dataclasses.replace(request, encoding=None)
             seen.append(Seen(plain, len(requests), said, rounded, gaps, rounded_gaps, alone))
 
-    with pytest.MonkeyPatch.context() as patch, torch.inference_mode():
-        live(made, patch, look, STEPS)
+    with torch.inference_mode():
+        live(made, look, STEPS)
     return seen
 
 
@@ -194,7 +184,7 @@ def test_reduced_precision_differs_only_at_near_ties(steps):
     assert sum(each.rounded.tokens == each.exact.tokens for each in steps) >= 0.96 * len(steps)
 
 
-def test_the_judge_finds_a_wrong_token(weights, judge, monkeypatch):
+def test_the_judge_finds_a_wrong_token(weights, judge):
     """One token exchanged for the next in the vocabulary is found, and so is a text that ends too soon."""
     tokens = Tokens(weights.dims.n_vocab)
     objections = []
@@ -206,6 +196,6 @@ def test_the_judge_finds_a_wrong_token(weights, judge, monkeypatch):
                 texts = [dataclasses.replace(said, tokens=text, ended=True) for text in (wrong, said.tokens[:3])]
                 objections.extend(differences(judge, tokens, request, text) for text in texts)
 
-    live(recognizer(weights, ROUNDED), monkeypatch, spoil, enough=25)
+    live(recognizer(weights, ROUNDED), spoil, enough=25)
     assert len(objections) > 10
     assert all(objections)

@@ -5,17 +5,16 @@ import sys
 import pynvml
 import pytest
 
-from gpu_worker import gpu
 from gpu_worker.__main__ import pin
 from gpu_worker.gpu import CpuGauge
 from shared.errors import SettingsError
 from shared.messages import MemoryReport
 from shared.settings import WorkerSettings
 
-READINGS = """
+READINGS = f"""
 import json, numpy as np
-from gpu_worker.gpu import CpuGauge
-gauge = CpuGauge()
+from {CpuGauge.__module__} import {CpuGauge.__name__}
+gauge = {CpuGauge.__name__}()
 before = gauge.read()
 held = np.ones(200 * 2**20, np.uint8)
 during = gauge.read()
@@ -37,14 +36,14 @@ def test_the_cpu_gauge_follows_the_process():
     assert after.allocated < during.allocated - 190 * 2**20
 
 
-def test_a_control_groups_limit_is_the_total(tmp_path, monkeypatch):
+def test_a_control_groups_limit_is_the_total(tmp_path):
     """In a container the limit counts, not the machine; `max` is no limit."""
     limit = tmp_path / "memory.max"
-    monkeypatch.setattr(gpu, "_CGROUP_LIMITS", (tmp_path / "absent", limit))
+    limits = (tmp_path / "absent", limit)
     limit.write_text("1073741824\n")
-    assert CpuGauge().read().total == 2**30
+    assert CpuGauge(limits).read().total == 2**30
     limit.write_text("max\n")
-    assert CpuGauge().read().total > 2**30
+    assert CpuGauge(limits).read().total > 2**30
 
 
 @pytest.fixture

@@ -12,10 +12,11 @@ import psutil
 import pytest
 import torch
 
-from gpu_worker.model import load_recognizer, step
+from gpu_worker.model import load_recognizer
 from gpu_worker.model.decoding import decode
 from gpu_worker.model.weights import default_cache_dir
 from gpu_worker.policy import PolicySettings
+from gpu_worker.step_loop import run_step
 from gpu_worker.stream import Stream
 from shared.clips import load_clips
 from shared.messages import Finished, Hypothesis
@@ -62,12 +63,7 @@ class Session:
         return answers
 
     def step(self):
-        listen = self.stream.listen_request()
-        if listen:
-            self.stream.heard(*self.made.listen([listen]))
-        window = self.stream.window_request(PERIOD)
-        if window:
-            self.stream.decoded(*self.made.recognize([window]))
+        worked = run_step([self.stream], self.made, period=PERIOD)
         for message in self.stream.take():
             if isinstance(message, Hypothesis):
                 self.words += message.words
@@ -77,7 +73,7 @@ class Session:
             elif isinstance(message, Finished):
                 self.finished = message
         self.stream.check()
-        return bool(listen or window)
+        return worked
 
     def hear(self, pcm):
         for start in range(0, len(pcm), MESSAGE):
@@ -109,9 +105,8 @@ def whole_session(pcm):
     made = load_recognizer("tiny.en", cache_dir=default_cache_dir(), device="cpu", threads=1)
     made.load()
     session = Session(made)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(step, "decode", session.noting)
-        session.hear(pcm)
+    made._step.decode = session.noting
+    session.hear(pcm)
     session.made = session.stream = None
     return session
 

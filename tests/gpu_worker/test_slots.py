@@ -1,7 +1,6 @@
 import pytest
 
 from gpu_worker.policy import PolicySettings
-from gpu_worker.recognizer import ListenResult
 from gpu_worker.slots import SlotTable
 from shared.messages import Open, Prepare
 
@@ -74,19 +73,15 @@ def test_streams_wait_until_they_are_opened(table):
     slot = table.get(key)
     slot.stream.receive(0, bytes(32_000))
     assert table.waiting() == [key]
-    assert table.listens() == []
+    assert table.streams() == []
     slot.opened = True
-    assert [request.key for request in table.listens()] == [key]
+    assert table.streams() == [slot.stream]
 
 
 def test_who_lags_most_comes_first(table):
-    """Of two streams that are due, a step for one takes the one with more undecoded audio."""
+    """Of two streams the one with more undecoded audio has its turn first."""
     keys = [table.open(0, asked(lease), 0.0) for lease in (1, 2)]
     for key, seconds in zip(keys, (1, 2), strict=True):
-        slot = table.get(key)
-        slot.opened = True
-        slot.stream.receive(0, bytes(32_000 * seconds))
-        request = slot.stream.listen_request()
-        slot.stream.heard(ListenResult((0.9,) * (len(request.pcm) // 512)))
-    assert [request.key for request in table.windows(0.5, 1)] == [keys[1]]
-    assert [request.key for request in table.windows(0.5, 1)] == [keys[0]]
+        table.get(key).opened = True
+        table.get(key).stream.receive(0, bytes(32_000 * seconds))
+    assert [stream.key for stream in table.streams()] == [keys[1], keys[0]]

@@ -13,10 +13,10 @@ from pathlib import Path
 import psutil
 import pytest
 
-from gateway.outbox import Outbox
-from gateway.session import Session
-from gateway.transcript import Transcript
-from gateway.views import EventsView, FullView
+from gateway.protocols.views import EventsView, FullView
+from gateway.sessions.send_queue import Outbox
+from gateway.sessions.session import Session
+from gateway.sessions.transcript import Transcript
 from tests.gateway.builders import bounds, hypothesis, word
 from tests.scripted_recognizer import POISON, say
 from tests.system.talk import Talk, story

@@ -8,6 +8,7 @@ import pytest
 
 from gpu_worker.model.tokens import Tokens
 from gpu_worker.recognizer import VAD_FRAME, ListenRequest, ListenResult, TimedWord, WindowResult
+from gpu_worker.step_loop import DecodeCall, Step
 from shared.clips import load_clips
 from shared.messages import Finished
 from tests.gpu_worker.driver import Driver, open_stream
@@ -191,14 +192,11 @@ def test_13_neighbours_hear_nothing_of_each_other(model):
         drivers.append(Driver(stream=stream, model=model))
     shared_steps = 0
     while not all(isinstance(driver.out[-1:][0] if driver.out else None, Finished) for driver in drivers):
-        streams = [driver.stream for driver in drivers]
-        listens = [(stream, request) for stream in streams if (request := stream.listen_request())]
-        for (stream, _), heard in zip(listens, model.listen([request for _, request in listens]), strict=True):
-            stream.heard(heard)
-        windows = [(stream, request) for stream in streams if (request := stream.window_request(RATE // 2))]
-        shared_steps += len(windows) == 2
-        for (stream, _), result in zip(windows, model.recognize([request for _, request in windows]), strict=True):
-            stream.decoded(result)
+        step = Step(lambda: [driver.stream for driver in drivers], period=RATE // 2)
+        while call := step.next_call():
+            shared_steps += isinstance(call, DecodeCall) and len(call.requests) == 2
+            for key, answer in zip(call.keys, call.run(model), strict=True):
+                step.deliver(key, answer)
         for driver in drivers:
             driver.out += driver.stream.take()
     assert shared_steps > 0

@@ -5,6 +5,7 @@ import itertools
 from dataclasses import replace
 
 import pytest
+from whisper_live_client.events import Accounting
 
 from scripts.fault_injection.comparison import compare
 from scripts.fault_injection.proxy import Proxy
@@ -63,10 +64,7 @@ GOOD = SessionRecord(
     words=TEXT,
     times=tuple((float(at), at + 1.0) for at in range(len(TEXT))),
     sent=100,
-    received=100,
-    transcribed=80,
-    silence=20,
-    dropped=0,
+    books=Accounting(received=100, transcribed=80, silence=20, dropped=0),
     moves=1,
     reconnects=1,
     violations=(),
@@ -93,8 +91,8 @@ def test_all_goals_met():
     ("disturbed", "found", "goal"),
     [
         (replace(GOOD, problem="closed"), {}, "no session ended"),
-        (replace(GOOD, received=99), {}, "no sample unaccounted"),
-        (replace(GOOD, transcribed=79, dropped=1), {}, "no sample unaccounted"),
+        (replace(GOOD, books=replace(GOOD.books, received=99)), {}, "no sample unaccounted"),
+        (replace(GOOD, books=replace(GOOD.books, transcribed=79, dropped=1)), {}, "no sample unaccounted"),
         (replace(GOOD, times=((0.0, 1.0), (0.9, 2.0))), {}, "no committed word before"),
         (replace(GOOD, violations=("seq 3 after 4",)), {}, "no promise"),
         (replace(GOOD, words=TEXT[1:]), {}, "word error rate"),

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from gateway.chronicle import Events, History
-from gateway.pool import Pool
-from gateway.wall import SessionFacts, now_body
+from gateway.monitoring.history import Events, History
+from gateway.monitoring.snapshot import SessionFacts, now_body
+from gateway.placement.workers import Pool
 from scripts.ops.screen import WIDTH, State, screen, sentence
 from scripts.ops.status import as_object
 from scripts.tools.server_api import AnswerError, Event, MonitorState, read

@@ -1,7 +1,8 @@
 """The real gateway with one fault, for `scripts/verify_scaling` to find.
 
 ``PLANT`` names it: ``first_gpu`` (a GPU is filled before the next one gets a session), ``surplus`` (one slot a worker
-is kept secret, and served), ``slow_accept`` (a socket is accepted after half a second), ``always_healthy``.
+is kept secret, and served), ``slow_accept`` (a socket is accepted after half a second), ``always_healthy``,
+``deaf`` (the socket to the workers is closed after some seconds).
 """
 
 import asyncio
@@ -9,12 +10,15 @@ import json
 import os
 import sys
 
-import gateway.__main__ as start
-from gateway.monitor import health_status
-from gateway.pool import Pool
+from gateway import server
+from gateway.__main__ import main
+from gateway.monitoring.reports import health_status
+from gateway.placement.workers import Pool
+from gateway.transport.worker_link import Link
 
 PLANT = os.environ["PLANT"]
 ACCEPT_S = 0.5
+DEAF_AFTER_S = 3.0
 
 
 class Liar:
@@ -76,6 +80,9 @@ if __name__ == "__main__":
         with_room = Pool.with_room
         Pool.with_room = lambda pool: with_room(pool)[:1]
         Pool.uneven = lambda _pool: None
-    create_app = start.create_app
-    start.create_app = lambda *arguments: Liar(create_app(*arguments))
-    sys.exit(start.main())
+    if PLANT == "deaf":
+        bind = Link.bind
+        Link.bind = lambda link: bind(link) or asyncio.get_running_loop().call_later(DEAF_AFTER_S, link._socket.close)
+    create_app = server.create_app
+    server.create_app = lambda *arguments: Liar(create_app(*arguments))
+    sys.exit(main())

@@ -6,7 +6,7 @@ from urllib.parse import quote
 import httpx
 import pytest
 
-from gateway.monitor import KEYS
+from gateway.monitoring.reports import KEYS
 from tests.scripted_recognizer import say
 from tests.system.server import Server, eventually
 from tests.system.talk import Talk, story

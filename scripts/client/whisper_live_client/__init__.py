@@ -20,8 +20,9 @@ from .events import (
 )
 from .outcome import Exit, Outcome
 from .segment import Segment, Word
-from .session import Audio, Mode, Session, connect, transcribe_file
+from .session import Audio, Mode, Session, connect
 from .subtitles import render_srt, render_text, render_vtt
+from .transcribe import transcribe_file
 from .transcript import Transcript
 
 __all__ = [

@@ -1,22 +1,16 @@
 """Open the WebSocket of a session."""
 
-import asyncio
 import ipaddress
-import random
 import socket
-import time
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import InvalidHandshake, InvalidStatus, InvalidURI
-from websockets.typing import Origin
-
-from .retry import Disconnect, RetryPolicy
 
 # Without a bound a network that swallows everything would be noticed after a quarter of an hour.
 _SILENT_PEER_S = 20
-_SHORTEST_TRY_S = 1.0
 
 
 class ClientError(Exception):
@@ -35,25 +29,21 @@ class SessionClosedError(ClientError):
     """Nothing can be sent any more: the connection is closed."""
 
 
+@dataclass(frozen=True, slots=True)
 class Connector:
     """Opens the connections of one session.
 
-    Args:
+    Attributes:
         url: the session's address.
         headers: sent with every request.
-        origin: the Origin header, if there is to be one.
         timeout_s: how long opening may take.
-        retry: decides about every connection after the first.
+        notice_silence: whether a peer that no longer answers breaks the connection.
     """
 
-    def __init__(
-        self, url: str, *, headers: Mapping[str, str], origin: str | None, timeout_s: float, retry: RetryPolicy
-    ) -> None:
-        self.url = url
-        self.timeout_s = timeout_s
-        self._headers = headers
-        self._origin = Origin(origin) if origin else None
-        self.retry = retry
+    url: str
+    headers: Mapping[str, str] = field(repr=False)
+    timeout_s: float
+    notice_silence: bool
 
     async def open(self, query: Mapping[str, str], timeout_s: float | None = None) -> ClientConnection:
         """Open a WebSocket.
@@ -65,8 +55,7 @@ class Connector:
         try:
             connection = await connect(
                 session_url(self.url, query),
-                origin=self._origin,
-                additional_headers=self._headers,
+                additional_headers=self.headers,
                 compression=None,
                 proxy=None if _is_loopback(host) else True,
                 open_timeout=timeout_s or self.timeout_s,
@@ -80,32 +69,9 @@ class Connector:
         except (OSError, TimeoutError, InvalidHandshake, InvalidURI) as error:
             reason = str(error) or type(error).__name__
             raise ConnectError(f"cannot connect to {_without_query(self.url)}: {reason}") from error
-        if self.retry.limit_s:
+        if self.notice_silence:
             _notice_silence(connection)
         return connection
-
-    async def open_again(self, disconnect: Disconnect, query: Mapping[str, str]) -> ClientConnection | None:
-        """Open another WebSocket after one that ended; None where that is no use.
-
-        Raises:
-            ConnectError: it could not be opened in time; the message says why.
-        """
-        failure: ConnectError | None = None
-        while True:
-            now = time.monotonic()
-            delay_s = self.retry.delay_s(disconnect, now, random.random())  # noqa: S311 - spreads clients, no secret
-            if delay_s is None:
-                break
-            await asyncio.sleep(delay_s)
-            remaining_s = self.retry.remaining_s(time.monotonic())
-            try:
-                return await self.open(query, min(self.timeout_s, max(_SHORTEST_TRY_S, remaining_s)))
-            except ConnectError as error:
-                disconnect, failure = Disconnect(http_status=error.status), error
-        if failure is None:
-            return None
-        limit_s = self.retry.limit_s
-        raise ConnectError(f"the connection was lost and not restored within {limit_s:g} s: {failure}")
 
 
 def _notice_silence(connection: ClientConnection) -> None:

@@ -11,34 +11,21 @@ from dataclasses import MISSING, fields
 from functools import cache, partial
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
-from .events import (
-    Ack,
-    Config,
-    ErrorEvent,
-    Final,
-    Line,
-    Moved,
-    Partial,
-    ReadyToStop,
-    ServerEvent,
-    Status,
-    Unknown,
-    Update,
-)
+from . import events
 
 _T = TypeVar("_T")
 _Reader = Callable[[object, str], Any]
 
 _SILENCE_SPEAKER = -2
-_EVENTS: dict[object, type[ServerEvent]] = {
-    "config": Config,
-    "status": Status,
-    "partial": Partial,
-    "final": Final,
-    "ack": Ack,
-    "moved": Moved,
-    "error": ErrorEvent,
-    "ready_to_stop": ReadyToStop,
+_EVENTS: dict[object, type[events.ServerEvent]] = {
+    "config": events.Config,
+    "status": events.Status,
+    "partial": events.Partial,
+    "final": events.Final,
+    "ack": events.Ack,
+    "moved": events.Moved,
+    "error": events.ErrorEvent,
+    "ready_to_stop": events.ReadyToStop,
 }
 
 
@@ -46,7 +33,7 @@ class ProtocolError(ValueError):
     """The server sent something that is no message of `/asr`; the text says what."""
 
 
-def decode(text: str, arrived_s: float = 0.0) -> ServerEvent:
+def decode(text: str, arrived_s: float = 0.0) -> events.ServerEvent:
     """Read one text frame of the server.
 
     Raises:
@@ -56,23 +43,10 @@ def decode(text: str, arrived_s: float = 0.0) -> ServerEvent:
         values: object = json.loads(text)
     except ValueError as error:
         raise ProtocolError(f"not JSON: {text[:80]!r}") from error
-    kind: Callable[..., ServerEvent] = Update
+    kind: Callable[..., events.ServerEvent] = events.Update
     if isinstance(values, dict) and "type" in values:
-        kind = _EVENTS.get(_string(values["type"] or "", "message.type"), Unknown)
+        kind = _EVENTS.get(_string(values["type"] or "", "message.type"), events.Unknown)
     return _object(kind, values, "message", arrived_s=arrived_s)
-
-
-def seconds_of(clock: str) -> float:
-    """Turn ``H:MM:SS.cc`` into seconds.
-
-    Raises:
-        ProtocolError: the text is no such time.
-    """
-    try:
-        hours, minutes, seconds = clock.split(":")
-        return int(hours) * 3600 + int(minutes) * 60 + float(seconds)
-    except ValueError as error:
-        raise ProtocolError(f"not a time H:MM:SS.cc: {clock!r:.40}") from error
 
 
 def _object(kind: Callable[..., _T], values: object, where: str, **more: object) -> _T:
@@ -140,8 +114,12 @@ def _number(value: object, where: str) -> float:
 
 
 def _clock(value: object, where: str) -> float:
-    text = _string(value, where)
-    return seconds_of(text) if text else 0.0
+    """Turn ``H:MM:SS.cc`` into seconds."""
+    try:
+        hours, minutes, seconds = (_string(value, where) or "0:0:0").split(":")
+        return int(hours) * 3600 + int(minutes) * 60 + float(seconds)
+    except ValueError as error:
+        raise _wrong(value, where, "a time H:MM:SS.cc") from error
 
 
 def _wrong(value: object, where: str, expected: str) -> ProtocolError:
@@ -155,7 +133,7 @@ _SCALARS: dict[Any, _Reader] = {
     bool: lambda value, _: value is True,
 }
 _OWN_READERS: dict[tuple[type, str], _Reader] = {
-    (Line, "start_s"): _clock,
-    (Line, "end_s"): _clock,
-    (Line, "silence"): lambda value, where: _integer(value, where) == _SILENCE_SPEAKER,
+    (events.Line, "start_s"): _clock,
+    (events.Line, "end_s"): _clock,
+    (events.Line, "silence"): lambda value, where: _integer(value, where) == _SILENCE_SPEAKER,
 }

@@ -2,9 +2,9 @@
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import chain, groupby
 from pathlib import Path
-from types import TracebackType
 from typing import BinaryIO, Self
 
 import av
@@ -56,9 +56,7 @@ class Media:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._container.close()
 
     def pieces(self) -> Iterator[bytes]:
@@ -68,13 +66,10 @@ class Media:
             MediaError: reading broke off; everything before has been yielded.
         """
         samples = 0
-        converter = _Converter()
         try:
-            for frame in self._frames():
-                for piece in converter.convert(frame):
-                    samples += len(piece) // BYTES_PER_SAMPLE
-                    yield piece
-            yield from converter.flush()
+            for piece in _convert(self._frames()):
+                samples += len(piece) // BYTES_PER_SAMPLE
+                yield piece
         except (FFmpegError, OSError) as error:
             raise MediaError(f"{self.name}: {_reason(error)}, at {duration_s(samples):.1f} s") from error
         if not samples and self.damaged_packets:
@@ -91,35 +86,18 @@ class Media:
             return
 
 
-class _Converter:
-    """Resamples frames; a stream that changes its format on the way gets a fresh resampler, the old one is flushed."""
-
-    def __init__(self) -> None:
-        self._resampler: AudioResampler | None = None
-        self._format: tuple[str, str, int] | None = None
-
-    def convert(self, frame: AudioFrame) -> Iterator[bytes]:
-        frame_format = (frame.format.name, frame.layout.name, frame.sample_rate)
-        if frame_format != self._format:
-            yield from self.flush()
-            self._resampler = AudioResampler(format="s16", layout="mono", rate=SAMPLE_RATE)
-            self._format = frame_format
-        # A container's time stamps may jump; samples are what is counted here.
-        frame.pts = None
-        yield from self._through(frame)
-
-    def flush(self) -> Iterator[bytes]:
-        """Yield what the resampler still holds."""
-        yield from self._through(None)
-        self._resampler = None
-
-    def _through(self, frame: AudioFrame | None) -> Iterator[bytes]:
-        if self._resampler is None:
-            return
-        for done in self._resampler.resample(frame):
-            # A resampler that has nothing to convert answers a flush with None; planes are padded past the samples.
-            if done is not None and done.samples:
-                yield bytes(done.planes[0])[: done.samples * BYTES_PER_SAMPLE]
+def _convert(frames: Iterable[AudioFrame]) -> Iterator[bytes]:
+    """Resample frames; a stream that changes its format on the way gets a fresh resampler, the old one is flushed."""
+    for _, alike in groupby(frames, lambda frame: (frame.format.name, frame.layout.name, frame.sample_rate)):
+        resampler = AudioResampler(format="s16", layout="mono", rate=SAMPLE_RATE)
+        for frame in chain(alike, [None]):
+            if frame is not None:
+                # A container's time stamps may jump; samples are what is counted here.
+                frame.pts = None
+            for done in resampler.resample(frame):
+                # A resampler that has nothing to convert answers a flush with None; planes are padded past the samples.
+                if done is not None and done.samples:
+                    yield bytes(done.planes[0])[: done.samples * BYTES_PER_SAMPLE]
 
 
 def open_file(path: str) -> Media:

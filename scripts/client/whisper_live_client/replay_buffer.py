@@ -12,12 +12,12 @@ from .audio import BYTES_PER_SAMPLE
 class ReplayBuffer:
     """Audio whose words are not final yet: first what has been sent on the present connection, then what has not.
 
-    At ``bound_bytes`` the oldest is forgotten, but never what is still to be sent: ``first_sample`` says from where a
+    At ``limit_bytes`` the oldest is forgotten, but never what is still to be sent: ``first_sample`` says from where a
     resume would be complete.
     """
 
-    def __init__(self, bound_bytes: int) -> None:
-        self._bound_bytes = bound_bytes
+    def __init__(self, limit_bytes: int) -> None:
+        self._limit_bytes = limit_bytes
         self._chunks: deque[bytes] = deque()
         self._start_bytes = 0
         self._sent_bytes = 0
@@ -47,7 +47,7 @@ class ReplayBuffer:
         """Take audio that is to be sent."""
         self._chunks.append(pcm)
         self._end_bytes += len(pcm)
-        self._trim(self._end_bytes - self._bound_bytes)
+        self._trim(self._end_bytes - self._limit_bytes)
 
     def next_unsent(self) -> bytes:
         """Return what is to be sent next: messages as they were appended; nothing if all is sent."""
@@ -59,9 +59,9 @@ class ReplayBuffer:
         return b""
 
     def advance(self, size_bytes: int) -> None:
-        """Note that so much has been sent."""
+        """Note that the next bytes have been sent."""
         self._sent_bytes += size_bytes
-        self._trim(self._end_bytes - self._bound_bytes)
+        self._trim(self._end_bytes - self._limit_bytes)
 
     def rewind(self, sample: int) -> None:
         """Have everything sent again from a sample on.
@@ -81,7 +81,7 @@ class ReplayBuffer:
         """Assert what holds between two calls."""
         assert sum(map(len, self._chunks)) == self.size_bytes
         assert self._start_bytes <= self._sent_bytes <= self._end_bytes
-        assert self.size_bytes <= max(self._bound_bytes, self._end_bytes - self._sent_bytes)
+        assert self.size_bytes <= max(self._limit_bytes, self._end_bytes - self._sent_bytes)
 
     def _trim(self, to_bytes: int) -> None:
         to_bytes = min(to_bytes, self._sent_bytes)

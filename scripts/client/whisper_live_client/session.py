@@ -4,10 +4,8 @@ import asyncio
 import time
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Mapping
 from contextlib import suppress
-from pathlib import Path
 from typing import Literal, Self, TypeAlias
 
-from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
 
 from .audio import BYTES_PER_SAMPLE, MESSAGE_BYTES, duration_s, regroup
@@ -15,7 +13,7 @@ from .audio_sender import AudioSender
 from .connection import ClientError, ConnectError, Connector, SessionClosedError, session_url
 from .decode import ProtocolError, decode
 from .events import Ack, Config, Final, Partial, ReadyToStop, ServerEvent, Update
-from .outcome import Exit, Outcome, of_http_status, of_session
+from .outcome import Outcome, of_http_status, of_session
 from .replay_buffer import ReplayBuffer
 from .resilient_connection import ResilientConnection
 from .retry import RetryPolicy
@@ -32,7 +30,6 @@ def connect(
     language: str | None = None,
     task: str | None = None,
     token: str | None = None,
-    origin: str | None = None,
     query: Mapping[str, str] | None = None,
     connect_timeout_s: float = 10.0,
     flush_timeout_s: float | None = None,
@@ -46,10 +43,9 @@ def connect(
         language: a Whisper language code; the server's default where None.
         task: ``transcribe`` or ``translate``; the server's default where None.
         token: sent as ``Authorization: Bearer``, never in the URL.
-        origin: the Origin header, for tests of the origin check.
         query: further query parameters.
         connect_timeout_s: how long opening may take.
-        flush_timeout_s: give up when the server says nothing for so long after the audio's end; None waits on.
+        flush_timeout_s: give up when the server says nothing this long after the audio's end; None waits on.
         reconnect_s: for how long a connection that broke is tried again; 0 for not at all.
 
     Raises:
@@ -59,11 +55,10 @@ def connect(
     connector = Connector(
         session_url(url, {key: value for key, value in parameters.items() if value is not None}),
         headers={"Authorization": f"Bearer {token}"} if token else {},
-        origin=origin,
         timeout_s=connect_timeout_s,
-        retry=RetryPolicy(reconnect_s),
+        notice_silence=reconnect_s > 0,
     )
-    return Session(connector, mode, flush_timeout_s)
+    return Session(connector, mode, flush_timeout_s, reconnect_s)
 
 
 class Session:
@@ -80,17 +75,17 @@ class Session:
         problem: why the client itself gave up (a broken message, silence), if it did.
     """
 
-    def __init__(self, connector: Connector, mode: Mode, flush_timeout_s: float | None) -> None:
-        self._connector = connector
+    def __init__(self, connector: Connector, mode: Mode, flush_timeout_s: float | None, reconnect_s: float) -> None:
+        self.transcript = Transcript(time.monotonic())
+        self.problem: str | None = None
         self._mode = mode
-        self._flush_timeout_s = flush_timeout_s
-        self._sender = AudioSender(reconnects=connector.retry.limit_s > 0, on_end=self._on_end_sent)
-        self._line = ResilientConnection(connector, self._sender)
+        self._sender = AudioSender(reconnects=reconnect_s > 0, on_end=self._on_end_sent)
+        self._connection = ResilientConnection(
+            connector, RetryPolicy(reconnect_s), self._sender, self.transcript, flush_timeout_s
+        )
         self._refusal: ConnectError | None = None
         self._streaming: asyncio.Task[None] | None = None
         self._stopping = asyncio.Event()
-        self.transcript = Transcript(time.monotonic())
-        self.problem: str | None = None
 
     async def __aenter__(self) -> Self:
         """Open the WebSocket.
@@ -98,9 +93,8 @@ class Session:
         Raises:
             ConnectError: it could not be opened; the message says why.
         """
-        self.transcript = Transcript(time.monotonic())
         try:
-            await self._line.open()
+            await self._connection.open()
         except ConnectError as error:
             self._refusal = error
             raise
@@ -112,17 +106,12 @@ class Session:
         if self._streaming is not None:
             self._streaming.cancel()
             await asyncio.gather(self._streaming, return_exceptions=True)
-        if self._line.socket is None:
+        if self._connection.socket is None:
             return
         if kind is not None:
-            self._line.socket.transport.abort()
+            self._connection.socket.transport.abort()
         else:
-            await self._line.socket.close()
-
-    @property
-    def url(self) -> str:
-        """The session's address."""
-        return self._connector.url
+            await self._connection.socket.close()
 
     @property
     def replay_buffer(self) -> ReplayBuffer:
@@ -132,12 +121,7 @@ class Session:
     @property
     def close_code(self) -> int | None:
         """The WebSocket close code: 1006 where the connection just broke, None while it is open."""
-        return self._line.socket.close_code if self._line.socket else None
-
-    @property
-    def close_reason(self) -> str:
-        """The reason that came with the close code."""
-        return (self._line.socket.close_reason if self._line.socket else None) or ""
+        return self._connection.socket.close_code if self._connection.socket else None
 
     @property
     def outcome(self) -> Outcome:
@@ -181,31 +165,26 @@ class Session:
         """
         if not pcm:
             raise ValueError("an empty message would end the audio: call finish()")
-        self._open_socket()
+        self._connection.check_open()
         await self._sender.send(pcm)
         self.transcript.sent(self.replay_buffer.end_samples - self.transcript.sent_samples, time.monotonic())
 
     async def finish(self) -> None:
         """End the audio; the server says what is left, then the iteration ends. Twice is once."""
-        self._open_socket()
+        self._connection.check_open()
         await self._sender.finish()
 
     async def finalize(self) -> None:
         """Ask for everything said so far to be committed now, and go on (``mode="events"``)."""
-        await self.send_text('{"type":"finalize"}')
+        await self._send_text('{"type":"finalize"}')
 
     async def keepalive(self) -> None:
         """Tell the server that this silent session is meant to stay (``mode="events"``)."""
-        await self.send_text('{"type":"keepalive"}')
+        await self._send_text('{"type":"keepalive"}')
 
-    async def send_text(self, text: str) -> None:
-        """Send a text frame as it is.
-
-        Raises:
-            SessionClosedError: the connection is closed.
-        """
+    async def _send_text(self, text: str) -> None:
         try:
-            await self._open_socket().send(text)
+            await self._connection.check_open().send(text)
         except ConnectionClosed as error:
             raise SessionClosedError(f"the connection is closed ({self.close_code})") from error
 
@@ -240,29 +219,26 @@ class Session:
 
         Ends after ``ReadyToStop``, or when the connection is closed for good (see `outcome`).
         """
-        line, transcript = self._line, self.transcript
+        connection = self._connection
         while True:
             try:
-                event = decode(await self._receive(), time.monotonic())
-                greeting = line.reconnecting and isinstance(event, Config)
-                resumed = line.resume(event, transcript) if greeting and isinstance(event, Config) else None
+                event = decode(await connection.receive(), time.monotonic())
+                resumed = connection.resume(event)
             except ConnectionClosed:
-                if lost := line.on_disconnect(transcript):
+                if lost := connection.on_disconnect():
                     yield lost
-                if await line.reconnect(transcript):
+                if await connection.reconnect():
                     continue
-                self.problem = line.problem
-                break
-            except TimeoutError:
+                self.problem = connection.problem
                 break
             except ProtocolError as error:
                 self.problem = f"the server sent what is no message of /asr: {error}"
                 break
-            except LookupError as error:
-                self.problem = f"the session cannot go on: {error}"
+            except ClientError as error:
+                self.problem = str(error)
                 break
-            event = line.shift(event)
-            transcript.fold(event)
+            event = connection.shift(event)
+            self.transcript.fold(event)
             self._note(event)
             yield event
             if resumed:
@@ -280,65 +256,7 @@ class Session:
         self._sender.on_settled(self.transcript.settled_samples)
         state = isinstance(event, Update) and not event.message and not event.error
         if state or isinstance(event, (Ack, Partial, Final)):
-            self._connector.retry.reset()
-
-    async def _receive(self) -> str:
-        """Receive one text frame, with a limit on a connection's first one and on the flush."""
-        socket = self._open_socket()
-        while True:
-            waited_from = time.monotonic()
-            reconnecting = self._line.reconnecting
-            # The end marker may be sent while this waits, so the wait is cut and looked at again.
-            try:
-                async with asyncio.timeout(self._connector.timeout_s if reconnecting else self._flush_timeout_s):
-                    frame = await socket.recv()
-            except TimeoutError:
-                if reconnecting:
-                    socket.transport.abort()
-                    continue
-                ended_s = self.transcript.ended_s
-                if ended_s is None or ended_s > waited_from:
-                    continue
-                self.problem = f"the server said nothing for {self._flush_timeout_s:g} s after the audio's end"
-                raise
-            return frame if isinstance(frame, str) else frame.decode(errors="replace")
-
-    def _open_socket(self) -> ClientConnection:
-        if self._line.socket is None:
-            raise RuntimeError("not open: use `async with`")
-        return self._line.socket
-
-
-async def transcribe_file(
-    path: str | Path,
-    url: str,
-    *,
-    language: str | None = None,
-    task: str | None = None,
-    token: str | None = None,
-    realtime: bool = False,
-) -> Transcript:
-    """Transcribe any audio or video file (needs the extra ``files``).
-
-    Raises:
-        MediaError: the file cannot be read as audio.
-        ConnectError: the server cannot be reached.
-        ClientError: the transcript is not complete; the message says why.
-    """
-    from .blocking_source import BlockingSource  # noqa: PLC0415 - media needs an extra
-    from .media import open_file  # noqa: PLC0415
-
-    media = await asyncio.to_thread(open_file, str(path))
-    async with connect(url, language=language, task=task, token=token, reconnect_s=60.0) as session:
-        source = BlockingSource(regroup(media.pieces(), MESSAGE_BYTES), ahead=8, live=False)
-        try:
-            async for _ in session.stream(source, realtime=realtime):
-                pass
-        finally:
-            source.stop()
-    if session.outcome.exit_code is not Exit.COMPLETE:
-        raise ClientError(session.outcome.sentence)
-    return session.transcript
+            self._connection.retry.reset()
 
 
 async def _messages_of(audio: Audio) -> AsyncIterator[bytes]:

@@ -56,7 +56,6 @@ class Transcript:
         self.segments: dict[int, Segment] = {}
         self.violations: list[str] = []
         self.accounting: Accounting | None = None
-        self.acked_samples = 0
         self.committed_until = 0
         self.settled_samples = 0
         self.first_sample = 0
@@ -152,10 +151,9 @@ class Transcript:
         """Take in a status that is the client's own."""
         self.statuses.append(status)
 
-    def resumed(self, received: int) -> None:
-        """Note that the session goes on, and how many samples its server has."""
+    def resumed(self) -> None:
+        """Note that the session goes on."""
         self._disconnected = False
-        self.acked_samples = max(self.acked_samples, received)
 
     def restarted(self, first_sample: int, lost_samples: int, now: float) -> None:
         """Note that a fresh session hears everything from a sample on: what is not final yet will be said anew.
@@ -171,7 +169,7 @@ class Transcript:
         self._disconnected, self._seq = False, None
         self._first_segment = self.next_segment
         self.lost_samples += lost_samples
-        self.first_sample = self.settled_samples = self.acked_samples = self.committed_until = first_sample
+        self.first_sample = self.settled_samples = self.committed_until = first_sample
 
     def fold(self, event: ServerEvent) -> None:
         """Take in one event."""
@@ -203,7 +201,6 @@ class Transcript:
                 # next one: so it is the former one that says what was heard as nothing.
                 if self.unsettled_from is None:
                     self.settled_samples = max(self.settled_samples, self.committed_until)
-                self.acked_samples = max(self.acked_samples, event.received)
                 self.committed_until = max(self.committed_until, event.committed_until)
             case Moved():
                 self.moves.append(event)

@@ -103,7 +103,7 @@ def test_one_process_at_a_time(tmp_path):
     """Of four processes at once no two are ever inside together, and all get their turn."""
     code = (
         "import os, pathlib, sys, time\n"
-        "from gpu_worker.model.fetching import exclusive\n"
+        f"from {exclusive.__module__} import {exclusive.__name__} as exclusive\n"
         "cache = pathlib.Path(sys.argv[1])\n"
         "with exclusive(cache, 'm'):\n"
         "    os.close(os.open(cache / 'inside', os.O_CREAT | os.O_EXCL)); time.sleep(0.2); os.unlink(cache / 'inside')\n"

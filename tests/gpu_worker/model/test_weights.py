@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 import torch
-import whisper
 
 from gpu_worker.model import packaged, weights
+from gpu_worker.model.official_models import ADDRESSES
 from shared.errors import ModelUnavailableError
 
 ROOT = Path(__file__).parents[3]
@@ -28,7 +28,7 @@ def official(site, save, checkpoint, monkeypatch):
     """Let the official model `tiny` be a synthetic one on a site of this machine."""
     site.body = save(checkpoint, "origin.pt").read_bytes()
     url = site.url(hashlib.sha256(site.body).hexdigest())
-    monkeypatch.setitem(whisper._MODELS, "tiny", url)
+    monkeypatch.setitem(ADDRESSES, "tiny", url)
     return site
 
 
@@ -100,7 +100,7 @@ def test_a_silent_site_is_left_at_the_deadline(official, cache):
 
 def test_an_unreachable_site_fails_fast(cache, monkeypatch):
     """Where nobody listens the reason is there in seconds, with every place that was tried."""
-    monkeypatch.setitem(whisper._MODELS, "tiny", f"http://127.0.0.1:9/{'0' * 64}/tiny.pt")
+    monkeypatch.setitem(ADDRESSES, "tiny", f"http://127.0.0.1:9/{'0' * 64}/tiny.pt")
     start_s = time.monotonic()
     with pytest.raises(ModelUnavailableError, match=r"(?s)tiny\.pt cannot be read.*Connection refused"):
         weights.locate("tiny", cache_dir=cache)
@@ -109,8 +109,8 @@ def test_an_unreachable_site_fails_fast(cache, monkeypatch):
 
 def test_other_bytes_than_the_official_are_refused(official, cache, monkeypatch):
     """A download with another sha256 is not kept, however good its tensors look."""
-    monkeypatch.setitem(whisper._MODELS, "tiny", official.url("0" * 64))
-    with pytest.raises(ModelUnavailableError, match="SHA256"):
+    monkeypatch.setitem(ADDRESSES, "tiny", official.url("0" * 64))
+    with pytest.raises(ModelUnavailableError, match=r"whisper's download.*: the file's sha256 is \w{64}, not 0{64}"):
         weights.locate("tiny", cache_dir=cache)
     assert left_in(cache) == []
 
@@ -118,12 +118,13 @@ def test_other_bytes_than_the_official_are_refused(official, cache, monkeypatch)
 def test_a_killed_download_leaves_nothing_in_the_way(official, cache):
     """A process killed in the middle of a download leaves no model; the next one tidies up and succeeds."""
     official.held_from = len(official.body) // 2
+    module, locate = weights.__name__, weights.locate.__name__
     code = (
-        "import sys, pathlib, whisper; from gpu_worker.model import weights; whisper._MODELS['tiny'] = sys.argv[1];"
-        "weights.locate('tiny', cache_dir=pathlib.Path(sys.argv[2]))"
+        f"import sys, pathlib; from {module} import ADDRESSES, {locate}; ADDRESSES['tiny'] = sys.argv[1];"
+        f"{locate}('tiny', cache_dir=pathlib.Path(sys.argv[2]))"
     )
-    url = whisper._MODELS["tiny"]
-    process = subprocess.Popen([sys.executable, "-c", code, url, str(cache)], cwd=ROOT, process_group=0)
+    arguments = [code, ADDRESSES["tiny"], str(cache)]
+    process = subprocess.Popen([sys.executable, "-c", *arguments], cwd=ROOT, process_group=0)
     deadline_s = time.monotonic() + 60
     while not list(cache.glob(".tiny.fetch-*/whisper/tiny.pt")):
         assert process.poll() is None
@@ -161,7 +162,7 @@ def test_a_packaged_copy_must_transcribe(cache, wheel, variables, write, monkeyp
     path, sha256 = wheel("first", "m/model.bin", write(variables))
     only = packaged.Wheel("first==1.0", sha256, path.stat().st_size, "m/model.bin")
     monkeypatch.setitem(packaged.PACKAGED, "tiny", (only,))
-    monkeypatch.setitem(whisper._MODELS, "tiny", f"http://127.0.0.1:9/{'0' * 64}/tiny.pt")
+    monkeypatch.setitem(ADDRESSES, "tiny", f"http://127.0.0.1:9/{'0' * 64}/tiny.pt")
     with pytest.raises(ModelUnavailableError, match=r"(?s)Connection refused.*packaged copy \(first==1\.0\): it hears"):
         weights.locate("tiny", cache_dir=cache)
     assert left_in(cache) == []

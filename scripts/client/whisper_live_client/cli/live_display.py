@@ -1,7 +1,6 @@
 """Show the words on standard error while they come."""
 
 import sys
-from typing import Protocol
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -14,40 +13,27 @@ from whisper_live_client.transcript import Transcript
 _REFRESH_HZ = 10
 
 
-class Display(Protocol):
-    """Shows a transcript that grows."""
+class Display:
+    """Shows a transcript that grows; this one only what has to be said."""
 
     def update(self, transcript: Transcript) -> None:
-        """Look at the transcript again: a message was folded in."""
+        """Look at the transcript again: an event was folded in."""
 
     def say(self, sentence: str) -> None:
         """Print a line beside the transcript."""
+        print(clean(sentence), file=sys.stderr, flush=True)
 
     def close(self) -> None:
         """Show nothing more."""
 
 
-class Quiet:
-    """Shows only what has to be said."""
-
-    def update(self, transcript: Transcript) -> None:
-        """Show nothing."""
-
-    def say(self, sentence: str) -> None:
-        """Print a line."""
-        print(clean(sentence), file=sys.stderr, flush=True)
-
-    def close(self) -> None:
-        """Do nothing."""
-
-
-class Plain(Quiet):
+class Plain(Display):
     """Prints statuses and each segment once it is closed, for logs and pipes."""
 
     def __init__(self) -> None:
-        self._statuses = 0
-        self._closed: set[int] = set()
         self._transcript: Transcript | None = None
+        self._statuses = 0
+        self._printed: set[int] = set()
 
     def update(self, transcript: Transcript) -> None:
         """Print what is new and final."""
@@ -63,14 +49,17 @@ class Plain(Quiet):
             self._print_segments(self._transcript, also_open=True)
 
     def _print_segments(self, transcript: Transcript, *, also_open: bool) -> None:
-        for segment in list(transcript.segments.values())[len(self._closed) :]:
-            if (segment.closed or also_open) and segment.id not in self._closed:
-                self._closed.add(segment.id)
+        for segment in list(transcript.segments.values())[len(self._printed) :]:
+            if (segment.closed or also_open) and segment.id not in self._printed:
+                self._printed.add(segment.id)
                 if text := clean(segment.committed):
-                    self.say(text)
+                    self._print(text)
+
+    def _print(self, text: str) -> None:
+        self.say(text)
 
 
-class Terminal:
+class Terminal(Plain):
     """Keeps the newest text on the terminal: committed words plain, the tail dim, a status line above.
 
     With ``keep`` closed segments scroll up and stay; without it everything is wiped at the end, because the
@@ -78,11 +67,10 @@ class Terminal:
     """
 
     def __init__(self, *, keep: bool, audio_s: float | None) -> None:
+        super().__init__()
         self._console = Console(stderr=True, highlight=False)
         self._keep = keep
         self._audio_s = audio_s
-        self._transcript: Transcript | None = None
-        self._printed: set[int] = set()
         self._live = Live(
             console=self._console,
             get_renderable=self._render,
@@ -106,16 +94,12 @@ class Terminal:
     def close(self) -> None:
         """Wipe the live text."""
         self._live.stop()
-        if self._keep and self._transcript:
-            self._print_segments(self._transcript, also_open=True)
+        if self._keep:
+            super().close()
 
-    def _print_segments(self, transcript: Transcript, *, also_open: bool) -> None:
-        for segment in list(transcript.segments.values())[len(self._printed) :]:
-            if (segment.closed or also_open) and segment.id not in self._printed:
-                self._printed.add(segment.id)
-                self._live.refresh()  # without the segment: else it stands there twice until the next refresh
-                if text := clean(segment.committed):
-                    self._console.print(Text(text))
+    def _print(self, text: str) -> None:
+        self._live.refresh()  # without the segment: else it stands there twice until the next refresh
+        self._console.print(Text(text))
 
     def _render(self) -> RenderableType:
         transcript = self._transcript
@@ -144,7 +128,7 @@ class Terminal:
 def open_display(*, quiet: bool, keep: bool, audio_s: float | None) -> Display:
     """Choose the display: a live one on a terminal, plain lines elsewhere, nothing where quiet."""
     if quiet:
-        return Quiet()
+        return Display()
     return Terminal(keep=keep, audio_s=audio_s) if sys.stderr.isatty() else Plain()
 
 

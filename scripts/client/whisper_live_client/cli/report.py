@@ -1,6 +1,7 @@
 """Say what a session came to: its accounting, its timing figures."""
 
 from collections.abc import Callable
+from dataclasses import asdict
 from statistics import median
 
 from whisper_live_client.audio import duration_s
@@ -54,13 +55,7 @@ def verbose_lines(transcript: Transcript, *, paced: bool) -> list[str]:
         served_by = f": {config.model} on {config.device}" if config.model else ""
         lines.append(f"session {config.session}{served_by}")
     if accounting := transcript.accounting:
-        parts = {
-            "received": accounting.received,
-            "transcribed": accounting.transcribed,
-            "silence": accounting.silence,
-            "dropped": accounting.dropped,
-        }
-        figures = ", ".join(f"{name} {duration_s(samples):.2f} s" for name, samples in parts.items())
+        figures = ", ".join(f"{name} {duration_s(samples):.2f} s" for name, samples in asdict(accounting).items())
         before_s = duration_s(transcript.first_sample)
         before = f"made final by a session before {before_s:.2f} s, " if before_s else ""
         lines.append(f"audio: sent {duration_s(transcript.sent_samples):.2f} s, {before}{figures}")

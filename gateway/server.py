@@ -1,0 +1,97 @@
+"""uvicorn with the gateway's application, from its start to its orderly end (shell)."""
+
+import asyncio
+import contextlib
+import signal
+import socket
+from collections.abc import Iterator
+
+import uvicorn
+
+from gateway.app import create_app, create_switchboard
+from gateway.background import BackgroundTasks
+from gateway.transport.uvicorn_protocol import Protocol, self_test
+from shared import logs
+from shared.errors import SettingsError
+from shared.settings import GatewaySettings
+
+DEAD_PEER_MS = 60_000
+"""The kernel drops a connection whose peer has not taken data for so long."""
+
+FAILED_DRAIN_S = 1.0
+"""After a failure sessions have no longer to end: what they wait for may never come."""
+
+
+class Server(uvicorn.Server):
+    """uvicorn without its signal handlers, which would close every socket at once."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave signals to `serve`."""
+        yield
+
+
+async def serve(settings: GatewaySettings) -> bool:
+    """Run the gateway until SIGTERM or SIGINT, then flush its sessions; return False if it ended by a failure.
+
+    Raises:
+        SettingsError: the address cannot be used.
+        UnfitServerError: the installed uvicorn is none that the gateway can build on.
+    """
+    await self_test()
+    log = logs.get("gateway")
+    link, switchboard = create_switchboard(settings)
+    background = BackgroundTasks()
+    config = uvicorn.Config(
+        create_app(settings, link, switchboard, background),
+        ws=Protocol,
+        ws_max_size=settings.max_message_bytes,
+        ws_ping_interval=None,
+        ws_per_message_deflate=False,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        lifespan="on",
+        timeout_graceful_shutdown=2,
+    )
+    server = Server(config)
+    listener = listen(settings.host, settings.port)
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    serving = asyncio.create_task(server.serve(sockets=[listener]))
+    stopping = asyncio.create_task(stop.wait())
+    failing = asyncio.create_task(background.failed.wait())
+    host, port = listener.getsockname()[:2]
+    log.info(f"Gateway listens on http://{host}:{port}/", event_id="gateway_started", host=host, port=port)
+    await asyncio.wait({serving, stopping, failing}, return_when=asyncio.FIRST_COMPLETED)
+    if not serving.done():
+        log.info("Gateway stops", event_id="gateway_stopping", sessions=switchboard.sessions)
+        try:
+            await switchboard.drain(FAILED_DRAIN_S if background.failure else settings.drain_s)
+        except Exception:  # a gateway that has failed must end all the same
+            log.exception("the sessions could not be ended", event_id="drain_failed")
+        server.should_exit = True
+    await serving
+    stopping.cancel()
+    failing.cancel()
+    return background.failure is None
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Return a listening socket.
+
+    Raises:
+        SettingsError: the address cannot be used.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if hasattr(socket, "TCP_USER_TIMEOUT"):
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, DEAD_PEER_MS)
+    try:
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        raise SettingsError(f"HOST={host!r} PORT={port}: {error.strerror or error}") from error
+    return listener

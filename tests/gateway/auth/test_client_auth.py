@@ -1,0 +1,209 @@
+"""Who may come in: each wrong parameter, token and origin is refused by name, and nothing else ends a request."""
+
+import base64
+import contextlib
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gateway.auth.client_auth import (
+    Parameters,
+    check_language,
+    check_origin,
+    check_token,
+    client_token,
+    read_parameters,
+)
+from shared.errors import BadOriginError, BadParameterError, BadTokenError
+
+PLAIN = Parameters(mode="full", language=None, task="transcribe", resume=None, last_seq=0)
+
+
+def coded(token: str) -> str:
+    return base64.urlsafe_b64encode(token.encode()).decode().rstrip("=")
+
+
+# --- parameters -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("query", [{}, {"mode": "", "task": "", "language": "", "last_seq": ""}, {"language": "AUTO"}])
+def test_nothing_is_required(query):
+    """A bare address means the stock format, transcription, and the model's language."""
+    assert read_parameters(query) == PLAIN
+
+
+def test_every_parameter_is_read():
+    """What a client asks for arrives."""
+    query = {
+        "mode": "events",
+        "language": "FR",
+        "task": "translate",
+        "encoding": "pcm_s16le",
+        "resume": "abc",
+        "last_seq": "17",
+    }
+    assert read_parameters(query) == Parameters("events", "fr", "translate", "abc", 17)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("mode", "diff"),
+        ("mode", "Full"),
+        ("task", "summarise"),
+        ("encoding", "opus"),
+        ("last_seq", "-1"),
+        ("last_seq", "1.5"),
+        ("last_seq", "٣"),
+        ("last_seq", "9" * 6000),
+        ("sample_rate", "48000"),
+        ("languge", "en"),
+    ],
+)
+def test_a_wrong_parameter_is_named(name, value):
+    """The error says which parameter is wrong, in words that fit on a page."""
+    with pytest.raises(BadParameterError, match=name) as caught:
+        read_parameters({name: value})
+    assert len(str(caught.value)) < 300
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.dictionaries(st.sampled_from(["mode", "task", "language", "encoding", "last_seq", "resume", "x"]), st.text()))
+def test_no_query_does_harm(query):
+    """Any query is taken or refused as a parameter."""
+    with contextlib.suppress(BadParameterError):
+        read_parameters(query)
+
+
+def parameters(language=None, task="transcribe"):
+    return Parameters("full", language, task, None, 0)
+
+
+@pytest.mark.parametrize("languages", [("en",), ("en", "fr"), tuple(f"{a}{b}" for a in "abcdef" for b in "xyz")])
+def test_a_language_that_the_model_lacks_is_named(languages):
+    """The error names the language and the model, and lists what it has if that is short."""
+    with pytest.raises(BadParameterError, match=r"language='klingon'.*tiny") as caught:
+        check_language(parameters("klingon"), languages, "tiny")
+    assert len(str(caught.value)) < 200
+    check_language(parameters(languages[0]), languages, "tiny")
+    check_language(parameters(), languages, "tiny")
+
+
+def test_a_model_of_one_language_does_not_translate():
+    """Translation needs a multilingual model, and the error says so."""
+    with pytest.raises(BadParameterError, match=r"task='translate'.*tiny\.en"):
+        check_language(parameters("en", "translate"), ("en",), "tiny.en")
+    check_language(parameters("fr", "translate"), ("en", "fr"), "tiny")
+
+
+# --- tokens -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("headers", "query", "token"),
+    [
+        ({}, {}, None),
+        ({"authorization": "Bearer abc"}, {}, "abc"),
+        ({"authorization": "bearer  abc "}, {}, "abc"),
+        ({"authorization": "Basic abc"}, {}, None),
+        ({"authorization": "Bearer"}, {}, None),
+        ({"sec-websocket-protocol": f"whisperlive, token.{coded('a/b+c?é')}"}, {}, "a/b+c?é"),
+        ({"sec-websocket-protocol": "whisperlive"}, {"token": "q"}, "q"),
+        ({"sec-websocket-protocol": "token.%%%"}, {}, None),
+        ({"sec-websocket-protocol": "token._w"}, {}, None),
+        ({}, {"token": "q"}, "q"),
+        ({}, {"token": ""}, None),
+        ({"authorization": "Bearer abc"}, {"token": "q"}, "abc"),
+    ],
+)
+def test_a_token_is_found_where_clients_put_it(headers, query, token):
+    """Bearer first, then the subprotocol that browsers can send, then the query; what cannot be read is none."""
+    assert (client_token(headers, query) or None) == token
+
+
+def test_a_browser_can_send_any_token():
+    """Base64url without padding goes through the subprotocol's alphabet and comes back, for any text."""
+
+    @settings(max_examples=50, deadline=None)
+    @given(st.text(min_size=1))
+    def comes_back(token):
+        assert client_token({"sec-websocket-protocol": f"whisperlive, token.{coded(token)}"}, {}) == token
+
+    comes_back()
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.text())
+def test_no_subprotocol_does_harm(offered):
+    """Whatever is offered as subprotocols is a token or none."""
+    token = client_token({"sec-websocket-protocol": "token." + offered}, {})
+    assert token is None or isinstance(token, str)
+
+
+def test_without_tokens_everyone_may_come():
+    """An installation that asks for no token takes any."""
+    check_token(None, ())
+    check_token("whatever", ())
+
+
+def test_a_token_must_be_one_of_the_accepted():
+    """A missing token and a wrong one are told apart; neither error repeats a token."""
+    check_token("b", ("a", "b"))
+    with pytest.raises(BadTokenError, match="required"):
+        check_token(None, ("a", "b"))
+    for wrong in ("c", "A", "ab", "", "é"):
+        with pytest.raises(BadTokenError, match=r"^The token is not valid$"):
+            check_token(wrong, ("a", "b"))
+
+
+# --- origins ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("origin", "host", "allowed"),
+    [
+        (None, "a.example", ()),
+        ("https://a.example", "a.example", ()),
+        ("http://localhost:8000", "localhost:8000", ()),
+        ("https://A.example", "a.EXAMPLE", ()),
+        ("http://[::1]:8000", "[::1]:8000", ()),
+        ("https://b.example", "a.example", ("https://b.example/",)),
+        ("https://b.example", "a.example", ("*",)),
+        ("null", "a.example", ("null",)),
+    ],
+)
+def test_origins_that_may_connect(origin, host, allowed):
+    """No browser, our own page, and what the operator has allowed."""
+    check_origin(origin, host, allowed)
+
+
+@pytest.mark.parametrize(
+    ("origin", "host", "allowed"),
+    [
+        ("https://b.example", "a.example", ()),
+        ("https://a.example:444", "a.example", ()),
+        ("https://a.example.b.example", "a.example", ()),
+        ("https://b.example", "a.example", ("https://c.example",)),
+        ("https://c.example.b.example", "a.example", ("https://c.example",)),
+        ("http://b.example", "a.example", ("https://b.example",)),
+        ("null", "a.example", ()),
+        ("", "a.example", ()),
+        ("", "", ()),
+        ("null", "", ()),
+        ("https://a.example", None, ()),
+        ("http://[", "a.example", ()),
+    ],
+)
+def test_origins_that_may_not(origin, host, allowed):
+    """A page of another site, scheme or port, and anything that is no origin at all; the setting is named."""
+    with pytest.raises(BadOriginError, match="ALLOWED_ORIGINS"):
+        check_origin(origin, host, allowed)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.one_of(st.text(), st.text("htp:/[]@.a%1", max_size=12)))
+def test_no_origin_does_harm(origin):
+    """Whatever calls itself an origin is let in or refused as one."""
+    with contextlib.suppress(BadOriginError):
+        check_origin(origin, "a.example", ())

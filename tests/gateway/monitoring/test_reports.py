@@ -1,0 +1,322 @@
+"""The guide's endpoints: the four bodies key by key, its thresholds, its metric names; what is unknown is null."""
+
+import json
+
+import pytest
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.parser import text_string_to_metric_families
+
+from gateway.monitoring import prometheus, reports
+from gateway.monitoring.statistics import Ending, Statistics
+from gateway.placement.workers import Pool
+from gateway.sessions.commands import Accounts
+from shared.messages import MemoryReport, SlotReport
+from tests.gateway.builders import GIB, S, heartbeat, register
+
+GPU_STATUS = {
+    "total_gpus": int,
+    "total_connections": int,
+    "max_connections_per_gpu": int,
+    "gpus": [
+        {
+            "gpu_id": int,
+            "active_connections": int,
+            "connection_ids": [str],
+            "total_memory_gb": float,
+            "allocated_memory_gb": float,
+            "free_memory_gb": float,
+            "utilization_percent": float,
+        }
+    ],
+}
+PERFORMANCE = {
+    "total_completed_connections": int,
+    "active_connections": int,
+    "averages": {
+        "setup_time_ms": float,
+        "connection_duration_s": float,
+        "audio_chunks_per_connection": float,
+        "transcriptions_per_connection": float,
+    },
+    "extremes": {"slowest_setup_ms": float, "fastest_setup_ms": float},
+}
+HEALTH = {
+    "status": str,
+    "timestamp": float,
+    "capacity": {"total_slots": int, "used_slots": int, "available_slots": int, "utilization_percent": float},
+    "gpus": {"total": int, "with_connections": int},
+    "performance": PERFORMANCE,
+}
+METRICS = {
+    "whisperlivekit_gpu_total",
+    "whisperlivekit_connections_active",
+    "whisperlivekit_gpu_memory_allocated_gb",
+    "whisperlivekit_setup_time_ms_avg",
+}
+
+
+def assert_shape(body, golden, where="") -> None:
+    """Assert that the body has every golden key with a value of its type, however deep; it may have more."""
+    if isinstance(golden, dict):
+        assert isinstance(body, dict), where
+        for key, inner in golden.items():
+            assert key in body, f"{where}.{key} is missing"
+            assert_shape(body[key], inner, f"{where}.{key}")
+    elif isinstance(golden, list):
+        assert isinstance(body, list), where
+        assert body, f"{where} is empty"
+        for item in body:
+            assert_shape(item, golden[0], f"{where}[]")
+    else:
+        assert type(body) is golden, f"{where} is {body!r}"
+
+
+def serve(pool, gpu_id, *, slots=4, memory=None, reports=()) -> None:
+    name = f"gpu{gpu_id}".encode()
+    pool.register(name, register(gpu_id, slots=slots), 0.0)
+    pool.heartbeat(name, heartbeat(*reports, memory=memory), 0.0)
+
+
+def ending(outcome, accounts, *, was_ready=True) -> Ending:
+    return Ending(outcome, was_ready=was_ready, duration_s=45.25, chunks=892, transcriptions=235, accounts=accounts)
+
+
+def gib(value) -> int:
+    return round(value * GIB)
+
+
+@pytest.fixture
+def pool():
+    """Give four workers of the guide's size, with two sessions each."""
+    pool = Pool(range(4), lost_after_s=2.0)
+    for gpu_id in range(4):
+        report = MemoryReport(gib(15.75), gib(7.45), gib(8.30), gib(8.25), 45.0)
+        serve(pool, gpu_id, memory=report, reports=(SlotReport(1, "x", ours=True, received=3 * S, decoded=S),))
+    for n in range(8):
+        pool.place(f"session-{n}", 0.0)
+    return pool
+
+
+@pytest.fixture
+def statistics():
+    """Give two setups and a completed session."""
+    statistics = Statistics()
+    statistics.ready(reports.setup(3.0, 1.0, 2346.0, 2350.0), 0, 10.0)
+    statistics.ready(reports.setup(2.0, 1.04, 1.0, 4.04), 1, 1000.0)
+    statistics.ended(ending("complete", Accounts(48_000, 40_000, 8_000, 0, None)))
+    return statistics
+
+
+def test_gpu_status_is_the_guides(pool):
+    """Every key of the guide is there with its type, and the values are the guide's for its example."""
+    body = reports.gpu_status(pool, 4)
+    assert_shape(body, GPU_STATUS)
+    assert (body["total_gpus"], body["total_connections"], body["max_connections_per_gpu"]) == (4, 8, 4)
+    assert [gpu["active_connections"] for gpu in body["gpus"]] == [2, 2, 2, 2]
+    first = {key: body["gpus"][0][key] for key in GPU_STATUS["gpus"][0]}
+    assert first == {
+        "gpu_id": 0,
+        "active_connections": 2,
+        "connection_ids": ["session-0", "session-4"],
+        "total_memory_gb": 15.75,
+        "allocated_memory_gb": 7.45,
+        "free_memory_gb": 8.3,
+        "utilization_percent": 47.3,
+    }
+    assert (body["gpus"][0]["available_memory_gb"], body["gpus"][0]["gpu_utilization_percent"]) == (8.25, 45.0)
+    assert body["gpus"][0]["lag_s"] == 2.0
+    json.dumps(body, allow_nan=False)
+
+
+def test_performance_is_the_guides(pool, statistics):
+    """Every key of the guide is there; averages are over setups and over completed sessions."""
+    body = reports.performance(pool, statistics, 1000.0)
+    assert_shape(body, PERFORMANCE)
+    assert (body["total_completed_connections"], body["active_connections"]) == (1, 8)
+    assert body["averages"] == {
+        "setup_time_ms": 1177.0,
+        "connection_duration_s": 45.2,
+        "audio_chunks_per_connection": 892.0,
+        "transcriptions_per_connection": 235.0,
+    }
+    assert body["extremes"] == {"slowest_setup_ms": 2350.0, "fastest_setup_ms": 4.0}
+
+
+def test_health_is_the_guides(pool, statistics):
+    """Every key of the guide is there, those of ``/performance`` too."""
+    body, status = reports.health(pool, statistics, 1698765432.1234)
+    assert_shape(body, HEALTH)
+    assert (status, body["status"], body["timestamp"]) == (200, "healthy", 1698765432.123)
+    assert body["capacity"] == {
+        "total_slots": 16,
+        "used_slots": 8,
+        "available_slots": 8,
+        "utilization_percent": 50.0,
+    }
+    assert body["gpus"] == {"total": 4, "with_connections": 4}
+    assert body["performance"].items() <= reports.performance(pool, statistics, 0.0).items()
+
+
+def scrape(pool, statistics) -> str:
+    registry = CollectorRegistry()
+    registry.register(prometheus.PrometheusView(pool, statistics))
+    return generate_latest(registry).decode()
+
+
+def test_the_metrics_are_the_guides(pool, statistics):
+    """Names, help, types, the ``gpu`` label and values, as prometheus_client writes them."""
+    text = scrape(pool, statistics)
+    lines = text.splitlines()
+    assert "# HELP whisperlivekit_gpu_total Total number of GPUs" in lines
+    assert "# TYPE whisperlivekit_gpu_total gauge" in lines
+    assert "whisperlivekit_gpu_total 4.0" in lines
+    assert "# HELP whisperlivekit_connections_active Active WebSocket connections" in lines
+    assert [line for line in lines if line.startswith("whisperlivekit_connections_active{")] == [
+        f'whisperlivekit_connections_active{{gpu="{gpu_id}"}} 2.0' for gpu_id in range(4)
+    ]
+    assert "# HELP whisperlivekit_gpu_memory_allocated_gb GPU memory allocated in GB" in lines
+    assert 'whisperlivekit_gpu_memory_allocated_gb{gpu="3"} 7.45' in lines
+    assert "whisperlivekit_setup_time_ms_avg 1177.02" in lines
+    found = {family.name: family for family in text_string_to_metric_families(text)}
+    assert set(found) >= METRICS
+    assert all(found[name].type == "gauge" for name in METRICS)
+    for family in found.values():
+        series = [(sample.name, *sorted(sample.labels.items())) for sample in family.samples]
+        assert len(set(series)) == len(series)
+
+
+def test_the_guides_capacity_query_gives_a_percentage(pool, statistics):
+    """``sum(connections_active) / (gpu_total * 4) * 100`` is the share of used slots."""
+    found = {family.name: family for family in text_string_to_metric_families(scrape(pool, statistics))}
+    used = sum(sample.value for sample in found["whisperlivekit_connections_active"].samples)
+    assert used / (found["whisperlivekit_gpu_total"].samples[0].value * 4) * 100 == 50.0
+
+
+def test_what_is_unknown_is_null():
+    """Before the first worker, the first setup and the first report there are no figures, and none is invented."""
+    pool, statistics = Pool(range(2), lost_after_s=2.0), Statistics()
+    status = reports.gpu_status(pool, 4)
+    assert (status["total_gpus"], status["total_connections"], status["max_connections_per_gpu"]) == (0, 0, 4)
+    assert [gpu["gpu_id"] for gpu in status["gpus"]] == [0, 1]
+    for gpu in status["gpus"]:
+        assert (gpu["state"], gpu["active_connections"], gpu["connection_ids"]) == ("expected", 0, [])
+        assert {gpu[key] for key in gpu if key.endswith(("_gb", "_percent", "lag_s"))} == {None}
+    body = reports.performance(pool, statistics, 0.0)
+    averages = body["averages"]
+    assert set(averages.values()) == {None}
+    assert set(body["extremes"].values()) == {None}
+    for figures in (body["percentiles"], body["last_10_minutes"]["percentiles"]):
+        assert set(figures) == set(reports.KEYS.values())
+        assert all(figure == {"p50": None, "p95": None, "p99": None, "count": 0} for figure in figures.values())
+    assert body["percentiles_by_gpu"] == {}
+    text = scrape(pool, statistics)
+    assert "whisperlivekit_gpu_total 0.0" in text
+    assert "\nwhisperlivekit_gpu_memory_allocated_gb{" not in text
+    assert "\nwhisperlivekit_setup_time_ms_avg" not in text
+    assert "NaN" not in text
+
+
+def test_a_worker_without_figures_has_null_memory(pool):
+    """A device that does not tell its memory has null, not zero, and no metric; the others keep theirs."""
+    serve(pool, 1, memory=MemoryReport(None, None, None, None, None))
+    gpu = reports.gpu_status(pool, 4)["gpus"][1]
+    assert gpu["total_memory_gb"] is gpu["allocated_memory_gb"] is gpu["free_memory_gb"] is None
+    assert gpu["utilization_percent"] is None
+    text = scrape(pool, Statistics())
+    assert 'whisperlivekit_gpu_memory_allocated_gb{gpu="0"}' in text
+    assert 'whisperlivekit_gpu_memory_allocated_gb{gpu="1"}' not in text
+
+
+def test_a_lost_worker_is_listed_and_not_counted(pool, statistics):
+    """Its slots leave the totals, its memory is unknown, and it says that it is lost."""
+    pool.gone(b"gpu2", "stopped")
+    status = reports.gpu_status(pool, 4)
+    assert (status["total_gpus"], len(status["gpus"]), status["total_connections"]) == (3, 4, 6)
+    lost = status["gpus"][2]
+    assert (lost["state"], lost["active_connections"], lost["allocated_memory_gb"]) == ("lost", 0, None)
+    body, status = reports.health(pool, statistics, 0.0)
+    assert (status, body["capacity"]["total_slots"], body["gpus"]["total"]) == (200, 12, 3)
+
+
+def test_no_slot_at_all_is_critical_and_503(statistics):
+    """A load balancer must not send anyone here."""
+    body, status = reports.health(Pool(range(4), lost_after_s=2.0), statistics, 0.0)
+    assert (status, body["status"]) == (503, "critical")
+    assert_shape(body["performance"], PERFORMANCE)
+    assert body["capacity"] == {
+        "total_slots": 0,
+        "used_slots": 0,
+        "available_slots": 0,
+        "utilization_percent": None,
+    }
+
+
+@pytest.mark.parametrize(
+    ("share", "word"),
+    [
+        (0.0, "healthy"),
+        (69.999, "healthy"),
+        (70.0, "degraded"),
+        (90.0, "degraded"),
+        (90.001, "critical"),
+        (100.0, "critical"),
+        (None, "critical"),
+    ],
+)
+def test_the_thresholds_are_the_guides(share, word):
+    """Below 70 healthy, 70 to 90 degraded, above 90 critical, on the unrounded share."""
+    assert reports.health_status(share) == word
+
+
+@pytest.mark.parametrize(
+    ("slots", "used", "word"),
+    [(16, 11, "healthy"), (16, 12, "degraded"), (16, 14, "degraded"), (16, 15, "critical"), (10, 7, "degraded"), (10, 9, "degraded"), (2000, 1801, "critical")],
+)  # fmt: skip
+def test_health_follows_the_leases(slots, used, word):
+    """The status comes from used slots over all slots, before anything is rounded for display."""
+    pool = Pool(range(1), lost_after_s=2.0)
+    serve(pool, 0, slots=slots)
+    for n in range(used):
+        pool.place(str(n), 0.0)
+    assert reports.health(pool, Statistics(), 0.0)[0]["status"] == word
+
+
+def test_other_gateways_sessions_use_capacity():
+    """Slots that another gateway holds are used slots, though no connection of ours."""
+    pool = Pool(range(1), lost_after_s=2.0)
+    serve(pool, 0, reports=(SlotReport(1, "x", ours=False, received=0, decoded=0),))
+    assert reports.health(pool, Statistics(), 0.0)[0]["capacity"]["used_slots"] == 1
+    assert reports.gpu_status(pool, 4)["total_connections"] == 0
+
+
+def test_sessions_that_were_never_ready_are_no_connections():
+    """A refusal is an outcome; it does not lower the averages or count as completed."""
+    statistics = Statistics()
+    statistics.ended(ending("no_capacity", Accounts(100, 0, 0, 100, "no_capacity"), was_ready=False))
+    body = reports.performance(Pool(range(1), lost_after_s=2.0), statistics, 0.0)
+    assert (body["total_completed_connections"], body["averages"]["connection_duration_s"]) == (0, None)
+    assert body["outcomes"] == {"no_capacity": 1}
+    text = scrape(Pool(range(1), lost_after_s=2.0), statistics)
+    assert 'whisperlivekit_sessions_total{outcome="no_capacity"} 1.0' in text
+    assert 'whisperlivekit_audio_seconds_total{fate="dropped"} 0.00625' in text
+    assert 'whisperlivekit_audio_dropped_seconds_total{reason="no_capacity"} 0.00625' in text
+
+
+def test_percentiles_are_by_stage_by_gpu_and_of_late():
+    """Each stage of connecting, since the start and in the last ten minutes, of all GPUs and of each."""
+    statistics = Statistics()
+    for total_ms in (100.0, 200.0, 300.0):
+        statistics.ready(reports.setup(1.0, 2.0, total_ms - 3.0, total_ms), 0, 10.0)
+    statistics.ready(reports.setup(1.0, 2.0, 4997.0, 5000.0), 3, 2000.0)
+    statistics.heard("commit", 3, 1.5, 2000.0)
+    body = reports.performance(Pool(range(4), lost_after_s=2.0), statistics, 2000.0)
+    ever, late = body["percentiles"], body["last_10_minutes"]["percentiles"]
+    assert ever["setup_time_ms"] == {"p50": pytest.approx(200, rel=0.02), "p95": 5000.0, "p99": 5000.0, "count": 4}
+    assert late["setup_time_ms"] == {"p50": 5000.0, "p95": 5000.0, "p99": 5000.0, "count": 1}
+    assert (ever["accept_ms"]["p95"], ever["allocate_ms"]["p95"]) == (1.0, 2.0)
+    assert set(body["percentiles_by_gpu"]) == {"0", "3"}
+    first = body["percentiles_by_gpu"]["0"]
+    assert (first["setup_time_ms"]["p99"], first["commit_latency_ms"]["p50"]) == (300.0, None)
+    assert body["percentiles_by_gpu"]["3"]["commit_latency_ms"]["p50"] == 1500.0
+    assert body["last_10_minutes"]["percentiles_by_gpu"]["0"]["setup_time_ms"]["count"] == 0
+    json.dumps(body, allow_nan=False)

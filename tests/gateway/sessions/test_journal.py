@@ -1,0 +1,87 @@
+"""The journal is a bytearray that forgets its front."""
+
+import sys
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gateway.sessions.journal import Journal
+from shared.messages import SAMPLE_RATE
+
+
+def pcm(count: int, first: int = 0) -> bytes:
+    """Return samples that can be told apart."""
+    return b"".join(((first + n) % 65536).to_bytes(2, "little") for n in range(count))
+
+
+STEPS = st.lists(
+    st.one_of(
+        st.tuples(st.just("append"), st.integers(0, 20)),
+        st.tuples(st.just("trim"), st.integers(-5, 200)),
+        st.tuples(st.just("read"), st.integers(0, 200)),
+    ),
+    max_size=40,
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(STEPS, st.integers(1, 7))
+def test_it_holds_what_a_plain_array_would(steps, most):
+    """After any appends and trims every sample from ``start`` on is there, at its place, in pieces of at most ``most``."""
+    journal, model, start = Journal(), bytearray(), 0
+    for what, value in steps:
+        if what == "append":
+            assert journal.append(pcm(value, len(model) // 2)) == len(model) // 2
+            model += pcm(value, len(model) // 2)
+        elif what == "trim":
+            journal.trim(value)
+            start = max(start, min(value, len(model) // 2))
+        else:
+            position = start + value
+            pieces = list(journal.read(position, most))
+            assert b"".join(piece for _, piece in pieces) == model[position * 2 :]
+            assert all(type(piece) is bytes and 0 < len(piece) <= most * 2 for _, piece in pieces)
+            at = position
+            for first, piece in pieces:
+                assert first == at
+                at += len(piece) // 2
+        assert (journal.start, journal.end) == (start, len(model) // 2)
+        journal.check()
+
+
+def test_what_is_forgotten_cannot_be_read():
+    """Reading before the start is an error, not silence."""
+    journal = Journal()
+    journal.append(pcm(10))
+    journal.trim(4)
+    with pytest.raises(ValueError, match="sample 3 was trimmed"):
+        list(journal.read(3))
+    assert next(journal.read(4)) == (4, pcm(6, 4))
+
+
+def test_the_length_is_told_in_seconds():
+    """``held_s`` is what lies between trim and end."""
+    journal = Journal()
+    journal.append(bytes(2 * SAMPLE_RATE * 3))
+    journal.trim(SAMPLE_RATE // 2)
+    assert journal.held_s == 2.5
+
+
+def test_tiny_messages_cost_no_more_than_their_audio():
+    """A client that sends sample by sample does not grow memory beyond the bound on its seconds."""
+    journal = Journal()
+    for _ in range(20_000):
+        journal.append(b"\1\2")
+    held = sum(sys.getsizeof(entry) + sum(map(sys.getsizeof, entry)) for entry in journal._chunks)
+    assert held < 3 * 40_000
+    assert len(list(journal.read(0))) < 10
+
+
+def test_what_was_read_does_not_change():
+    """A piece that is on its way to a worker is not touched by later audio."""
+    journal = Journal()
+    journal.append(b"\1\2")
+    (_, piece), *_ = journal.read(0)
+    journal.append(b"\3\4")
+    assert piece == b"\1\2"
