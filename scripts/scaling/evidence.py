@@ -186,7 +186,6 @@ class Evidence:
     """What was seen so far.
 
     Attributes:
-        seconds: how long all spoke together.
         release_s: the longest wait for the memory.
         looks: the looks that were taken so far, by their `STAGES`.
         floor_ms: the fastest plain HTTP request: what the way to the server costs.
@@ -200,7 +199,6 @@ class Evidence:
 
     plan: Plan
     idle: Look
-    seconds: float
     release_s: float
     floor_ms: float = 0.0
     looks: dict[str, Look] = field(default_factory=dict)

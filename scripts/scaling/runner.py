@@ -112,9 +112,7 @@ class Runner:
         deadline_s = look.at_s + _SETTLE_S  # a worker that has just started has not measured its memory yet
         while any(gpu.allocated_memory_gb is None for gpu in look.serving) and look.at_s < deadline_s:
             look = await self._look(_WATCH_S)
-        seen = Evidence(
-            plan, look, self._limits.seconds, self._limits.release_s, floor_ms=await self._observer.floor_ms()
-        )
+        seen = Evidence(plan, look, self._limits.release_s, floor_ms=await self._observer.floor_ms())
         self._last = look
         self._show("", look)
         return seen
@@ -148,7 +146,7 @@ class Runner:
         seen.opening.append(seen.looks["single"])
         session.speak()
         if session.record().ready:
-            await asyncio.sleep(min(seen.seconds / 2, _SINGLE_S))
+            await asyncio.sleep(min(self._limits.seconds / 2, _SINGLE_S))
         await self._finish_all(seen)
         await self._look(_WATCH_S)  # where weights leave at once, the next look must not be older than that
         return session.record().ready
@@ -179,7 +177,7 @@ class Runner:
         self._doing = f"{plural(seen.plan.room, 'session')} speak"
         for session in self._sessions:
             session.speak()
-        await asyncio.sleep(seen.seconds)
+        await asyncio.sleep(self._limits.seconds)
         seen.looks["speaking"] = await self._look()
 
     async def _newcomer(self, seen: Evidence) -> None:

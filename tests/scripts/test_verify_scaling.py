@@ -66,7 +66,7 @@ def session(number, phase, gpu_id, **changes):
 
 def evidence():
     """Return what is seen on a server of four GPUs on which all is well."""
-    seen = Evidence(FOUR, look(0, 0, 0, 0), 10.0, 60.0)
+    seen = Evidence(FOUR, look(0, 0, 0, 0), 60.0)
     records = [session(1, Phase.SINGLE, 0, loads=True, ready_ms=600.0)]
     for number in range(16):
         first = 1 <= number < 4
@@ -178,7 +178,7 @@ def test_all_is_well():
 
 def test_nothing_is_judged_before_it_was_seen():
     """Before the first visit every row is open, which is not good enough for an end."""
-    rows = judge(Evidence(FOUR, look(0, 0, 0, 0), 10.0, 60.0))
+    rows = judge(Evidence(FOUR, look(0, 0, 0, 0), 60.0))
     assert {each.verdict for each in rows} == {Verdict.OPEN}
     assert not good(rows)
 
@@ -335,7 +335,7 @@ def test_what_a_server_cannot_be_asked():
     seen.looks["spread"] = replace(look(2, 2, 2, 2), status=GpuStatus(unknown, None, None, None))
     assert row(seen, "Check 2").verdict is Verdict.NONE
     assert row(seen, "Check 2").measured == "the server does not know its memory"
-    one = Evidence(Plan((0,), (1,), (0,)), look(0, slots=1), 1.0, 1.0)
+    one = Evidence(Plan((0,), (1,), (0,)), look(0, slots=1), 1.0)
     assert row(one, "Check 4").expected == "healthy at 0/1 slots"
     assert row(one, "Check 4").verdict is Verdict.PASS
 

@@ -15,19 +15,11 @@ from scripts.tools.supervisord import Supervisord
 from shared.clips import load_clips
 from tests.system.crowd import Poem, speakers
 from tests.system.server import ROOT, Server, eventually
-from tests.system.supervised import Supervised
+from tests.system.supervised import Supervised, launch
 from tests.system.talk import Talk, story
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
 
-LAUNCH = """
-import os, sys
-from pathlib import Path
-from scripts.server.foreground import run_supervisord
-from scripts.server.supervise import hold
-guard = hold(Path(os.environ["RUN_DIR"]))
-sys.exit(run_supervisord(Path(sys.argv[1]), dict(os.environ), guard, ("127.0.0.1", int(os.environ["PORT"]))))
-"""
 POEM = Poem(2)
 
 
@@ -58,7 +50,7 @@ class Scripted(Supervised):
             conf = conf.replace(shipped, ours)
         file = self.run_dir / "scripted.conf"
         file.write_text(conf)
-        self.launcher = self.start_process((sys.executable, "-c", LAUNCH, str(file)), {})
+        self.launcher = self.start_process(launch(file), {})
         self.wait_for_gateway(self.launcher)
         self.wait_serving(2)
         return self

@@ -9,35 +9,20 @@ import subprocess
 import sys
 import threading
 import time
+from functools import partial
 from pathlib import Path
 
 import psutil
 import pytest
 
 from scripts.tools.supervisord import Supervisord
+from tests.system.server import ROOT, eventually, free_port
+from tests.system.supervised import launch
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(90)]
 
-ROOT = Path(__file__).resolve().parents[2]
 CHILD = Path(__file__).with_name("scripted_child.py")
-LAUNCH = """
-import os, sys
-from pathlib import Path
-from scripts.server.foreground import run_supervisord
-from scripts.server.supervise import hold
-guard = hold(Path(os.environ["RUN_DIR"]))
-sys.exit(run_supervisord(Path(sys.argv[1]), dict(os.environ), guard, ("127.0.0.1", int(os.environ["PORT"]))))
-"""
-
-
-def eventually(condition, limit_s=20):
-    """Return the first true value of ``condition``, or fail."""
-    deadline = time.monotonic() + limit_s
-    while time.monotonic() < deadline:
-        if value := condition():
-            return value
-        time.sleep(0.02)
-    pytest.fail(f"did not come true within {limit_s} s")
+eventually = partial(eventually, limit_s=20)
 
 
 class Server:
@@ -54,9 +39,7 @@ class Server:
             conf = conf.replace(command, f'"%(ENV_SERVER_PYTHON)s" "{CHILD}" {name}')
         self.conf = home / "supervisord.conf"
         self.conf.write_text(conf)
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
+        self.port = free_port()
         self.output = b""
 
     def environment(self):
@@ -75,7 +58,7 @@ class Server:
         # A socket as stdout, as journald gives one: /dev/fd/1 cannot be opened on it.
         ours, theirs = socket.socketpair()
         self.process = subprocess.Popen(
-            [sys.executable, "-c", LAUNCH, str(self.conf)],
+            launch(self.conf),
             cwd=ROOT,
             env=self.environment(),
             stdout=theirs,
