@@ -57,7 +57,7 @@ async def end(conversation):
 
 
 def test_cut_and_resumed(speech):
-    """The connection breaks while audio flows: it goes on at the very sample, and nobody can tell by the words."""
+    """The connection breaks while audio flows: it goes on at the very sample, and the words do not show it."""
 
     async def go_on(conversation):
         await conversation.resume(seq=8, received=9001)
@@ -217,7 +217,7 @@ def test_forgotten_twice():
 
 
 def test_it_never_comes_back(speech):
-    """Within the bound nobody answers: exit 1, with what was transcribed and why."""
+    """No server answers within the limit: exit 1, with what was transcribed and why."""
     opened = itertools.count()
 
     def gone(connection, request):
@@ -440,7 +440,7 @@ def test_no_more_than_a_minute_is_on_its_way(late):
 
 
 def test_sending_after_the_end_of_all_tries():
-    """Once the session is given up nobody waits: sending says that it is closed."""
+    """Once the session is given up sending does not wait: it says that the connection is closed."""
 
     async def use(client):
         await consume(client)
@@ -455,7 +455,7 @@ def test_sending_after_the_end_of_all_tries():
 
 
 def test_a_live_source_is_never_kept_waiting():
-    """What a microphone hears while nobody takes it is dropped past the bound, and counted; the rest is in order."""
+    """What a microphone hears while it is not taken is dropped past the limit, and counted; the rest is in order."""
     read = []
 
     def spoken():

@@ -193,30 +193,24 @@ def test_container_pipe(speech):
     assert bytes(server.conversations[0].audio) == tone(16_800, 16_000)
 
 
-def test_refused(speech):
-    """No GPU resources: exit 3, and the sentence on stderr."""
+@pytest.mark.parametrize(
+    ("close_code", "error", "exit_code", "printed"),
+    [
+        (4401, {"error": "Invalid token"}, 4, "Invalid token"),
+        (4400, {"error": "language: 'klingon' is not one"}, 4, "language: 'klingon' is not one"),
+        (4403, {"error": "Origin"}, 4, "Origin"),
+        (1013, {"error": "No GPU", "code": "no_capacity", "retry_after_s": 5}, 3, "No GPU (try again in 5 s)"),
+    ],
+)
+def test_refused(speech, close_code, error, exit_code, printed):
+    """A wrong token, parameter or origin ends with 4, a full server with 3; the server's sentence is on stderr."""
 
     async def refuse(conversation):
-        await conversation.say("error", error="No GPU resources available", code="no_capacity", retry_after_s=5)
-        await conversation.socket.close(1013, "No GPU resources available")
+        await conversation.say("error", **error)
+        await conversation.socket.close(close_code)
 
     done, _ = transcribe(refuse, speech, "--quiet")
-    assert (done.code, done.out) == (3, "")
-    assert done.err == "No GPU resources available (try again in 5 s)\n"
-
-
-@pytest.mark.parametrize(
-    ("code", "sentence"), [(4401, "Invalid token"), (4400, "language: 'klingon' is not one"), (4403, "Origin")]
-)
-def test_denied(speech, code, sentence):
-    """A wrong token, parameter or origin: exit 4 with the server's sentence."""
-
-    async def deny(conversation):
-        await conversation.say("error", error=sentence)
-        await conversation.socket.close(code)
-
-    done, _ = transcribe(deny, speech, "--quiet")
-    assert (done.code, done.err) == (4, f"{sentence}\n")
+    assert (done.code, done.out, done.err) == (exit_code, "", f"{printed}\n")
 
 
 def test_error_keeps_the_words(speech):
@@ -260,7 +254,7 @@ def test_missing_samples_are_no_success(speech):
 
 
 def test_no_server(speech):
-    """Nobody listens: exit 1 and one line."""
+    """No server listens: exit 1 and one line."""
     done = asyncio.run(_alone(speech, "--url", "ws://127.0.0.1:9/asr", "--quiet"))
     assert done.code == 1
     assert done.err.startswith("cannot connect to ws://127.0.0.1:9/asr: ")

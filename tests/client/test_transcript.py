@@ -238,7 +238,7 @@ def test_a_fresh_session_replaces_open_words_only():
     assert (transcript.disconnects, transcript.violations) == (1, [])
 
 
-def test_words_that_nobody_says_again_stay():
+def test_words_that_are_not_said_again_stay():
     """A fresh session that hears nothing more takes no committed word away, but the tail."""
     transcript = Transcript(0.0)
     fold(transcript, partial(1, 1, "One", "two"), 1.0)
