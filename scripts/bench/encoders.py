@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import numpy as np
 from rich.status import Status
@@ -80,4 +80,4 @@ def compare_encoders(model: Model, utterances: Sequence[Utterance], language: st
         ("encoded again in full", [str(way.fallbacks) for way in found]),
     ]
     title = f"{model.name}, the encoder alone, {len(utterances)} windows"
-    return Report({"encoders": [asdict(way) for way in found]}, [Table(title, list(ways), rows)])
+    return Report({"encoders": found}, [Table(title, list(ways), rows)])

@@ -140,7 +140,8 @@ def total(name: str, parts: Sequence[Part]) -> Figures:
     lengths_s = [window.samples / SAMPLE_RATE for window in windows]
     shown = [value for part in parts for value in part.latencies.shown]
     committed = [value for part in parts for value in part.latencies.committed]
-    changed, heard = (sum(getattr(part.latencies, each) for part in parts) for each in ("changed", "heard"))
+    changed = sum(part.latencies.changed for part in parts)
+    heard = sum(part.latencies.heard for part in parts)
     audio_s = sum(each.audio_s for each in transcriptions)
     drafted = sum(window.drafted for window in windows)
     return Figures(

@@ -1,7 +1,7 @@
 """Languages: sessions in each, with the language given and with it detected, beside the offline reference (shell)."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 
 from scripts.tools.corpus import Corpus, Stream, Utterance, make_streams
 from scripts.tools.offline import levelled
@@ -46,8 +46,8 @@ def compare_languages(
         figures = [_figures(language, {language: part}) for language, part in found.items()]
         if len(found) > 1:
             figures.append(_figures("all", found))
-        sessions = [asdict(each) for language, part in found.items() for each in _sessions(language, part)]
-        answers.append({"way": way, "figures": [asdict(each) for each in figures], "sessions": sessions})
+        sessions = [each for language, part in found.items() for each in _sessions(language, part)]
+        answers.append({"way": way, "figures": figures, "sessions": sessions})
         tables.append(table(f"{model.name}, {task}, {way}{against}", figures))
     return Report({"languages": answers}, tables)
 

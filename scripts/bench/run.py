@@ -69,7 +69,7 @@ def run(options: Options) -> int:
             "torch": torch.__version__,
             "machine": {"cpus": os.cpu_count(), "system": platform.platform()},
         }
-        text = json.dumps(about | report.found, indent=1) + "\n"
+        text = json.dumps(about | report.found, indent=1, default=asdict) + "\n"
         if options.json_path == "-":
             sys.stdout.write(text)
         else:
@@ -117,7 +117,7 @@ def _utterance(file: Path) -> Utterance:
 def _report(model: Model, figures: Sequence[Figures]) -> Report:
     said = f", {figures[0].words} words" if figures[0].words else ""
     title = f"{model.name}, {figures[0].audio_s:.0f} s of audio{said}"
-    return Report({"comparison": [asdict(each) for each in figures]}, [table(title, figures)])
+    return Report({"comparison": figures}, [table(title, figures)])
 
 
 def _race(model: Model, samples: Sequence[Sample], options: Options, status: Status) -> list[Result]:
@@ -143,8 +143,13 @@ def _replay(model: Model, samples: Sequence[Sample], options: Options, status: S
             texts.append(f"{', '.join(sample.clips)} ({sample.audio_s:.1f} s): {heard.text}")
             texts += map(_word_line, heard.words) if options.words else []
     recordings = [
-        {"way": result.name, "clips": sample.clips, "audio_s": sample.audio_s, "text": heard.text}
-        | {"accounting": asdict(heard.accounting) if heard.accounting else None}
+        {
+            "way": result.name,
+            "clips": sample.clips,
+            "audio_s": sample.audio_s,
+            "text": heard.text,
+            "accounting": heard.accounting,
+        }
         for result in results
         for sample, heard in zip(samples, result.transcriptions, strict=True)
     ]

@@ -52,13 +52,13 @@ def measure_capacity(
     return Report(
         {
             "device": bench.device_name,
-            "precision": asdict(bench.precision),
+            "precision": bench.precision,
             "peak_flops": peak,
             "listen_s": listen[0],
             "listen_frame_s": listen[1],
-            "steps": [asdict(each) for each in measured],
-            "carried": asdict(good) if good else None,
-            "beyond": asdict(bad),
+            "steps": measured,
+            "carried": good,
+            "beyond": bad,
         },
         [
             f"{bench.device_name}, {model} (made-up weights, {'/'.join(asdict(bench.precision).values())})",

@@ -19,7 +19,7 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What was found, and what is printed of it."""
+    """What was found, JSON but for dataclasses, and what is printed of it."""
 
     found: dict[str, object]
     printed: Sequence[str | Table]
