@@ -9,6 +9,7 @@ import pytest
 
 GREEDY = (
     "tests/deploy/test_service.py",
+    "tests/system/test_client_package.py",
     "tests/system/test_monitor_page.py",
     "tests/system/test_page",
     "tests/system/test_real_faults.py",

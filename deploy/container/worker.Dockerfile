@@ -19,7 +19,8 @@ RUN useradd --system --uid 10001 --no-create-home whisperlivekit \
 
 COPY shared shared
 COPY gpu_worker gpu_worker
-COPY scripts/fetch_model scripts/fetch_model
+COPY scripts/fetch_model scripts/_run.py scripts/
+COPY scripts/ops/fetch_model.py scripts/ops/fetch_model.py
 
 ENV RUN_DIR=/run/whisperlivekit \
     MODEL_CACHE_DIR=/var/cache/whisperlivekit \

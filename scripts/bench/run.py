@@ -3,67 +3,48 @@
 import json
 import os
 import platform
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 
 import torch
 from rich.console import Console
+from rich.status import Status
+from whisper_live_client.audio import SAMPLE_RATE
+from whisper_live_client.media import MediaError, open_file
 
-from gpu_worker.model.whisper_recognizer import Weights
-from scripts.load.manifest import ManifestError, read_language, read_set, shipped
-from scripts.load.material import Stream, Utterance
-from scripts.load.material import streams as make_streams
-from scripts.load.normal import normaliser
+from scripts.capacity.capacity import measure_capacity
+from scripts.capacity.stages import clock_of
+from scripts.capacity.step_timing import NoDeviceError
+from scripts.capacity.windows import render, thinned
+from scripts.tools.corpus import (
+    Corpus,
+    ManifestError,
+    Utterance,
+    make_streams,
+    read_language,
+    read_set,
+    shipped_clips,
+)
+from scripts.tools.reports import Report
+from scripts.tools.scoring import normaliser
+from scripts.tools.tables import output
 from shared.errors import ModelUnavailableError
+from shared.messages import Word
 
-from .capacity import NoDeviceError
-from .carrying import Burden, carry
-from .company import compare_company
-from .compare import Entry, compare
-from .courses import courses
-from .encoding import compare_encoders
-from .engine import load, read_weights
-from .languages import Question, compare_languages
-from .room import Room
-from .tables import number, output, print_figures, print_rows, value_of
-from .windows import Noting, WindowShape, parse, render, thinned
+from .cli import Options
+from .comparison import compare, race
+from .encoders import compare_encoders
+from .figures import Figures, figures_of, score_result, table
+from .languages import compare_languages
+from .models import Model
+from .samples import Result, Sample, make_samples
+from .slots import ours
 
 _USAGE, _CANNOT = 2, 3
-_WINDOWS = Path(__file__).with_name("windows.json")
 _MOST_WINDOWS = 200
-JsonObject = dict[str, object]
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """What the command line asks for."""
-
-    manifest: Path | None
-    set_name: str | None
-    most: int | None
-    seconds: float | None
-    model: str
-    language: str | None
-    cadences: tuple[float, ...]
-    plain_s: float
-    plain: bool
-    offline: bool
-    faster_model: str | None
-    threads: int
-    encode: bool
-    count: int | None
-    languages: tuple[str, ...]
-    clips: str
-    joined: bool
-    task: str
-    random_weights: bool
-    device: str
-    batches: str | None
-    windows: Path | None
-    write_windows: Path | None
-    json_path: Path | None
 
 
 def run(options: Options) -> int:
@@ -71,147 +52,121 @@ def run(options: Options) -> int:
     notes = Console(stderr=True, highlight=False, soft_wrap=True)
     torch.set_num_threads(options.threads)
     try:
-        found = _measure(options, notes)
-    except (ManifestError, ValueError) as error:
+        with notes.status("") as status:
+            report = _measure(options, status)
+    except (ManifestError, MediaError, ValueError) as error:
         notes.print(str(error), style="red", markup=False)
         return _USAGE
     except (ModelUnavailableError, NoDeviceError) as error:
         notes.print(str(error), style="red", markup=False)
         return _CANNOT
+    if options.json_path != "-":
+        report.print(output())
     if options.json_path is not None:
-        about: JsonObject = {
+        about: dict[str, object] = {
             "began": datetime.now(UTC).isoformat(timespec="seconds"),
             "options": {name: str(value) for name, value in asdict(options).items()},
             "torch": torch.__version__,
             "machine": {"cpus": os.cpu_count(), "system": platform.platform()},
         }
-        options.json_path.write_text(json.dumps(about | found, indent=1) + "\n", encoding="utf-8")
+        text = json.dumps(about | report.found, indent=1, default=asdict) + "\n"
+        if options.json_path == "-":
+            sys.stdout.write(text)
+        else:
+            Path(options.json_path).write_text(text, encoding="utf-8")
     return 0
 
 
-def _measure(options: Options, notes: Console) -> JsonObject:
+def _measure(options: Options, status: Status) -> Report:
     if options.random_weights:
-        return carry(_burden(options), notes)
-    if options.device != "cpu":
-        raise ValueError("--device is for --random-weights; with real weights everything is measured on the CPU")
-    weights = read_weights(options.model)
-    tables = output()
-    if options.languages:
-        return _languages(weights, options, tables, notes)
-    streams = _streams(options)
-    if options.write_windows is not None:
-        _write_windows(weights, streams, options, options.write_windows)
-        return {}
-    if options.encode or options.count:
-        found: JsonObject = {}
-        if options.encode:
-            found |= _encode(weights, streams, options, tables, notes)
-        if options.count:
-            found |= _company(weights, options.count, options, tables, notes)
-        return found
-    entry = Entry(
-        model=options.model,
-        language=options.language,
-        cadences_s=options.cadences,
-        plain_cadence_s=options.plain_s,
-        faster_model=options.faster_model,
-        threads=options.threads,
-        plain=options.plain,
-        offline=options.offline,
-    )
-    figures = compare(weights, streams, entry, notes)
-    title = f"{weights.name}, {figures[0].audio_s:.0f} s of audio, {figures[0].words} words"
-    print_figures(tables, title, figures)
-    return {"comparison": [asdict(each) for each in figures]}
-
-
-def _languages(weights: Weights, options: Options, tables: Console, notes: Console) -> JsonObject:
-    if options.manifest is None:
-        raise ValueError("--languages needs a --manifest")
-    patterns = options.clips.split(",")
-    materials = [
-        read_language(options.manifest, each, clips=patterns, joined=options.joined) for each in options.languages
-    ]
-    question = Question(options.model, options.cadences, options.task)
-    with notes.status("") as status:
-        answers = compare_languages(weights, load(weights), materials, question, status.update)
-    against = "; said is what the offline translation says" if options.task == "translate" else ""
-    for answer in answers:
-        print_figures(tables, f"{weights.name}, {options.task}, {answer.way}{against}", answer.figures)
-    return {"languages": [asdict(answer) for answer in answers]}
-
-
-def _streams(options: Options, count: int | None = None) -> list[Stream]:
-    if options.manifest is None or options.set_name is None:
-        return make_streams(shipped(), count or 1, options.seconds)
-    material = read_set(options.manifest, options.set_name)
-    return make_streams(
-        material, count or min(options.most or len(material.lists), len(material.lists)), options.seconds
-    )
-
-
-def _encode(
-    weights: Weights, streams: Sequence[Stream], options: Options, tables: Console, notes: Console
-) -> JsonObject:
-    different: dict[str, Utterance] = {each.id: each for stream in streams for each in stream.utterances}
-    with notes.status("") as status:
-        ways = compare_encoders(
-            weights,
-            list(different.values()),
-            normaliser(options.language),
-            options.language,
-            lambda done, of: status.update(f"window {done + 1} of {of}"),
-        )
-    rows = [
-        ("encode a window, ms of CPU", [number(way.encode_ms, ".1f") for way in ways]),
-        ("times cheaper than full fp32", [number(way.ratio, ".2f") for way in ways]),
-        ("WER, %", [number(way.wer_percent, ".2f") for way in ways]),
-        ("  above full fp32, points", [number(value_of(way.above_full), "+.2f") for way in ways]),
-        ("encoded again in full", [str(way.fallbacks) for way in ways]),
-    ]
-    print_rows(tables, f"{weights.name}, the encoder alone, {len(different)} windows", [w.name for w in ways], rows)
-    return {"encoders": [asdict(way) for way in ways]}
-
-
-def _company(weights: Weights, count: int, options: Options, tables: Console, notes: Console) -> JsonObject:
-    recognizer = load(weights)
-    made = courses(_streams(options, count))
-    found: JsonObject = {}
-    for period_s in options.cadences:
-        with notes.status("") as status:
-            told: Callable[[float], None] = lambda at_s: status.update(f"{at_s:.0f} s of audio")  # noqa: E731
-            costs = compare_company(recognizer, period_s, made, options.language, told)
-        rows = [
-            ("CPU-s a second of a stream's audio", [number(cost.cpu_per_audio_s, ".4f") for cost in costs]),
-            ("against alone", [number(cost.ratio, ".3f") for cost in costs]),
-            ("windows a step", [number(cost.windows_per_step, ".2f") for cost in costs]),
+        return measure_capacity(options.model, options.device, options.windows, options.batches, status)
+    if options.device != "cpu" and not options.replay:
+        raise ValueError("--device is for --random-weights and --replay; all else is measured on the CPU")
+    model = Model(options.model, options.device)
+    if options.languages and options.manifest is not None:
+        clips = options.clips.split(",")
+        corpora = [
+            read_language(options.manifest, each, clips=clips, joined=options.joined) for each in options.languages
         ]
-        names = ["each alone", f"{count} together"]
-        print_rows(tables, f"{weights.name}, company, a decode each {period_s:g} s", names, rows)
-        found[f"{period_s:g}"] = [asdict(cost) for cost in costs]
-    return {"company": found}
+        return compare_languages(model, corpora, options.cadences, options.task, status.update)
+    corpus = _corpus(options)
+    streams = make_streams(corpus, min(options.most or len(corpus.lists), len(corpus.lists)), options.seconds)
+    if options.encode:
+        different = {each.id: each for stream in streams for each in stream.utterances}
+        return compare_encoders(model, list(different.values()), options.language, status)
+    if options.write_windows is not None:
+        return _write_windows(model, make_samples(streams), options, options.write_windows, status)
+    if options.replay:
+        return _replay(model, make_samples(streams), options, status)
+    return _report(model, compare(model, streams, make_samples(streams), options, status))
 
 
-def _burden(options: Options) -> Burden:
-    batches = None
-    if options.batches is not None:
-        batches = tuple(int(part) for part in options.batches.split(","))
-        if min(batches) < 1:
-            raise ValueError("--batches: give numbers from 1 on, like 1,8,64")
-    shapes = parse((options.windows or _WINDOWS).read_text(encoding="utf-8"))
-    return Burden(options.model, options.device, shapes, batches)
+def _corpus(options: Options) -> Corpus:
+    if options.files:
+        return Corpus("files", tuple((_utterance(file),) for file in options.files), lead_s=0.0, gap_s=0.0)
+    if options.manifest is None or options.set_name is None:
+        return shipped_clips()
+    return read_set(options.manifest, options.set_name)
 
 
-def _write_windows(weights: Weights, streams: Sequence[Stream], options: Options, file: Path) -> None:
-    recognizer = Noting(load(weights))
-    shapes: dict[float, list[WindowShape]] = {}
-    for period_s in options.cadences:
-        recognizer.shapes = []
-        for course in courses(streams):
-            room = Room(recognizer, period_s, [course.recording], options.language)
-            for until in range(0, len(course.recording.pcm), 1600):
-                room.bring(until)
-            room.finish()
-        shapes[period_s] = thinned(recognizer.shapes, _MOST_WINDOWS)
-    about = {"model": weights.name, "material": options.set_name or "the shipped clips"}
+def _utterance(file: Path) -> Utterance:
+    with open_file(str(file)) as media:
+        return Utterance(file.name, "", (), b"".join(media.pieces()))
+
+
+def _report(model: Model, figures: Sequence[Figures]) -> Report:
+    said = f", {figures[0].words} words" if figures[0].words else ""
+    title = f"{model.name}, {figures[0].audio_s:.0f} s of audio{said}"
+    return Report({"comparison": figures}, [table(title, figures)])
+
+
+def _race(model: Model, samples: Sequence[Sample], options: Options, status: Status) -> list[Result]:
+    contestants = [ours(model.recognizer, each, options.language, task=options.task) for each in options.cadences]
+    return race(
+        samples,
+        contestants,
+        lambda at_s: status.update(f"{at_s:.0f} s of audio"),
+        piece_s=options.piece_s,
+        clock=clock_of(options.device),
+    )
+
+
+def _replay(model: Model, samples: Sequence[Sample], options: Options, status: Status) -> Report:
+    """Run samples through ours alone, and tell what each says."""
+    results = _race(model, samples, options, status)
+    normalise = normaliser(options.language or model.recognizer.info.languages[0])
+    compared = _report(model, [figures_of(score_result(each, samples, normalise), None) for each in results])
+    texts: list[str] = []
+    for result in results:
+        texts += [f"{result.name}:"] if len(results) > 1 else []
+        for sample, heard in zip(samples, result.transcriptions, strict=True):
+            texts.append(f"{', '.join(sample.clips)} ({sample.audio_s:.1f} s): {heard.text}")
+            texts += map(_word_line, heard.words) if options.words else []
+    recordings = [
+        {
+            "way": result.name,
+            "clips": sample.clips,
+            "audio_s": sample.audio_s,
+            "text": heard.text,
+            "accounting": heard.accounting,
+        }
+        for result in results
+        for sample, heard in zip(samples, result.transcriptions, strict=True)
+    ]
+    return Report(compared.found | {"recordings": recordings}, [*(() if options.quiet else texts), *compared.printed])
+
+
+def _word_line(word: Word) -> str:
+    times = f"{word.start / SAMPLE_RATE:8.2f} {word.end / SAMPLE_RATE:8.2f}"
+    return f"{times} {word.probability:5.2f} {word.text.strip()}"
+
+
+def _write_windows(model: Model, samples: Sequence[Sample], options: Options, file: Path, status: Status) -> Report:
+    results = _race(model, samples, options, status)
+    shapes = {
+        cadence_s: thinned([window for each in result.transcriptions for window in each.windows], _MOST_WINDOWS)
+        for cadence_s, result in zip(options.cadences, results, strict=True)
+    }
+    about = {"model": model.name, "material": options.set_name or "the shipped clips"}
     file.write_text(render(about, shapes), encoding="utf-8")
+    return Report({}, [])

@@ -28,11 +28,11 @@ class Bound:
         return f"{at}{self.name}{self.comparison}{self.limit:g}"
 
     def concerns(self, streams: int) -> bool:
-        """Say whether a load of so many streams is meant."""
+        """Return True if a load of this many streams is meant."""
         return self.streams in {None, streams}
 
     def met(self, figures: Mapping[str, float | None]) -> bool:
-        """Say whether the figure reaches it; what is unknown does not."""
+        """Return True if the figure reaches it; what is unknown does not."""
         value = figures[self.name]
         return value is not None and _COMPARISONS[self.comparison](value, self.limit)
 

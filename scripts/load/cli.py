@@ -2,24 +2,32 @@
 
 from dataclasses import fields
 from pathlib import Path
-from typing import cast
+from typing import Any
 
 import click
+from whisper_live_client.outcome import Exit
 
-from scripts.client.asr_client import Mode, session_url
-from scripts.client.outcome import Exit
+from scripts.tools.driver import SessionSettings
+from scripts.tools.options import (
+    SETTINGS,
+    json_option,
+    mode_option,
+    monitor_token_option,
+    run_command,
+    run_dir_option,
+    seconds_option,
+    session_url_option,
+    token_option,
+)
 
 from .bounds import Bound, parse_bound
-from .drive import Wishes
-from .measurement import Options
-from .observations import ServerFigures
-from .summary import DelayFigures, EndFigures, WordFigures
+from .chart import draw, read
+from .results import Options
+from .run import run
+from .summary import FIGURES
 
 _ROOT = Path(__file__).resolve().parents[2]
 _SHIPPED_SECONDS = 60.0
-_FIGURES = tuple(
-    each.name for group in (WordFigures, DelayFigures, ServerFigures, EndFigures) for each in fields(group)
-)
 
 _EPILOG = f"""\b
 Exit codes:
@@ -29,8 +37,9 @@ Exit codes:
   3    a bound of --require is not met
   130  interrupted (what was measured until then is printed)
 
-Figures for --require: {", ".join(_FIGURES)}.
+Figures for --require: {", ".join(FIGURES)}.
 """
+_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
 def _counts(_context: click.Context, _option: click.Parameter, value: str) -> tuple[int, ...]:
@@ -45,19 +54,14 @@ def _counts(_context: click.Context, _option: click.Parameter, value: str) -> tu
 
 def _bounds(_context: click.Context, _option: click.Parameter, values: tuple[str, ...]) -> tuple[Bound, ...]:
     try:
-        return tuple(parse_bound(value, _FIGURES) for value in values)
+        return tuple(parse_bound(value, FIGURES) for value in values)
     except ValueError as error:
         raise click.BadParameter(str(error)) from error
 
 
-@click.command(epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
-@click.option(
-    "--url",
-    envvar="WHISPER_LIVE_URL",
-    default="ws://127.0.0.1:8000/asr",
-    show_default=True,
-    help="The server; http(s):// works too. [env: WHISPER_LIVE_URL]",
-)
+@click.command(epilog=_EPILOG, context_settings=SETTINGS)
+@click.argument("files", nargs=-1, type=_FILE)
+@session_url_option
 @click.option(
     "--streams",
     "counts",
@@ -73,31 +77,20 @@ def _bounds(_context: click.Context, _option: click.Parameter, values: tuple[str
     help="Repeat the material until each stream is so long (it ends with a whole utterance). "
     f"[default: {_SHIPPED_SECONDS:g} with the shipped clips, a set once through]",
 )
-@click.option("--ramp", "ramp_s", type=click.FloatRange(min=0), default=2.0, show_default=True, metavar="S")
+@seconds_option("--ramp", "ramp_s", "Spread the starts of the sessions over this time.", default=2.0)
 @click.option(
     "--manifest",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    type=_FILE,
     help="JSON lines of id, audio, text, words, with a sets.json beside it. [default: the shipped clips]",
 )
 @click.option("--set", "set_name", metavar="NAME", help="The set of --manifest to say.")
-@click.option("--mode", type=click.Choice(["events", "full"]), default="events", show_default=True)
+@mode_option
 @click.option("--language", metavar="CODE", help="Language that is spoken, like en or fr.")
-@click.option("--token", envvar="API_TOKEN", metavar="TOKEN", help="The server's token; safer in API_TOKEN.")
-@click.option(
-    "--monitor-token",
-    envvar="MONITOR_TOKEN",
-    metavar="TOKEN",
-    help="The token of its monitoring endpoints; safer in MONITOR_TOKEN.",
-)
+@token_option
+@monitor_token_option
 @click.option("--message-ms", type=click.IntRange(1, 10_000), default=100, show_default=True, help="Audio a message.")
-@click.option(
-    "--patience",
-    "patience_s",
-    type=click.FloatRange(min=0),
-    default=120.0,
-    show_default=True,
-    metavar="S",
-    help="Give a session up when it takes so much longer than its audio.",
+@seconds_option(
+    "--patience", "patience_s", "Give a session up when it takes so much longer than its audio.", default=120.0
 )
 @click.option(
     "--reference",
@@ -105,15 +98,15 @@ def _bounds(_context: click.Context, _option: click.Parameter, values: tuple[str
     help="Afterwards transcribe the same streams offline with this model, and compare the word error rates (slow).",
 )
 @click.option("--pid", "pids", type=int, multiple=True, help="A process of the server, for its CPU time; repeatable.")
+@run_dir_option("Where the server's supervisord.pid is, if no --pid is given. [env: RUN_DIR]")
+@json_option("Write everything that is measured to a file.")
 @click.option(
-    "--run-dir",
-    envvar="RUN_DIR",
-    default="run",
-    show_default=True,
-    type=click.Path(file_okay=False, path_type=Path),
-    help="Where the server's supervisord.pid is, if no --pid is given. [env: RUN_DIR]",
+    "--plot",
+    "plot_path",
+    type=click.Path(dir_okay=False, writable=True, path_type=Path),
+    metavar="SVG",
+    help="Draw latency and CPU against streams: of FILES that --json wrote, or else of what is measured now.",
 )
-@click.option("--json", "json_path", type=click.Path(dir_okay=False, writable=True, path_type=Path), metavar="FILE")
 @click.option(
     "--require",
     "bounds",
@@ -122,72 +115,37 @@ def _bounds(_context: click.Context, _option: click.Parameter, values: tuple[str
     metavar="[N:]FIGURE<=X",
     help="A bound that must be met, at N streams or at each number of them; repeatable.",
 )
-def command(
-    *,
-    url: str,
-    counts: tuple[int, ...],
-    seconds: float | None,
-    ramp_s: float,
-    manifest: Path | None,
-    set_name: str | None,
-    mode: str,
-    language: str | None,
-    token: str | None,
-    monitor_token: str | None,
-    message_ms: int,
-    patience_s: float,
-    reference: str | None,
-    pids: tuple[int, ...],
-    run_dir: Path,
-    json_path: Path | None,
-    bounds: tuple[Bound, ...],
-) -> int:
+def command(*, files: tuple[Path, ...], json_path: str | None, **given: Any) -> int:
     """Have real-time sessions with a running server, and measure what their users feel.
 
     Delays are taken from the moment at which the last sample of a word leaves this client. Ctrl-C ends the audio,
     waits for the last words and prints what there is; a second one quits.
-    """
-    if (manifest is None) != (set_name is None):
-        raise click.UsageError("--manifest and --set go together")
-    if json_path is not None and not json_path.resolve().parent.is_dir():
-        raise click.UsageError(f"--json: there is no directory {json_path.resolve().parent}")
-    try:
-        session_url(url, {})
-    except ValueError as error:
-        raise click.UsageError(f"--url: {error}") from error
-    from .run import run  # noqa: PLC0415 - torch comes with it, which --help and a wrong option need not wait for
 
-    wishes = Wishes(
-        url=url,
-        mode=cast("Mode", mode),
-        language=language,
-        token=token,
-        ramp_s=ramp_s,
-        message_ms=message_ms,
-        patience_s=patience_s,
+    With FILES nothing is measured: --plot draws them.
+    """
+    if files:
+        return _plot(files, given["plot_path"])
+    if (given["manifest"] is None) != (given["set_name"] is None):
+        raise click.UsageError("--manifest and --set go together")
+    if given["seconds"] is None and given["manifest"] is None:
+        given["seconds"] = _SHIPPED_SECONDS
+    given["run_dir"] = _ROOT / given["run_dir"]  # the server takes a relative one from there, too
+    session = SessionSettings(
+        **{each.name: given.pop(each.name) for each in fields(SessionSettings) if each.name in given}
     )
-    options = Options(
-        wishes=wishes,
-        monitor_token=monitor_token,
-        counts=counts,
-        seconds=seconds if seconds is not None or manifest is not None else _SHIPPED_SECONDS,
-        manifest=manifest,
-        set_name=set_name,
-        reference=reference,
-        pids=pids,
-        run_dir=_ROOT / run_dir,  # the server takes a relative one from there, too
-        json_path=json_path,
-        bounds=bounds,
-    )
+    options = Options(**given, session=session, json_path=Path(json_path) if json_path else None)
     return run(options)
 
 
-def main() -> int:
-    """Run the command with the process's arguments and return its exit code."""
+def _plot(files: tuple[Path, ...], plot_path: Path | None) -> int:
+    if plot_path is None:
+        raise click.UsageError("FILES are for --plot")
     try:
-        return int(command.main(standalone_mode=False) or 0)
-    except click.ClickException as error:
-        error.show()
-        return error.exit_code
-    except (click.Abort, KeyboardInterrupt):
-        return Exit.INTERRUPTED
+        draw(read(files), plot_path)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
+    return Exit.COMPLETE
+
+
+def main() -> int:
+    return run_command(command)

@@ -19,18 +19,18 @@ class CpuTime:
 
 
 class ServerProcesses:
-    """The given processes and all their children, those that die or are born on the way included."""
+    """The given processes and all their children, those that start or end meanwhile included."""
 
     def __init__(self, pids: Sequence[int]) -> None:
         self._roots = tuple(pids)
         self._used_s: dict[tuple[int, float], tuple[str, float]] = {}
         self._before_s: dict[tuple[int, float], float] = {}
         self._look()
-        # What a process used before the load began does not count; one that is born later counts from its start.
+        # What a process used before the load began does not count; one that starts later counts from its start.
         self._before_s = {key: used_s for key, (_, used_s) in self._used_s.items()}
 
     def cpu_time(self) -> CpuTime:
-        """Return the CPU time since this object was made; to be asked often, or what dies in between is missed."""
+        """Return the CPU time since this object was made; ask often: what dies in between two calls is missed."""
         self._look()
         totals_s: dict[str, float] = {}
         for key, (role, used_s) in self._used_s.items():
@@ -76,6 +76,6 @@ def _family(pids: Sequence[int]) -> list[psutil.Process]:
 
 
 def _role(command: Sequence[str]) -> str | None:
-    """Tell a gateway from a worker by ``python -m NAME``; anything else (supervisord) does no work for a session."""
+    """Return the NAME of ``python -m NAME`` for a gateway or a worker; supervisord does no work for a session."""
     named = {after for option, after in pairwise(command) if option == "-m"}
     return next((role for role in ("gateway", "gpu_worker") if role in named), None)

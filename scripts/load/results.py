@@ -1,45 +1,136 @@
-"""Everything that was measured as JSON (core)."""
+"""What is asked for and everything measured so far, kept in its JSON file (shell)."""
 
 import json
+import os
+import platform
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from pathlib import Path
 
-from .observations import Observations
-from .session import SessionReport
-from .summary import Summary
+from whisper_live_client.outcome import Exit
 
-JsonValue = object
+from scripts.tools.corpus import Corpus, Stream
+from scripts.tools.driver import SessionSettings
+from scripts.tools.scoring import Score
+
+from .bounds import Bound
+from .sampling import Observations
+from .session import SessionReport, all_speaking_s
+from .summary import Summary, summarise
 
 
-def render(about: Mapping[str, JsonValue], runs: Sequence[Mapping[str, JsonValue]]) -> str:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """What the command line asks for.
+
+    Attributes:
+        ramp_s: over how long the starts of a load's sessions are spread.
+        patience_s: how much longer than its audio a session may take.
+    """
+
+    session: SessionSettings
+    counts: tuple[int, ...]
+    seconds: float | None
+    ramp_s: float
+    manifest: Path | None
+    set_name: str | None
+    monitor_token: str | None = field(repr=False)
+    patience_s: float
+    reference: str | None
+    pids: tuple[int, ...]
+    run_dir: Path
+    json_path: Path | None
+    plot_path: Path | None
+    bounds: tuple[Bound, ...]
+
+
+@dataclass(slots=True)
+class Load:
+    """One load: what was sent, what came of it."""
+
+    streams: list[Stream]
+    reports: list[SessionReport]
+    seen: Observations
+    reference: list[Score] | None = None
+
+    def summary(self) -> Summary:
+        return summarise(len(self.streams), self.reports, self.seen, all_speaking_s(self.reports), self.reference)
+
+    @property
+    def whole(self) -> bool:
+        """Whether all its sessions came to their end."""
+        complete = Exit.COMPLETE.name.lower()
+        return len(self.reports) == len(self.streams) and all(each.outcome == complete for each in self.reports)
+
+
+@dataclass(slots=True)
+class Measurement:
+    """Everything measured so far, and what it was measured on."""
+
+    options: Options
+    corpus: Corpus
+    server: Mapping[str, object]
+    began: datetime
+    loads: list[Load] = field(default_factory=list)
+    interrupted: bool = False
+
+    def write(self) -> None:
+        """Write the JSON file, if one is asked for.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        options = self.options
+        if options.json_path is None:
+            return
+        about = {
+            "began": self.began.isoformat(timespec="seconds"),
+            "url": options.session.url,
+            "mode": options.session.mode,
+            "material": self.corpus.name,
+            "seconds": options.seconds,
+            "ramp_s": options.ramp_s,
+            "message_ms": options.session.message_ms,
+            "reference": options.reference,
+            "bounds": [str(bound) for bound in options.bounds],
+            "interrupted": self.interrupted,
+            "server": self.server,
+            "client": {"cpus": os.cpu_count(), "system": platform.platform(), "python": platform.python_version()},
+        }
+        runs = [describe(load.summary(), load.seen, load.reports) for load in self.loads]
+        options.json_path.write_text(render(about, runs), encoding="utf-8")
+
+
+def render(about: Mapping[str, object], runs: Sequence[Mapping[str, object]]) -> str:
     """Return the JSON text of a measurement: what it was made on, and its loads."""
     return json.dumps(_rounded({**about, "runs": list(runs)}), ensure_ascii=False) + "\n"
 
 
-def describe(summary: Summary, seen: Observations, reports: Sequence[SessionReport]) -> dict[str, JsonValue]:
+def describe(summary: Summary, seen: Observations, reports: Sequence[SessionReport]) -> dict[str, object]:
     """Return a load with its sessions; its moments are seconds since the load's first sample."""
-    comparison = asdict(summary.comparison) if summary.comparison else None
     began_s = seen.samples[0].at_s if seen.samples else 0.0
+    compared = {"reference": summary.reference, "above": summary.above}
     return {
         "streams": summary.streams,
-        "figures": summary.figures(),
+        "figures": summary.figures,
         "wer_interval": asdict(summary.wer) if summary.wer else None,
-        "reference_intervals": comparison,
+        "reference_intervals": {name: asdict(each) for name, each in compared.items() if each} or None,
         "outcomes": summary.outcomes,
         "samples": [asdict(sample) | {"at_s": sample.at_s - began_s} for sample in seen.samples],
         "sessions": [_session(each, began_s) for each in reports],
     }
 
 
-def _session(report: SessionReport, began_s: float) -> dict[str, JsonValue]:
-    whole: dict[str, JsonValue] = asdict(report)
-    whole["speaking_s"] = report.speaking_s and [moment_s - began_s for moment_s in report.speaking_s]
-    whole["scores"] = [[score.words, score.errors] for score in report.scores]
-    whole["word_times"] = [[time.text, time.end_s, time.shown_s, time.committed_s] for time in report.word_times]
-    return whole
+def _session(report: SessionReport, began_s: float) -> dict[str, object]:
+    return asdict(report) | {
+        "speaking_s": report.speaking_s and [moment_s - began_s for moment_s in report.speaking_s],
+        "scores": [[score.words, score.errors] for score in report.scores],
+        "word_times": [[time.text, time.end_s, time.shown_s, time.committed_s] for time in report.word_times],
+    }
 
 
-def _rounded(value: JsonValue) -> JsonValue:
+def _rounded(value: object) -> object:
     """Round every number to what it can mean: tenths of a millisecond."""
     if isinstance(value, float):
         return round(value, 4)

@@ -4,25 +4,48 @@ import asyncio
 import os
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 
-from .monitor import Monitor
-from .observations import Observations, Sample, Usage
-from .processes import ServerProcesses
+from scripts.tools.server_api import ServerApi, UnreachableError
+
+from .processes import CpuTime, ServerProcesses
 
 _PERIOD_S = 1.0
 
 
-class Sampler:
-    """Samples from its making on; to be made just before the load begins."""
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """The state of things at one moment of the client's clock; None is unknown.
 
-    def __init__(self, monitor: Monitor, processes: ServerProcesses | None) -> None:
-        self._monitor = monitor
+    Attributes:
+        lag_s: the largest lag of any worker: audio received and not yet decoded.
+    """
+
+    at_s: float
+    lag_s: float | None
+    load_average: float
+
+
+@dataclass(frozen=True, slots=True)
+class Observations:
+    """All samples of a load, and the CPU seconds used in it, by the server (None where unknown) and by this client."""
+
+    samples: tuple[Sample, ...]
+    server: CpuTime
+    client_s: float
+
+
+class Sampler:
+    """Samples a load; make it just before the load begins, since CPU time counts from then."""
+
+    def __init__(self, api: ServerApi, processes: ServerProcesses | None) -> None:
+        self._api = api
         self._processes = processes
         self._samples: list[Sample] = []
+        self._used = CpuTime(None, None)
         self._client_before_s = time.process_time()
 
     async def run(self, on_sample: Callable[[Sample], None]) -> None:
-        """Sample until cancelled."""
         while True:
             on_sample(await self._sample())
             await asyncio.sleep(_PERIOD_S)
@@ -30,18 +53,18 @@ class Sampler:
     async def finish(self) -> Observations:
         """Sample a last time and return everything."""
         await self._sample()
-        used = await asyncio.to_thread(self._processes.cpu_time) if self._processes else None
-        usage = Usage(
-            gateway_s=used.gateway_s if used else None,
-            workers_s=used.workers_s if used else None,
-            client_s=time.process_time() - self._client_before_s,
-        )
-        return Observations(tuple(self._samples), usage)
+        return Observations(tuple(self._samples), self._used, time.process_time() - self._client_before_s)
 
     async def _sample(self) -> Sample:
-        lag_s = await asyncio.to_thread(self._monitor.lag_s)
+        lag_s = await asyncio.to_thread(self._lag_s)
         if self._processes:
-            await asyncio.to_thread(self._processes.cpu_time)
+            self._used = await asyncio.to_thread(self._processes.cpu_time)
         sample = Sample(time.monotonic(), lag_s, os.getloadavg()[0])
         self._samples.append(sample)
         return sample
+
+    def _lag_s(self) -> float | None:
+        try:
+            return self._api.gpu_status().lag_s
+        except UnreachableError:
+            return None

@@ -3,28 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from scripts.client.audio import SAMPLE_RATE, duration_s
-from scripts.client.outcome import Exit, Outcome
-from scripts.client.transcript import Transcript
+from whisper_live_client.audio import SAMPLE_RATE, duration_s
+from whisper_live_client.outcome import Exit
+from whisper_live_client.transcript import Transcript
 
-from .material import Stream
-from .scoring import Normalise, Score, score
-from .timing import WordTime, word_times
-
-
-@dataclass(frozen=True, slots=True)
-class Conversation:
-    """One session as it was had: what was sent, what came back, how it ended.
-
-    Attributes:
-        changed_words: how often a word changed after it had been shown.
-    """
-
-    number: int
-    stream: Stream
-    transcript: Transcript
-    outcome: Outcome
-    changed_words: int
+from scripts.tools.driver import SessionResult, accounts_balance
+from scripts.tools.scoring import Normalise, Score, score
+from scripts.tools.word_timing import WordTime, word_times
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,37 +59,39 @@ class SessionReport:
         return not self.ended_well or self.books is False or bool(self.violations)
 
 
-def report(conversation: Conversation, normalise: Normalise, message_samples: int) -> SessionReport:
+def report(number: int, result: SessionResult, normalise: Normalise, message_samples: int) -> SessionReport:
     """Judge a session.
 
     Args:
-        conversation: the session.
+        number: which one of its load.
+        result: the session.
         normalise: turns text into the words that are compared.
         message_samples: the audio of one message: it is sent when its last sample has been spoken.
     """
-    transcript, stream = conversation.transcript, conversation.stream
-    script = stream.script(transcript.sent_samples)
-    books = transcript.accounting
+    transcript, stream = result.transcript, result.stream
+    spoken = stream.spoken(transcript.sent_samples)
+    speaking_s = _speaking_s(transcript)
+    setup_s = _between(transcript.opened_s, transcript.ready_s)
     return SessionReport(
-        number=conversation.number,
+        number=number,
         session=transcript.config.session if transcript.config else None,
-        outcome=conversation.outcome.exit_code.name.lower(),
-        problem=conversation.outcome.sentence,
-        utterances=stream.key[: len(script.texts)],
+        outcome=result.outcome.exit_code.name.lower(),
+        problem=result.outcome.sentence,
+        utterances=stream.key[: len(spoken.texts)],
         audio_s=duration_s(transcript.sent_samples),
-        speaking_s=_speaking_s(transcript),
-        scores=tuple(score(script.texts, transcript.committed, normalise)),
-        spoken_words=sum(bool(normalise(word.text)) for word in script.words),
+        speaking_s=speaking_s,
+        scores=tuple(score(spoken.texts, transcript.committed, normalise)),
+        spoken_words=sum(bool(normalise(word.text)) for word in spoken.words),
         heard_words=len(normalise(transcript.committed)),
-        word_times=tuple(word_times(script.words, transcript, normalise)),
-        changed_words=conversation.changed_words,
-        setup_ms=_scaled(_between(transcript.opened_s, transcript.ready_s), 1000.0),
+        word_times=tuple(word_times(spoken.words, transcript.words, transcript.sent_at_s, normalise)),
+        changed_words=result.changed_words,
+        setup_ms=None if setup_s is None else 1000.0 * setup_s,
         first_word_s=_between(transcript.first_audio_s, transcript.first_word_s),
         last_words_s=_last_words_s(transcript),
         flush_s=_between(transcript.ended_s, transcript.done_s),
-        held_back_s=_held_back_s(transcript, message_samples),
-        books=_add_up(transcript),
-        dropped_s=duration_s(books.dropped) if books else 0.0,
+        held_back_s=_held_back_s(speaking_s, transcript.sent_samples - message_samples),
+        books=accounts_balance(transcript),
+        dropped_s=duration_s(transcript.accounting.dropped) if transcript.accounting else 0.0,
         moves=len(transcript.moves),
         violations=tuple(transcript.violations),
         text=transcript.committed,
@@ -123,29 +110,15 @@ def _last_words_s(transcript: Transcript) -> float | None:
     return max(0.0, max(committed_s) - transcript.ended_s)
 
 
-def _held_back_s(transcript: Transcript, message_samples: int) -> float | None:
+def _held_back_s(speaking_s: tuple[float, float] | None, samples_before: int) -> float | None:
     """Compare the last message with the clock: each is due when its last sample has been spoken."""
-    speaking_s = _speaking_s(transcript)
     if speaking_s is None:
         return None
-    due_s = speaking_s[0] + max(0, transcript.sent_samples - message_samples) / SAMPLE_RATE
-    return max(0.0, speaking_s[1] - due_s)
-
-
-def _add_up(transcript: Transcript) -> bool | None:
-    books = transcript.accounting
-    if books is None:
-        return None
-    told = books.transcribed + books.silence + books.dropped
-    return books.received == transcript.sent_samples == told
+    return max(0.0, speaking_s[1] - speaking_s[0] - max(0, samples_before) / SAMPLE_RATE)
 
 
 def _between(start_s: float | None, end_s: float | None) -> float | None:
     return None if start_s is None or end_s is None else end_s - start_s
-
-
-def _scaled(value: float | None, factor: float) -> float | None:
-    return None if value is None else value * factor
 
 
 def all_speaking_s(reports: Sequence[SessionReport]) -> tuple[float, float] | None:
@@ -155,8 +128,3 @@ def all_speaking_s(reports: Sequence[SessionReport]) -> tuple[float, float] | No
         return None
     start_s, end_s = max(pair[0] for pair in spoken), min(pair[1] for pair in spoken)
     return (start_s, end_s) if start_s < end_s else None
-
-
-def known(values: Sequence[float | None]) -> list[float]:
-    """Leave out what is unknown."""
-    return [value for value in values if value is not None]

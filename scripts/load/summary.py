@@ -1,100 +1,34 @@
-"""Add up all sessions of one load into the figures of the table (core)."""
+"""Add up all sessions of one load into its figures (core)."""
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
-from .observations import Observations, ServerFigures, judge
-from .scoring import Interval, Score, difference_interval, error_interval, error_rate
-from .session import SessionReport, known
-from .timing import percentile
+import numpy as np
 
+from scripts.tools.scoring import Interval, Score, difference_interval, error_interval, error_rate, percentile
 
-@dataclass(frozen=True, slots=True)
-class WordFigures:
-    """What was heard, of all sessions together; None is unknown.
+from .processes import CpuTime
+from .sampling import Observations
+from .session import SessionReport
 
-    Attributes:
-        wer_percent: words wrong, missed or made up, against words said.
-        timed_percent: the share of the said words that were heard right and have a time: delays are taken of these.
-        changed_percent: words changed after being shown (the newest one aside), against words heard.
-        reference_wer_percent: the same audio transcribed offline by the same weights.
-        wer_above_reference_points: by how much more words are wrong than there.
-    """
+Figures = dict[str, float | None]
+"""Figures by their names, which the table, the JSON file and --require share; None is unknown."""
 
-    said_words: int
-    heard_words: int
-    wer_percent: float | None
-    timed_percent: float | None
-    changed_percent: float | None
-    reference_wer_percent: float | None
-    wer_above_reference_points: float | None
-
-
-@dataclass(frozen=True, slots=True)
-class DelayFigures:
-    """What users wait for, over all words and sessions; None is unknown.
-
-    Attributes:
-        shown_p50_s: from a word's end until it stood on the screen to stay.
-        committed_p50_s: from a word's end until it could not change any more.
-        last_words_p50_s: from the end of the audio until the last word was committed.
-        flush_p50_s: from the end of the audio until the server said that all is said.
-        setup_p50_ms: from opening the connection to "Ready to transcribe".
-        held_back_max_s: how much later than spoken audio was sent, because the server did not read.
-    """
-
-    shown_p50_s: float | None
-    shown_p95_s: float | None
-    committed_p50_s: float | None
-    committed_p95_s: float | None
-    last_words_p50_s: float | None
-    last_words_max_s: float | None
-    flush_p50_s: float | None
-    flush_max_s: float | None
-    setup_p50_ms: float | None
-    setup_max_ms: float | None
-    held_back_max_s: float | None
-
-
-@dataclass(frozen=True, slots=True)
-class EndFigures:
-    """How the sessions ended; ``wrong_books`` counts those whose samples do not add up."""
-
-    complete: int
-    not_complete: int
-    wrong_books: int
-    dropped_s: float
-    violations: int
-    moves: int
-
-
-@dataclass(frozen=True, slots=True)
-class Comparison:
-    """The offline reference's word error rate, and how far ours lies above it, in points."""
-
-    reference: Interval | None
-    above: Interval | None
+_END_WINDOW_S = 5.0  # a step lasts up to some seconds: the lag at the end is the worst of several samples
+_FEWEST_POINTS = 10  # a line through fewer would say nothing
 
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """One load, summed up."""
+    """One load: its figures, and the intervals of the error rates (of the offline reference and its distance too)."""
 
     streams: int
-    audio_s: float
-    words: WordFigures
-    delays: DelayFigures
-    server: ServerFigures
-    ends: EndFigures
+    figures: Figures
     wer: Interval | None
-    comparison: Comparison | None
+    reference: Interval | None
+    above: Interval | None
     outcomes: dict[str, int]
-
-    def figures(self) -> dict[str, float | None]:
-        """Return every figure by its name."""
-        groups = (self.words, self.delays, self.server, self.ends)
-        return {"audio_s": self.audio_s} | {name: value for group in groups for name, value in asdict(group).items()}
 
 
 def summarise(
@@ -110,71 +44,110 @@ def summarise(
         streams: how many sessions were meant to be had.
         reports: the sessions that were had.
         seen: what was seen beside them.
-        all_speaking_s: from when until when all sessions spoke.
+        all_speaking_s: from when until when all sessions spoke (the client's clock); None if they never did.
         reference: the offline reference's scores, of the same utterances as the sessions' in order.
     """
     audio_s = sum(each.audio_s for each in reports)
     scores = [one for each in reports for one in each.scores]
-    comparison = None
-    if reference is not None:
-        comparison = Comparison(error_interval(reference), difference_interval(scores, reference))
     outcomes = Counter(each.outcome for each in reports)
+    ends: Figures = {
+        "complete": outcomes["complete"],
+        "not_complete": streams - outcomes["complete"],
+        "wrong_books": sum(each.books is False for each in reports),
+        "dropped_s": sum(each.dropped_s for each in reports),
+        "violations": sum(len(each.violations) for each in reports),
+        "moves": sum(each.moves for each in reports),
+    }
+    figures: Figures = {"audio_s": audio_s}
+    figures |= _word_figures(reports, scores, reference) | _delay_figures(reports)
+    figures |= server_figures(seen, audio_s, all_speaking_s) | ends
     return Summary(
         streams=streams,
-        audio_s=audio_s,
-        words=_words(reports, scores, reference),
-        delays=_delays(reports),
-        server=judge(seen, audio_s, all_speaking_s),
-        ends=EndFigures(
-            complete=outcomes["complete"],
-            not_complete=streams - outcomes["complete"],
-            wrong_books=sum(each.books is False for each in reports),
-            dropped_s=sum(each.dropped_s for each in reports),
-            violations=sum(len(each.violations) for each in reports),
-            moves=sum(each.moves for each in reports),
-        ),
+        figures=figures,
         wer=error_interval(scores),
-        comparison=comparison,
+        reference=None if reference is None else error_interval(reference),
+        above=None if reference is None else difference_interval(scores, reference),
         outcomes=dict(outcomes),
     )
 
 
-def _words(reports: Sequence[SessionReport], scores: Sequence[Score], reference: Sequence[Score] | None) -> WordFigures:
+def _word_figures(
+    reports: Sequence[SessionReport], scores: Sequence[Score], reference: Sequence[Score] | None
+) -> Figures:
     said = sum(each.spoken_words for each in reports)
     heard = sum(each.heard_words for each in reports)
-    ours, theirs = error_rate(scores), error_rate(reference) if reference is not None else None
-    return WordFigures(
-        said_words=sum(one.words for one in scores),
-        heard_words=heard,
-        wer_percent=ours,
-        timed_percent=_share(sum(len(each.word_times) for each in reports), said),
-        changed_percent=_share(sum(each.changed_words for each in reports), heard),
-        reference_wer_percent=theirs,
-        wer_above_reference_points=None if ours is None or theirs is None else ours - theirs,
-    )
+    ours, theirs = error_rate(scores), error_rate(reference or [])
+    return {
+        "said_words": sum(one.words for one in scores),
+        "heard_words": heard,
+        "wer_percent": ours,
+        # Delays are taken of the words that were heard right and have a time.
+        "timed_percent": _ratio(100.0 * sum(len(each.word_times) for each in reports), said),
+        "changed_percent": _ratio(100.0 * sum(each.changed_words for each in reports), heard),
+        "reference_wer_percent": theirs,
+        "wer_above_reference_points": None if ours is None or theirs is None else ours - theirs,
+    }
 
 
-def _delays(reports: Sequence[SessionReport]) -> DelayFigures:
+def _delay_figures(reports: Sequence[SessionReport]) -> Figures:
     times = [time for each in reports for time in each.word_times]
     shown = [time.shown_s for time in times]
-    committed = known([time.committed_s for time in times])
-    last_words = known([each.last_words_s for each in reports])
-    flush = known([each.flush_s for each in reports])
-    setup = known([each.setup_ms for each in reports])
-    return DelayFigures(
-        shown_p50_s=percentile(shown, 50),
-        shown_p95_s=percentile(shown, 95),
-        committed_p50_s=percentile(committed, 50),
-        committed_p95_s=percentile(committed, 95),
-        last_words_p50_s=percentile(last_words, 50),
-        last_words_max_s=max(last_words, default=None),
-        flush_p50_s=percentile(flush, 50),
-        flush_max_s=max(flush, default=None),
-        setup_p50_ms=percentile(setup, 50),
-        setup_max_ms=max(setup, default=None),
-        held_back_max_s=max(known([each.held_back_s for each in reports]), default=None),
-    )
+    committed = _known([time.committed_s for time in times])
+    last_words = _known([each.last_words_s for each in reports])
+    flush = _known([each.flush_s for each in reports])
+    setup = _known([each.setup_ms for each in reports])
+    return {
+        "shown_p50_s": percentile(shown, 50),
+        "shown_p95_s": percentile(shown, 95),
+        "committed_p50_s": percentile(committed, 50),
+        "committed_p95_s": percentile(committed, 95),
+        "last_words_p50_s": percentile(last_words, 50),
+        "last_words_max_s": max(last_words, default=None),
+        "flush_p50_s": percentile(flush, 50),
+        "flush_max_s": max(flush, default=None),
+        "setup_p50_ms": percentile(setup, 50),
+        "setup_max_ms": max(setup, default=None),
+        "held_back_max_s": max(_known([each.held_back_s for each in reports]), default=None),
+    }
 
 
-def _share(part: int, whole: int) -> float | None:
-    return 100.0 * part / whole if whole else None
+def server_figures(seen: Observations, audio_s: float, all_speaking_s: tuple[float, float] | None) -> Figures:
+    """Turn what was seen beside the sessions into figures; arguments as for `summarise`.
+
+    The lag at the end is that of the last seconds in which all sessions spoke, its growth the slope in the second half
+    of that time.
+    """
+    gateway_s, workers_s = seen.server.gateway_s, seen.server.workers_s
+    lags = [(sample.at_s, sample.lag_s) for sample in seen.samples if sample.lag_s is not None]
+    start_s, end_s = all_speaking_s or (0.0, 0.0)
+    half_s = (start_s + end_s) / 2
+    return {
+        "lag_max_s": max((lag_s for _, lag_s in lags), default=None),
+        "lag_end_s": max((lag_s for at_s, lag_s in lags if end_s - _END_WINDOW_S <= at_s <= end_s), default=None),
+        "lag_growth_s_per_min": _slope_per_min([(at_s, lag_s) for at_s, lag_s in lags if half_s <= at_s <= end_s]),
+        "cpu_per_audio_s": _ratio(None if gateway_s is None or workers_s is None else gateway_s + workers_s, audio_s),
+        "gateway_cpu_per_audio_s": _ratio(gateway_s, audio_s),
+        "workers_cpu_per_audio_s": _ratio(workers_s, audio_s),
+        "client_cpu_per_audio_s": _ratio(seen.client_s, audio_s),
+        "load_average": seen.samples[-1].load_average if seen.samples else None,
+    }
+
+
+def _slope_per_min(points: Sequence[tuple[float, float]]) -> float | None:
+    """Fit a line (least squares)."""
+    if len(points) < _FEWEST_POINTS:
+        return None
+    at_s, lag_s = np.array(points).T
+    return float(np.polyfit((at_s - at_s[0]) / 60.0, lag_s, 1)[0])
+
+
+def _known(values: Sequence[float | None]) -> list[float]:
+    return [value for value in values if value is not None]
+
+
+def _ratio(part: float | None, whole: float) -> float | None:
+    return None if part is None or not whole else part / whole
+
+
+FIGURES = tuple(summarise(0, [], Observations((), CpuTime(None, None), 0.0), None).figures)
+"""The names of all figures, in their order."""

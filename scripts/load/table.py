@@ -1,51 +1,39 @@
-"""Print what was measured as a table (door: rich)."""
+"""Print what was measured (door: rich)."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
+from scripts.tools.tables import HEAVY_HEAD, interval, number, print_rows
+
 from .bounds import Bound
-from .scoring import Interval
 from .session import SessionReport
 from .summary import Summary
 
-_UNKNOWN = "-"
-
-
-@dataclass(frozen=True, slots=True)
-class _Row:
-    """One line of the table: its label, and the figures in it with their format."""
-
-    label: str
-    names: tuple[str, ...]
-    form: str
-
-
+# Each line of the table: its label, the figures in it, and their format.
 _ROWS = (
-    _Row("sessions complete / not", ("complete", "not_complete"), "{:.0f}"),
-    _Row("words said / heard", ("said_words", "heard_words"), "{:.0f}"),
-    _Row("WER, %", ("wer_percent",), "{:.2f}"),
-    _Row("offline WER, %", ("reference_wer_percent",), "{:.2f}"),
-    _Row("WER above offline, points", ("wer_above_reference_points",), "{:+.2f}"),
-    _Row("shown after said, p50 / p95, s", ("shown_p50_s", "shown_p95_s"), "{:.2f}"),
-    _Row("committed after said, p50 / p95, s", ("committed_p50_s", "committed_p95_s"), "{:.2f}"),
-    _Row("words that were timed, %", ("timed_percent",), "{:.1f}"),
-    _Row("last words after the end, p50 / max, s", ("last_words_p50_s", "last_words_max_s"), "{:.2f}"),
-    _Row("all said after the end, p50 / max, s", ("flush_p50_s", "flush_max_s"), "{:.2f}"),
-    _Row("words changed after shown, %", ("changed_percent",), "{:.1f}"),
-    _Row("lag at the end / largest, s", ("lag_end_s", "lag_max_s"), "{:.2f}"),
-    _Row("lag growth, s a minute", ("lag_growth_s_per_min",), "{:+.2f}"),
-    _Row("setup, p50 / max, ms", ("setup_p50_ms", "setup_max_ms"), "{:.0f}"),
-    _Row("audio held back, max, s", ("held_back_max_s",), "{:.2f}"),
-    _Row("server CPU-s a second of audio", ("cpu_per_audio_s",), "{:.4f}"),
-    _Row("  of it gateway / workers", ("gateway_cpu_per_audio_s", "workers_cpu_per_audio_s"), "{:.4f}"),
-    _Row("client CPU-s a second of audio", ("client_cpu_per_audio_s",), "{:.4f}"),
-    _Row("load average", ("load_average",), "{:.2f}"),
-    _Row("audio dropped, s / wrong books", ("dropped_s", "wrong_books"), "{:g}"),
-    _Row("broken promises / moves", ("violations", "moves"), "{:.0f}"),
+    ("sessions complete / not", ("complete", "not_complete"), ".0f"),
+    ("words said / heard", ("said_words", "heard_words"), ".0f"),
+    ("WER, %", ("wer_percent",), ".2f"),
+    ("offline WER, %", ("reference_wer_percent",), ".2f"),
+    ("WER above offline, points", ("wer_above_reference_points",), "+.2f"),
+    ("shown after said, p50 / p95, s", ("shown_p50_s", "shown_p95_s"), ".2f"),
+    ("committed after said, p50 / p95, s", ("committed_p50_s", "committed_p95_s"), ".2f"),
+    ("words that were timed, %", ("timed_percent",), ".1f"),
+    ("last words after the end, p50 / max, s", ("last_words_p50_s", "last_words_max_s"), ".2f"),
+    ("all said after the end, p50 / max, s", ("flush_p50_s", "flush_max_s"), ".2f"),
+    ("words changed after shown, %", ("changed_percent",), ".1f"),
+    ("lag at the end / largest, s", ("lag_end_s", "lag_max_s"), ".2f"),
+    ("lag growth, s a minute", ("lag_growth_s_per_min",), "+.2f"),
+    ("setup, p50 / max, ms", ("setup_p50_ms", "setup_max_ms"), ".0f"),
+    ("audio held back, max, s", ("held_back_max_s",), ".2f"),
+    ("server CPU-s a second of audio", ("cpu_per_audio_s",), ".4f"),
+    ("  of it gateway / workers", ("gateway_cpu_per_audio_s", "workers_cpu_per_audio_s"), ".4f"),
+    ("client CPU-s a second of audio", ("client_cpu_per_audio_s",), ".4f"),
+    ("load average", ("load_average",), ".2f"),
+    ("audio dropped, s / wrong books", ("dropped_s", "wrong_books"), "g"),
+    ("broken promises / moves", ("violations", "moves"), ".0f"),
 )
 
 
@@ -58,24 +46,21 @@ def print_table(console: Console, summaries: Sequence[Summary], unmet: Sequence[
         unmet: the bounds that were not met, with the index of the load.
     """
     missed = {(column, bound.name) for column, bound in unmet}
-    table = Table(highlight=False)
-    table.add_column("streams")
-    for summary in summaries:
-        table.add_column(str(summary.streams), justify="right")
-    for row in _ROWS:
-        cells = []
+    intervals = {
+        "wer_percent": [summary.wer for summary in summaries],
+        "wer_above_reference_points": [summary.above for summary in summaries],
+    }
+    rows: list[tuple[str, list[str | Text]]] = []
+    for label, names, form in _ROWS:
+        cells: list[str | Text] = []
         for column, summary in enumerate(summaries):
-            figures = summary.figures()
-            cell = " / ".join(_figure(figures[name], row.form) for name in row.names)
-            cells.append(Text(cell, "bold red" if any((column, name) in missed for name in row.names) else ""))
-        if any(cell.plain.strip(f"{_UNKNOWN} /") for cell in cells):
-            table.add_row(row.label, *cells)
-        if row.names == ("wer_percent",):
-            table.add_row("  95 % interval", *(_interval(summary.wer) for summary in summaries))
-        if row.names == ("wer_above_reference_points",) and any(summary.comparison for summary in summaries):
-            above = [summary.comparison.above if summary.comparison else None for summary in summaries]
-            table.add_row("  95 % interval", *map(_interval, above))
-    console.print(table)
+            cell = " / ".join(number(summary.figures[name], form) for name in names)
+            cells.append(Text(cell, "bold red" if any((column, name) in missed for name in names) else ""))
+        rows.append((label, cells))
+        if names[0] in intervals:
+            rows.append(("  95 % interval", [interval(each) for each in intervals[names[0]]]))
+    columns = [str(summary.streams) for summary in summaries]
+    print_rows(console, None, columns, rows, corner="streams", box=HEAVY_HEAD)
 
 
 def print_troubles(
@@ -99,13 +84,5 @@ def print_troubles(
         console.print(f"{streams} streams, session {report.number}: {report.outcome}: {'; '.join(what)}", markup=False)
     for column, bound in unmet:
         summary = summaries[column]
-        reached = _figure(summary.figures()[bound.name], "{:.3f}")
+        reached = number(summary.figures[bound.name], ".3f")
         console.print(f"{summary.streams} streams: not met: {bound} (it is {reached})", markup=False, style="red")
-
-
-def _figure(value: float | None, form: str) -> str:
-    return _UNKNOWN if value is None else form.format(value)
-
-
-def _interval(interval: Interval | None) -> str:
-    return _UNKNOWN if interval is None else f"{interval.low:.2f} to {interval.high:.2f}"

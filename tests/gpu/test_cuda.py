@@ -18,8 +18,8 @@ from gpu_worker.model.step import DecodeSettings, Step
 from gpu_worker.model.vad import Vad, VadState
 from gpu_worker.model.whisper_recognizer import WhisperRecognizer
 from gpu_worker.recognizer import WindowRequest, WindowResult
-from scripts.bench.capacity import Bench
-from scripts.bench.windows import WindowShape
+from scripts.capacity.step_timing import Bench
+from scripts.capacity.windows import WindowShape
 from shared.clips import load_clips
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device is at hand")

@@ -11,16 +11,13 @@ import torch
 from click.testing import CliRunner
 from torch.utils.flop_counter import FlopCounterMode
 
-from gpu_worker.model.columns import EncoderSettings
 from gpu_worker.model.linear import EXACT
 from gpu_worker.model.whisper_recognizer import WhisperRecognizer
 from scripts.bench.cli import command
-from scripts.bench.contestant import Course
-from scripts.bench.languages import _translated
-from scripts.bench.made_up import MadeUp, dimensions, length_for, noise
-from scripts.bench.windows import WindowShape, render, shape
-from scripts.bench.work import columns, work
-from scripts.replaying.recordings import Recording
+from scripts.bench.languages import translated
+from scripts.bench.samples import Sample
+from scripts.capacity.synthetic_weights import SyntheticModel, dimensions, length_for, noise
+from scripts.capacity.windows import WindowShape, render
 from shared.clips import load_clips
 
 SHAPES = [
@@ -76,19 +73,8 @@ def test_the_encoder_alone_is_four_times_cheaper_compacted(tmp_path):
     assert compacted["fallbacks"] == 0
 
 
-def test_company_is_printed(tmp_path):
-    """Two streams together are compared with each alone."""
-    out = tmp_path / "out.json"
-    done = bench("--company", "2", "--seconds", "3", "--json", out)
-    assert done.exception is None, done.output
-    _, together = json.loads(out.read_text())["company"]["1"]
-    assert together["streams"] == 2
-    assert together["ratio"] < 1.3
-    assert "2 together" in done.output
-
-
 def test_a_language_is_measured_given_and_detected(tmp_path):
-    """Each clip of it is a session beside its offline reference; words that nobody timed are placed by the model."""
+    """Each clip of it is a session beside its offline reference; words that are not timed are placed by the model."""
     clip = min(load_clips(), key=lambda each: len(each.pcm()))
     with wave.open(str(tmp_path / "a.wav"), "wb") as file:
         file.setparams((1, 2, 16_000, 0, "NONE", ""))
@@ -113,11 +99,33 @@ def test_a_language_is_measured_given_and_detected(tmp_path):
 
 
 def test_a_translation_is_held_against_another():
-    """What a course says becomes the translation, and no word of it has a time."""
-    course = Course(Recording("r", np.zeros(3, np.int16), "eins", (("eins", 0.1),)), np.zeros(3, np.float32), ("eins",))
-    translated = _translated(course, "one")
-    assert (translated.texts, translated.recording.text, translated.recording.words) == (("one",), "one", ())
-    assert translated.recording.pcm is course.recording.pcm
+    """What a sample says becomes the translation, and no word of it has a time."""
+    sample = Sample(("r",), np.zeros(3, np.int16), np.zeros(3, np.float32), ("eins",), (("eins", 0.1),))
+    said = translated(sample, "one")
+    assert (said.texts, said.words) == (("one",), ())
+    assert said.pcm is sample.pcm
+
+
+def test_recordings_are_replayed(tmp_path):
+    """Files of which nothing is known are heard alone: their words with times, the table, and everything as JSON."""
+    clip = min(load_clips(), key=lambda each: len(each.pcm()))
+    out = tmp_path / "out.json"
+    done = bench("--replay", clip.path, "--words", "--json", out)
+    assert done.exception is None, done.output
+    found = json.loads(out.read_text())
+    [figures], [recording] = found["comparison"], found["recordings"]
+    assert recording["clips"] == [clip.path.name]
+    assert recording["accounting"]["until"] == len(clip.pcm()) // 2
+    assert (figures["wer_percent"], figures["shown_p50_s"]) == (None, None)
+    assert figures["heard"] == len(clip.text.split())
+    assert 0 < figures["window_s"] <= figures["longest_s"] <= figures["audio_s"]
+    assert 0 < figures["held_s"] <= figures["audio_s"]
+    lines = done.output.splitlines()
+    assert f"{clip.path.name} ({figures['audio_s']:.1f} s): {recording['text']}" in lines
+    assert lines[1].split()[3] == recording["text"].split()[0]
+    assert "CPU-s a second of audio" in done.output
+    printed = bench("--replay", clip.path, "--quiet", "--json", "-")
+    assert json.loads(printed.stdout)["recordings"] == found["recordings"]
 
 
 def test_a_capacity_is_found_with_made_up_weights(tmp_path):
@@ -125,17 +133,8 @@ def test_a_capacity_is_found_with_made_up_weights(tmp_path):
     out, windows = tmp_path / "out.json", tmp_path / "windows.json"
     windows.write_text(render({}, {0.5: SHAPES}))
     done = bench(
-        "--random-weights",
-        "--model",
-        "tiny",
-        "--device",
-        "cpu",
-        "--batches",
-        "1,2",
-        "--windows",
-        windows,
-        "--json",
-        out,
+        *("--random-weights", "--model", "tiny", "--device", "cpu", "--batches", "1,2"),
+        *("--windows", windows, "--json", out),
     )
     assert done.exception is None, done.output
     found = json.loads(out.read_text())
@@ -181,10 +180,13 @@ def test_faster_whisper_that_is_not_installed_is_said(tmp_path, monkeypatch):
     [
         (["--set", "x"], None, "--manifest and --set go together"),
         (["--languages", "de"], None, "--languages needs a --manifest"),
-        (["--cadences", "1,fast"], None, "give numbers above 0"),
+        (["--cadences", ""], None, "'' is not a valid float range"),
+        (["--cadences", "1,fast"], None, "'fast' is not a valid float range"),
         (["--model", "nonesuch"], 3, "nonesuch"),
         (["--random-weights", "--model", "vast"], 2, "no official model"),
-        (["--random-weights", "--model", "tiny", "--batches", "0"], 2, "numbers from 1 on"),
+        (["--random-weights", "--model", "tiny", "--batches", "0"], None, "0 is not in the range x>=1"),
+        ([__file__], None, "FILES are for --replay"),
+        (["--replay", __file__], 2, "test_bench_engine.py"),
         (["--device", "cuda"], 2, "--random-weights"),
     ],
 )
@@ -221,9 +223,9 @@ def test_official_sizes_are_known(name, width, layers, vocabulary, mels):
 
 
 @pytest.fixture(scope="module")
-def made_up():
-    """Made-up weights of tiny's size, loaded in fp32."""
-    model = MadeUp("tiny", length_for(SHAPES))
+def synthetic():
+    """Make up weights of tiny's size, loaded in fp32."""
+    model = SyntheticModel("tiny", length_for(SHAPES))
     recognizer = WhisperRecognizer(
         model.weights, precision=EXACT, device=torch.device("cpu"), device_name="cpu", decode=model.settings
     )
@@ -231,32 +233,30 @@ def made_up():
     return model, recognizer
 
 
-def test_made_up_weights_take_the_tokens_they_are_meant_to(made_up):
+def test_made_up_weights_take_the_tokens_they_are_meant_to(synthetic):
     """Each window accepts as many drafted tokens and finds as many new ones as its shape says, in company as well."""
-    model, recognizer = made_up
+    model, recognizer = synthetic
     audio = noise(10.0)
     for batch in ([each] for each in SHAPES), [SHAPES * 2]:
         for chosen in batch:
             requests = [model.request(key, each, audio) for key, each in enumerate(chosen)]
             results = recognizer.recognize(requests)
             for wanted, asked, result in zip(chosen, requests, results, strict=True):
-                got = shape(asked, result)
+                got = WindowShape.of(asked, result)
                 assert (got.samples, got.drafted) == (wanted.samples, wanted.drafted)
                 assert (got.accepted, got.found) == (wanted.accepted, wanted.found)
     assert recognizer.fallbacks == 0
 
 
-def test_operations_are_counted_as_torch_counts_them(made_up):
+def test_operations_are_counted_as_torch_counts_them(synthetic):
     """The formula is within a tenth of what torch's own counter sees: padding, which it leaves out, is the difference."""
-    model, recognizer = made_up
-    settings = EncoderSettings()
+    model, recognizer = synthetic
     counted = Counter()
     for what in SHAPES:
         request = model.request(0, what, noise(10.0))
         with FlopCounterMode(display=False) as counter:
             recognizer.recognize([request])
-        heard = columns(what.samples, model.dims.n_audio_ctx, settings.group, settings.tail)
         counted["torch"] += counter.get_total_flops()
-        counted["formula"] += work(what, model.dims, 4, heard, len(model.text)).total
+        counted["formula"] += model.operations(what)
     assert counted["formula"] == pytest.approx(counted["torch"], rel=0.15)
     assert counted["formula"] < counted["torch"]

@@ -1,36 +1,49 @@
-"""scripts/bench: agreement, races, shapes of windows, simulated loads and their charts, with scripted models."""
+"""scripts/bench and scripts/capacity: agreement, races, latencies, windows, simulated loads, with scripted models."""
 
-import json
-import xml.etree.ElementTree as ET
 from dataclasses import replace
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
 
-from scripts.bench import plot
-from scripts.bench.agreement import HeardWord, LocalAgreement
-from scripts.bench.chart import Line, Panel, svg, ticks
-from scripts.bench.company import compare_company
-from scripts.bench.contestant import Course, Result
-from scripts.bench.figures import judge, offline, part, scores, total
-from scripts.bench.race import race
-from scripts.bench.room import Ours
-from scripts.bench.simulation import Rules, StepTimes, most_streams, simulate
-from scripts.bench.stages import Stages
-from scripts.bench.usual import Usual
-from scripts.bench.windows import Noting, WindowShape, parse, render, thinned
-from scripts.load.normal import normaliser
-from scripts.replaying.recordings import Recording
+from scripts.bench.comparison import race
+from scripts.bench.figures import figures_of, score_result, total
+from scripts.bench.latencies import Latencies
+from scripts.bench.local_agreement import HeardWord, LocalAgreement, LocalAgreementRun
+from scripts.bench.samples import Contestant, Result, Sample, Transcription, Update
+from scripts.bench.slots import ours
+from scripts.capacity.simulation import Rules, StepTimes, most_streams, simulate
+from scripts.capacity.stages import Stages
+from scripts.capacity.windows import WindowShape, parse, render, thinned
+from scripts.tools.scoring import normaliser
+from shared.messages import Word
 from tests.scripted_recognizer import ScriptedRecognizer, say
 
-STORY = say([0.5, "one", "two", "three", "four", 1.0, "five", "six", 1.0])
+SAID = say([0.5, "one", "two", "three", "four", 1.0, "five", "six", 1.0])
 TEXTS = ("one two three four", "five six")
-COURSE = Course(
-    Recording("story", STORY.pcm, " ".join(TEXTS), tuple((word.text, word.end / 16_000) for word in STORY.words)),
-    STORY.pcm.astype(np.float32) / 32768.0,
+SAMPLE = Sample(
+    ("a", "b"),
+    SAID.pcm,
+    SAID.pcm.astype(np.float32) / 32768.0,
     TEXTS,
+    tuple((word.text, word.end / 16_000) for word in SAID.words),
 )
+
+
+def silent(*texts, timed=()):
+    """Return a sample without audio."""
+    return Sample(("x",), np.zeros(0, np.int16), np.zeros(0, np.float32), texts, timed)
+
+
+def heard(*samples, contestant=None, **options):
+    """Run one contestant, ours unless another is given, over samples."""
+    contestant = contestant or ours(ScriptedRecognizer(), 0.5, "en")
+    [result] = race(samples or [SAMPLE], [contestant], lambda _: None, **options)
+    return result
+
+
+def usual(name, model, period_s):
+    """Return LocalAgreement around a model as a contestant."""
+    return Contestant(name, lambda sample: LocalAgreementRun(model, period_s, sample))
 
 
 def words(*texts, start_s=0.0):
@@ -39,19 +52,13 @@ def words(*texts, start_s=0.0):
 
 
 class Reader:
-    """A model that knows the story: the words that have ended in the audio it is given."""
+    """A model that knows what is said: the words that have ended in the audio it is given."""
 
-    def __init__(self):
-        self.prompts = []
-        self.at = 0
-
-    def hear(self, audio, prompt):
-        self.prompts.append(prompt)
-        heard = len(audio)
+    def hear(self, audio, _prompt):
         return [
             HeardWord(f" {word.text}", word.start / 16_000, word.end / 16_000)
-            for word in STORY.words
-            if word.end <= heard
+            for word in SAID.words
+            if word.end <= len(audio)
         ]
 
 
@@ -92,39 +99,80 @@ def test_a_long_window_is_cut_after_its_last_sentence():
 
 def test_contestants_race_side_by_side():
     """All hear all of the audio; figures say what was wrong, how late words came, and what it cost against the plain one."""
-    ours = Ours(ScriptedRecognizer(), 0.5, "en")
-    reader = Reader()
     told = []
-    results = race([COURSE, COURSE], [ours, Usual("plain, 0.5 s", reader, 0.5)], told.append)
+    contestants = [ours(ScriptedRecognizer(), 0.5, "en"), usual("plain, 0.5 s", Reader(), 0.5)]
+    results = race([SAMPLE, SAMPLE], contestants, told.append)
     assert [result.name for result in results] == ["ours, 0.5 s", "plain, 0.5 s"]
     assert told == sorted(told)
-    assert told[-1] == pytest.approx(2 * len(STORY.pcm) / 16_000, abs=1.0)
+    assert told[-1] == pytest.approx(2 * len(SAID.pcm) / 16_000, abs=1.0)
     normalise = normaliser("de")
-    reference = scores([COURSE, COURSE], ["one two tree four five six", " ".join(TEXTS)], normalise)
+    texts = ["one two tree four five six", " ".join(TEXTS)]
+    offline = Result("offline", [Transcription(SAMPLE.audio_s, [Word(text, 0, 1, 1.0)]) for text in texts], 3.0)
+    reference = score_result(offline, [SAMPLE, SAMPLE], normalise)
     found = [
-        judge(result, [COURSE, COURSE], normalise, reference=reference, baseline=results[1], english=False)
+        figures_of(score_result(result, [SAMPLE, SAMPLE], normalise, reference.scores), results[1])
         for result in results
     ]
     for each in found:
-        assert (each.words, each.wer_percent) == (12, 0.0)
+        assert (each.words, each.heard, each.wer_percent) == (12, 12, 0.0)
         assert each.above_offline.value == pytest.approx(-100 / 12)
         assert 0 <= each.shown_p50_s + 0.12 <= each.committed_p50_s <= each.committed_p95_s <= 2.0
         assert each.changed_percent == 0.0
+        assert 0 < each.window_s <= each.longest_s <= SAMPLE.audio_s
     assert found[1].ratio == 1.0
     assert found[0].ratio == pytest.approx(results[1].cpu_s / results[0].cpu_s)
     assert found[0].accepted_percent > 50
-    assert offline([COURSE, COURSE], reference, 3.0).wer_percent == pytest.approx(100 / 12)
-    assert reader.prompts
+    assert found[1].accepted_percent is None
+    beside = figures_of(reference, None)
+    assert beside.wer_percent == pytest.approx(100 / 12)
+    assert (beside.shown_p50_s, beside.changed_percent, beside.decodes, beside.held_s) == (None, None, None, None)
+    assert beside.cpu_per_audio_s == pytest.approx(1.5 / SAMPLE.audio_s)
+
+
+def test_every_word_is_shown_within_a_period_and_committed_after_it_was_shown():
+    """All samples are accounted for, and each word is found without error."""
+    result = heard()
+    [transcription] = result.transcriptions
+    found = Latencies()
+    found.add(SAMPLE, transcription)
+    assert (transcription.text, found.heard) == (" ".join(TEXTS), 6)
+    assert len(found.shown) == len(found.committed) == 6
+    # The scripted recognizer knows a word, as a model may, when two thirds of its 0.35 s are there.
+    assert all(-0.12 <= shown <= committed for shown, committed in zip(found.shown, found.committed, strict=True))
+    assert max(found.shown) <= 0.8
+    accounting = transcription.accounting
+    assert accounting.transcribed + accounting.silence == len(SAID.pcm)
+    assert 0 < transcription.held <= len(SAID.pcm)
+
+
+def test_all_at_once_needs_fewer_decodes_for_the_same_words():
+    """A backlog is decoded once an utterance."""
+    [live], [backlog] = heard().transcriptions, heard(piece_s=0.0).transcriptions
+    assert live.text == backlog.text
+    assert len(backlog.windows) == 2 < len(live.windows)
+
+
+def test_a_failing_recognizer_ends_the_race():
+    """What the recognizer answers in place of a result is raised."""
+    with pytest.raises(RuntimeError, match="poison"):
+        heard(replace(SAMPLE, pcm=say([0.3, "one", "poison", 1.0]).pcm))
+
+
+def test_changed_words_are_counted_but_for_the_newest():
+    """A word that was shown counts if it vanishes or is committed as another one; the last of a tail does not."""
+    result = Transcription(3.0, [Word(" won", 0, 1, 0.9), Word(" two", 1, 2, 0.9), Word(" three", 2, 3, 0.9)])
+    result.updates = [Update(1.0, 0, " one to"), Update(2.0, 0, " won too tree"), Update(3.0, 3, "")]
+    found = Latencies()
+    found.add(silent("won two three", timed=(("won", 0.5), ("two", 1.0), ("three", 1.5))), result)
+    assert found == Latencies(shown=[1.5, 2.0, 1.5], committed=[2.5, 2.0, 1.5], changed=2, heard=3)
+    found.add(silent(), Transcription(1.0, [Word("more", 0, 1, 0.9)]))
+    assert (found.changed, found.heard, len(found.shown)) == (2, 4, 3)
 
 
 def test_parts_in_two_languages_make_one_figure():
     """Errors, words and time add up; latencies are those of all words."""
-    results = [race([COURSE], [Ours(ScriptedRecognizer(), 0.5, "en")], lambda _: None)[0] for _ in range(2)]
-    wrong = replace(COURSE, texts=("one zwei three four", "five six"))
-    parts = [
-        part(result, [course], normaliser("de"), reference=None, english=False)
-        for result, course in zip(results, (COURSE, wrong), strict=True)
-    ]
+    wrong = replace(SAMPLE, texts=("one zwei three four", "five six"))
+    parts = [score_result(heard(), [sample], normaliser("de")) for sample in (SAMPLE, wrong)]
     alone, both = total("de", parts[:1]), total("all", parts)
     assert (both.words, both.audio_s, both.decodes) == (12, 2 * alone.audio_s, 2 * alone.decodes)
     assert (alone.wer_percent, both.wer_percent) == (0.0, pytest.approx(100 / 12))
@@ -132,34 +180,23 @@ def test_parts_in_two_languages_make_one_figure():
 
 
 def test_ours_is_told_language_and_task_and_tells_what_it_heard():
-    """Each window is asked for in the language given and the task; the replay says what it was taken for."""
+    """Each window is asked for in the language given and the task; the transcription says what it was taken for."""
     model = ScriptedRecognizer()
     asked = set()
     hear = model.recognize
     model.recognize = lambda requests: (asked.update((r.language, r.task) for r in requests), hear(requests))[1]
-    [given] = race([COURSE], [Ours(model, 0.5, "fr", task="translate")], lambda _: None)
+    given = heard(contestant=ours(model, 0.5, "fr", task="translate"))
     assert asked == {("fr", "translate")}
-    [detected] = race([COURSE], [Ours(model, 0.5, None)], lambda _: None)
+    detected = heard(contestant=ours(model, 0.5, None))
     assert (None, "transcribe") in asked
-    assert (given.replays[0].language, detected.replays[0].language) == ("fr", "en")
+    assert (given.transcriptions[0].language, detected.transcriptions[0].language) == ("fr", "en")
 
 
-def test_a_silent_course_has_no_figures_of_words():
+def test_a_silent_sample_has_no_figures_of_words():
     """Where nothing is said and nothing heard, figures are unknown and not zero."""
-    silence = Course(Recording("s", np.zeros(16_000, np.int16), "", ()), np.zeros(16_000, np.float32), ("",))
-    results = race([silence], [Ours(ScriptedRecognizer(), 0.5, "en")], lambda _: None)
-    found = judge(results[0], [silence], normaliser("en"), reference=None, baseline=None, english=True)
+    silence = replace(silent(""), pcm=np.zeros(16_000, np.int16))
+    found = figures_of(score_result(heard(silence), [silence], normaliser("en")), None)
     assert (found.wer_percent, found.shown_p50_s, found.ratio, found.above_offline) == (None, None, None, None)
-
-
-def test_company_is_measured_with_the_same_audio_alone():
-    """Streams together meet in steps; alone each step has one window."""
-    alone, together = compare_company(ScriptedRecognizer(), 0.5, [COURSE] * 3, "en", lambda _: None)
-    assert (alone.streams, together.streams) == (1, 3)
-    assert alone.windows_per_step == 1.0
-    assert 1.0 < together.windows_per_step <= 3.0
-    assert alone.ratio == 1.0
-    assert together.ratio == pytest.approx(together.cpu_per_audio_s / alone.cpu_per_audio_s)
 
 
 def test_a_stage_is_timed_without_the_stages_it_calls():
@@ -184,11 +221,10 @@ def test_a_stage_is_timed_without_the_stages_it_calls():
 
 def test_windows_are_noted_written_and_read():
     """What each decode had to do comes back from its file; something else is refused."""
-    noting = Noting(ScriptedRecognizer())
-    race([COURSE], [Ours(noting, 0.5, "en")], lambda _: None)
-    assert len(noting.shapes) > 5
-    assert all(0 <= each.accepted <= min(each.drafted, each.found) for each in noting.shapes)
-    few = thinned(noting.shapes, 3)
+    shapes = heard().transcriptions[0].windows
+    assert len(shapes) > 5
+    assert all(0 <= each.accepted <= min(each.drafted, each.found) for each in shapes)
+    few = thinned(shapes, 3)
     assert len(few) == 3
     assert thinned(few, 9) == few
     assert parse(render({"model": "scripted"}, {0.5: few, 1.0: few[:1]})) == {0.5: few, 1.0: few[:1]}
@@ -239,54 +275,11 @@ def test_the_most_streams_are_found():
     assert most_streams(StepTimes({1.0: {1: 9.0}}, 0.0, 0.0), RULES, 1.5)[0] is None
 
 
-def test_ticks_are_round_and_reach_the_top():
-    """Few round numbers from 0 to the largest value or just above."""
-    for most in (0.03, 0.9, 1.0, 3.3, 48.0, 1234.0):
-        found = ticks(most)
-        assert found[0] == 0
-        assert most <= found[-1] * 1.000001 <= 2 * most
-        assert 3 <= len(found) <= 9
-
-
 def test_a_result_without_stages_shows_none():
     """Shares of stages are unknown where none was watched, and add up to the whole where they were."""
-    bare = Result("x", [], 2.0)
-    course = Course(Recording("c", np.zeros(0, np.int16), "", ()), np.zeros(0, np.float32), ())
-    bare.replays = [race([COURSE], [Usual("x", Reader(), 1.0)], lambda _: None)[0].replays[0]]
-    normalise = normaliser(None)
-    assert judge(bare, [COURSE], normalise, reference=None, baseline=None, english=True).stages_percent is None
+    bare = heard(contestant=usual("x", Reader(), 1.0))
+    bare.cpu_s = 2.0
+    found = score_result(bare, [SAMPLE], normaliser(None))
+    assert figures_of(found, None).stages_percent is None
     bare.stages = {"mel": 0.5, "encoder": 1.0}
-    shares = judge(bare, [COURSE], normalise, reference=None, baseline=None, english=True).stages_percent
-    assert shares == {"mel": 25.0, "encoder": 50.0, "the rest": 25.0}
-    assert course.texts == ()
-
-
-def load(streams, **figures):
-    return {"streams": streams, "figures": figures}
-
-
-def test_a_load_table_is_drawn(tmp_path):
-    """Files of the load test become one SVG with a chart of latencies and one of cores, ready for light and dark."""
-    one, two = tmp_path / "1.json", tmp_path / "2.json"
-    one.write_text(json.dumps({"runs": [load(1, shown_p50_s=0.3, shown_p95_s=0.8, cpu_per_audio_s=0.1)]}))
-    two.write_text(json.dumps({"runs": [load(16, shown_p50_s=0.6, shown_p95_s=None, cpu_per_audio_s=0.08)]}))
-    out = tmp_path / "load.svg"
-    done = CliRunner().invoke(plot.command, [str(one), str(two), "-o", str(out)])
-    assert done.exit_code == 0, done.output
-    root = ET.fromstring(out.read_text())
-    texts = [element.text for element in root.iter("{http://www.w3.org/2000/svg}text")]
-    assert {"shown, p50", "shown, p95", "gateway and workers", "16"} <= set(texts)
-    assert "committed, p50" not in texts
-    assert len(list(root.iter("{http://www.w3.org/2000/svg}circle"))) == 5
-    assert "prefers-color-scheme: dark" in out.read_text()
-
-
-def test_what_cannot_be_drawn_is_refused(tmp_path):
-    """A file of something else, and loads without figures, end in a sentence and exit code 2."""
-    for content in ("[]", '{"runs": [{}]}', "no json", '{"runs": []}'):
-        (tmp_path / "x.json").write_text(content)
-        done = CliRunner().invoke(plot.command, [str(tmp_path / "x.json"), "-o", str(tmp_path / "x.svg")])
-        assert done.exit_code == 2, content
-        assert not (tmp_path / "x.svg").exists()
-    with pytest.raises(ValueError, match="nothing is known"):
-        svg([Panel("x", "y", (Line("l", (), "a"),))])
+    assert figures_of(found, None).stages_percent == {"mel": 25.0, "encoder": 50.0, "the rest": 25.0}

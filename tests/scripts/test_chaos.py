@@ -5,12 +5,17 @@ import itertools
 from dataclasses import replace
 
 import pytest
+from whisper_live_client.events import Accounting, ErrorEvent, Final, FinalWord, ReadyToStop, Status
+from whisper_live_client.outcome import Exit, Outcome
+from whisper_live_client.transcript import Transcript
 
-from scripts.faults.comparison import compare
-from scripts.faults.network import Network
-from scripts.faults.schedule import FIRST_S, QUIET_END_S, SHORTEST_S, Kind, pick, schedule
-from scripts.faults.verdict import Done, Gaps, Heard, Verdict, gaps, p95
-from scripts.operating.status import Move
+from scripts.fault_injection.comparison import compare
+from scripts.fault_injection.proxy import Proxy
+from scripts.fault_injection.schedule import FIRST_S, QUIET_END_S, SHORTEST_S, Kind, pick, schedule
+from scripts.fault_injection.verdict import Injected, SessionRecord, Verdict, nearest_rank, record, sort_gaps
+from scripts.tools.corpus import Corpus, Utterance, make_streams
+from scripts.tools.driver import SessionResult
+from scripts.tools.server_api import Move
 
 TEXT = ("the", "quick", "brown", "fox", "jumps", "over", "the", "lazy", "dog", "and", "runs", "away")
 
@@ -45,7 +50,7 @@ def test_differences(heard, expected):
 
 def test_causes_of_gaps():
     """A lost worker's moves count for what was last done to it, a drain's for the drain, the rest for neither."""
-    faults = [Done(Kind.KILL, 0, 10.0), Done(Kind.CUT, 1, 11.0), Done(Kind.HANG, 0, 20.0)]
+    faults = [Injected(Kind.KILL, 0, 10.0), Injected(Kind.CUT, 1, 11.0), Injected(Kind.HANG, 0, 20.0)]
     moves = [
         Move("a", 0, 1, "worker_lost", 300.0, 10.4),
         Move("b", 0, 1, "worker_lost", 2400.0, 22.0),
@@ -53,20 +58,17 @@ def test_causes_of_gaps():
         Move("d", 1, 2, "drain", 30.0, 23.0),
         Move("e", 1, 2, "balance", 40.0, 23.0),
     ]
-    assert gaps(moves, faults) == Gaps(kill=(300.0,), hang=(2400.0,), drain=(30.0,), other=(7.0, 40.0))
-    assert p95([float(value) for value in range(1, 101)]) == 95.0
-    assert p95([]) is None
+    assert sort_gaps(moves, faults) == {"kill": [300.0], "hang": [2400.0], "drain": [30.0], "other": [7.0, 40.0]}
+    assert nearest_rank([float(value) for value in range(1, 101)], 95) == 95.0
+    assert [nearest_rank(values, 50) for values in ([2.0, 1.0], [3.0, 1.0, 2.0], [])] == [1.0, 2.0, None]
 
 
-GOOD = Heard(
+GOOD = SessionRecord(
     said=TEXT,
     words=TEXT,
     times=tuple((float(at), at + 1.0) for at in range(len(TEXT))),
     sent=100,
-    received=100,
-    transcribed=80,
-    silence=20,
-    dropped=0,
+    books=Accounting(received=100, transcribed=80, silence=20, dropped=0),
     moves=1,
     reconnects=1,
     violations=(),
@@ -74,37 +76,67 @@ GOOD = Heard(
 )
 
 
-def verdict(disturbed=GOOD, found=Gaps(kill=(2999.0,), drain=(1499.0,))):  # noqa: B008 - frozen
-    return Verdict((GOOD,), (GOOD,), (disturbed,), (), found, 0)
+@pytest.mark.parametrize(
+    ("end", "sentence", "problem"),
+    [
+        (ReadyToStop(2, Accounting(100, 100, 0, 0)), "", None),
+        (ReadyToStop(2, Accounting(99, 99, 0, 0)), "the server received 99 samples", None),
+        (ReadyToStop(2, None), "", "ended without a last word"),
+        (ErrorEvent(2, "no room", None, None), "no room", "no room"),
+        (Status(2, "Ready to transcribe", 0), "not at its end after 9 s", "not at its end after 9 s"),
+    ],
+    ids=["complete", "samples missing", "no accounts", "error", "cut off"],
+)
+def test_a_session_that_did_not_end_well_has_a_problem(end, sentence, problem):
+    """Only a whole ending with accounts is one; samples that are missing in them have a goal of their own."""
+    transcript = Transcript(0.0)
+    transcript.fold(
+        Final(1, 0, "the end", 0.0, 1.0, (FinalWord("the", 0.0, 0.5, 0.9), FinalWord("end", 0.5, 1.0, 0.9)), "en")
+    )
+    transcript.fold(end)
+    (stream,) = make_streams(Corpus("test", ((Utterance("u", "the end", (), bytes(200)),),), 0.0, 0.0), 1, None)
+    found = record(SessionResult(stream, transcript, Outcome(Exit.FAILED, sentence), 0), str.split)
+    assert (found.problem, found.words, found.said) == (problem, ("the", "end"), ("the", "end"))
+    assert found.times == ((0.0, 0.5), (0.5, 1.0))
+    assert found.sent == 100
+
+
+def verdict(disturbed=GOOD, kill=2999.0, drain=1499.0):
+    gaps = {"kill": [kill], "hang": [], "drain": [drain], "other": []}
+    return Verdict((GOOD,), (GOOD,), (disturbed,), (), gaps, 0)
 
 
 def test_all_goals_met():
     """Sessions that end well, whole, in order and in time meet every goal."""
     assert all(met for _, met in verdict().goals())
-    assert (verdict().undisturbed_wer, verdict().disturbed_wer, verdict().damage.errors) == (0.0, 0.0, 0)
+    assert (verdict().undisturbed_errors.errors, verdict().disturbed_errors.errors, verdict().damage.errors) == (
+        0,
+        0,
+        0,
+    )
 
 
 @pytest.mark.parametrize(
     ("disturbed", "found", "goal"),
     [
-        (replace(GOOD, problem="closed"), Gaps(), "no session ended"),
-        (replace(GOOD, received=99), Gaps(), "no sample unaccounted"),
-        (replace(GOOD, transcribed=79, dropped=1), Gaps(), "no sample unaccounted"),
-        (replace(GOOD, times=((0.0, 1.0), (0.9, 2.0))), Gaps(), "no committed word before"),
-        (replace(GOOD, violations=("seq 3 after 4",)), Gaps(), "no promise"),
-        (replace(GOOD, words=TEXT[1:]), Gaps(), "word error rate"),
-        (GOOD, Gaps(kill=(3001.0,)), "gap after a kill"),
-        (GOOD, Gaps(drain=(1501.0,)), "gap in a drain"),
+        (replace(GOOD, problem="closed"), {}, "no session ended"),
+        (replace(GOOD, books=replace(GOOD.books, received=99)), {}, "no sample unaccounted"),
+        (replace(GOOD, books=replace(GOOD.books, transcribed=79, dropped=1)), {}, "no sample unaccounted"),
+        (replace(GOOD, times=((0.0, 1.0), (0.9, 2.0))), {}, "no committed word before"),
+        (replace(GOOD, violations=("seq 3 after 4",)), {}, "no promise"),
+        (replace(GOOD, words=TEXT[1:]), {}, "word error rate"),
+        (GOOD, {"kill": 3001.0}, "gap after a kill"),
+        (GOOD, {"drain": 1501.0}, "gap in a drain"),
     ],
 )
 def test_each_goal_can_be_missed(disturbed, found, goal):
     """What goes wrong misses its own goal and no other."""
-    missed = [sentence for sentence, met in verdict(disturbed, found).goals() if not met]
+    missed = [sentence for sentence, met in verdict(disturbed, **found).goals() if not met]
     assert len(missed) == 1
     assert missed[0].startswith(goal)
 
 
-def test_a_network_carries_and_cuts():
+def test_a_proxy_carries_and_cuts():
     """The proxy carries bytes both ways until it is cut, which both ends see as a reset."""
 
     async def once():
@@ -118,12 +150,12 @@ def test_a_network_carries_and_cuts():
                 ended.set()
 
         server = await asyncio.start_server(echo, "127.0.0.1", 0)
-        async with server, Network("127.0.0.1", server.sockets[0].getsockname()[1]) as network:
-            assert not network.cut()
-            reader, writer = await asyncio.open_connection("127.0.0.1", int(network.url.split(":")[2].split("/")[0]))
+        async with server, Proxy("127.0.0.1", server.sockets[0].getsockname()[1]) as proxy:
+            assert not proxy.cut()
+            reader, writer = await asyncio.open_connection("127.0.0.1", int(proxy.url.split(":")[2].split("/")[0]))
             writer.write(b"hello")
             assert await reader.readexactly(5) == b"hello"
-            assert network.cut()
+            assert proxy.cut()
             with pytest.raises(ConnectionResetError):
                 await reader.read(1)
             await asyncio.wait_for(ended.wait(), 5)

@@ -19,7 +19,13 @@ from tests.scripts.scripted_server import ROOT, AsrServer, end_of, hello
 
 PAGES = {
     "/health": {"status": "healthy", "model": "tiny.en"},
-    "/gpu-status": {"total_connections": 0, "gpus": [{"lag_s": 0.25}, {"lag_s": 0.75}, {"lag_s": None}]},
+    "/gpu-status": {
+        "total_connections": 0,
+        "gpus": [
+            {"gpu_id": number, "active_connections": 0, "lag_s": lag_s}
+            for number, lag_s in enumerate((0.25, 0.75, None))
+        ],
+    },
 }
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts.make_venv import has_nvidia_gpu
+from scripts.server.make_venv import has_nvidia_gpu
 
 ROOT = Path(__file__).resolve().parents[2]
 TORCH = "__version__ = '0'\nclass cuda:\n    is_available = staticmethod(bool)\n"
@@ -21,10 +21,10 @@ TORCH = "__version__ = '0'\nclass cuda:\n    is_available = staticmethod(bool)\n
 @pytest.fixture
 def clone(tmp_path):
     """Return a directory with the scripts, locks that name nothing but torch, and a torch that cannot be imported."""
-    (tmp_path / "scripts").mkdir()
+    (tmp_path / "scripts" / "server").mkdir(parents=True)
     (tmp_path / "requirements").mkdir()
     (tmp_path / "wheels").mkdir()
-    for name in ("setup", "make_venv.py"):
+    for name in ("setup", "server/make_venv.py"):
         shutil.copy(ROOT / "scripts" / name, tmp_path / "scripts" / name)
     for name in ("build", "runtime", "dev"):
         lock(tmp_path, name, "# nothing")

@@ -1,37 +1,96 @@
-"""Whether a worker may be restarted, and what became of its sessions."""
+"""Whether a worker may be restarted, what became of its sessions, and how the server's endpoints are read."""
+
+import socket
 
 import pytest
 
-from scripts.operating.restart import KEPT, Fate, Restart, refusal
-from scripts.operating.status import Move, Status, Worker, read
+from scripts.ops.restart import KEPT, Fate, Restart, refusal
+from scripts.tools.server_api import (
+    AnswerError,
+    Averages,
+    Ending,
+    GpuStatus,
+    Health,
+    Move,
+    Performance,
+    ServerApi,
+    UnreachableError,
+    Worker,
+    read,
+    read_gpu_status,
+)
 
-
-def worker(gpu_id, *names, state="serving", boot="a", slots=4):
-    return Worker(gpu_id, state, boot, slots if state == "serving" else 0, frozenset(names))
-
-
-def status(*workers, waiting=(), graced=(), moves=(), endings=None):
-    return Status(workers, frozenset(waiting), frozenset(graced), tuple(moves), endings or {})
-
-
+GUIDE_GPU = {"gpu_id": 0, "active_connections": 1, "connection_ids": ["abc-123"], "allocated_memory_gb": 7.45}
 MOVE = Move("x", 0, 1, "drain", 40.0, 100.0)
 
 
+def worker(gpu_id, *names, state="serving", boot="a", slots=4):
+    slots = slots if state == "serving" else 0
+    return Worker(gpu_id, len(names), frozenset(names), None, slots=slots, state=state, boot=boot)
+
+
+def status(*workers, waiting=(), graced=()):
+    return GpuStatus(workers, frozenset(waiting), frozenset(graced), None)
+
+
+def performance(*moves, **endings):
+    return Performance(None, moves, tuple(Ending(*each) for each in endings.items()))
+
+
+def restart_of(*workers, moves=()):
+    return Restart(status(*workers), performance(*moves), 0)
+
+
 def test_reading_the_endpoints():
-    """The bodies' keys become workers, moves and endings; a body without them is refused by name."""
-    gpu = {"gpu_id": 1, "state": "lost", "boot": None, "slots": 0, "connection_ids": ["x"]}
-    gpus = {"gpus": [gpu], "waiting_connection_ids": ["y"], "graced_connection_ids": []}
-    move = {"connection": "x", "from_gpu": None, "to_gpu": 1, "reason": "resume", "gap_ms": 3.5, "at": 7}
-    recent = {"recent_moves": [move], "recent_endings": [{"connection": "z", "outcome": "complete", "at": 1}]}
-    seen = read(gpus, recent)
-    assert seen.workers == (Worker(1, "lost", None, 0, frozenset({"x"})),)
-    assert (seen.waiting, seen.endings) == ({"y"}, {"z": "complete"})
-    assert seen.moves == (Move("x", None, 1, "resume", 3.5, 7.0),)
-    for broken in ({}, gpus | {"gpus": 3}, gpus | {"waiting_connection_ids": [1]}):
-        with pytest.raises(ValueError, match="does not answer like our gateway"):
-            read(broken, recent)
-    with pytest.raises(ValueError, match="MONITOR_TOKEN"):
-        read(gpus | {"waiting_connection_ids": None}, recent)
+    """The bodies' keys become workers, moves and endings, workers in order; other keys do not matter."""
+    lost = {"gpu_id": 1, "state": "lost", "boot": None, "slots": 0, "active_connections": 1, "connection_ids": None}
+    body = {"gpus": [lost, GUIDE_GPU], "max_connections_per_gpu": 4, "waiting_connection_ids": ["y"], "more": {}}
+    seen = read_gpu_status(body)
+    assert seen.gpus == (
+        Worker(0, 1, frozenset({"abc-123"}), 7.45, slots=4),
+        Worker(1, 1, None, None, slots=4, state="lost"),
+    )
+    assert (seen.waiting_connection_ids, seen.graced_connection_ids, seen.lag_s) == ({"y"}, None, None)
+    move = {"connection": "x", "from_gpu": None, "to_gpu": 1, "reason": "resume", "gap_ms": 3, "at": 7}
+    ending = {"connection": "z", "outcome": "complete", "at": 1}
+    recent = {"averages": {"setup_time_ms": 12}, "recent_moves": [move], "recent_endings": [ending]}
+    assert read(Performance, "/performance", recent) == Performance(
+        Averages(12.0), (Move("x", None, 1, "resume", 3.0, 7.0),), (Ending("z", "complete"),)
+    )
+
+
+@pytest.mark.parametrize(
+    ("body", "why"),
+    [
+        ({}, "/gpu-status: 'gpus' is missing"),
+        ({"gpus": 3}, "gpus: 3 is no list"),
+        ({"gpus": [3]}, "gpus: 3 is no object"),
+        ({"gpus": [GUIDE_GPU | {"gpu_id": "0"}]}, "gpus: gpu_id: '0' is no whole number"),
+        ({"gpus": [{"gpu_id": 0}]}, "gpus: 'active_connections' is missing"),
+        ({"gpus": [], "waiting_connection_ids": [1]}, "waiting_connection_ids: 1 is no text"),
+    ],
+)
+def test_another_server_is_named_by_what_is_wrong(body, why):
+    """A body that is none of a server's is refused, with the key and the value that are wrong."""
+    with pytest.raises(AnswerError, match="does not answer like our gateway") as error:
+        read_gpu_status(body)
+    assert why in str(error.value)
+    with pytest.raises(AnswerError, match="/health: 'status' is missing"):
+        read(Health, "/health", {})
+
+
+def test_where_nothing_listens():
+    """A refused connection is told as what an operator can do about it, whichever address of the server was given."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+        for url in (f"http://127.0.0.1:{port}/", f"ws://127.0.0.1:{port}/asr?mode=full"):
+            with pytest.raises(UnreachableError) as error:
+                ServerApi(url).health()
+            here = f"http://127.0.0.1:{port}"
+            assert str(error.value) == f"nothing listens at {here}; is scripts/serve running, on another PORT?"
+    with pytest.raises(UnreachableError, match="must begin with http"):
+        ServerApi("ftp://127.0.0.1").health()
 
 
 @pytest.mark.parametrize(
@@ -55,13 +114,13 @@ def test_refusal(workers, sentence):
 
 def test_a_restart_that_goes_well():
     """A session moves, another waits for its client, one ends: with the new boot serving all is well."""
-    restart = Restart(status(worker(0, "x", "y", "z"), worker(1)), 0)
+    restart = restart_of(worker(0, "x", "y", "z"), worker(1))
     assert not restart.back
     assert not restart.settled
-    assert restart.see(status(worker(0, "y", "z", state="draining"), worker(1, "x"), moves=[MOVE])) == [MOVE]
-    assert restart.see(status(worker(0, state="lost"), worker(1, "x"), moves=[MOVE], endings={"z": "complete"})) == []
+    assert restart.update(status(worker(0, "y", "z", state="draining"), worker(1, "x")), performance(MOVE)) == [MOVE]
+    assert restart.update(status(worker(0, state="lost"), worker(1, "x")), performance(MOVE, z="complete")) == []
     assert not restart.back
-    restart.see(status(worker(0, boot="b"), worker(1, "x"), graced=["y"]))
+    restart.update(status(worker(0, boot="b"), worker(1, "x"), graced=["y"]), performance())
     assert restart.back
     assert restart.settled
     assert restart.kept
@@ -71,18 +130,18 @@ def test_a_restart_that_goes_well():
 
 
 @pytest.mark.parametrize(
-    ("after", "fate"),
+    ("after", "recent", "fate"),
     [
-        (status(worker(0, boot="b"), worker(1), endings={"x": "recognition_failed"}), Fate.FAILED),
-        (status(worker(0, boot="b"), worker(1)), Fate.UNKNOWN),
-        (status(worker(0, boot="b"), worker(1), waiting=["x"]), Fate.WAITING),
-        (status(worker(0, "x"), worker(1)), Fate.STAYED),
+        (status(worker(0, boot="b"), worker(1)), performance(x="recognition_failed"), Fate.FAILED),
+        (status(worker(0, boot="b"), worker(1)), performance(), Fate.UNKNOWN),
+        (status(worker(0, boot="b"), worker(1), waiting=["x"]), performance(), Fate.WAITING),
+        (status(worker(0, "x"), worker(1)), performance(), Fate.STAYED),
     ],
 )
-def test_a_restart_that_loses_a_session(after, fate):
+def test_a_restart_that_loses_a_session(after, recent, fate):
     """A session that was ended, is nowhere, still waits or never left is not kept."""
-    restart = Restart(status(worker(0, "x"), worker(1)), 0)
-    restart.see(after)
+    restart = restart_of(worker(0, "x"), worker(1))
+    restart.update(after, recent)
     assert not restart.kept
     assert [account.fate for account in restart.accounts()] == [fate]
     assert fate not in KEPT
@@ -90,18 +149,18 @@ def test_a_restart_that_loses_a_session(after, fate):
 
 def test_back_on_the_new_worker():
     """A session that waited for the worker itself, as forced, is kept once the new life has it."""
-    restart = Restart(status(worker(0, "x")), 0)
-    restart.see(status(worker(0, boot="b"), waiting=["x"]))
+    restart = restart_of(worker(0, "x"))
+    restart.update(status(worker(0, boot="b"), waiting=["x"]), performance())
     assert not restart.settled
-    restart.see(status(worker(0, "x", boot="b")))
+    restart.update(status(worker(0, "x", boot="b")), performance())
     assert (restart.settled, restart.kept, restart.back) == (True, True, True)
 
 
 def test_moves_of_others_and_of_before_do_not_count():
     """Only new moves of the sessions that were on the worker are reported, each once."""
     old = Move("x", 1, 0, "balance", 20.0, 50.0)
-    restart = Restart(status(worker(0, "x"), worker(1, "o"), moves=[old]), 0)
-    other = Move("o", 1, 2, "balance", 9.0, 101.0)
-    after = status(worker(0, state="lost"), worker(1, "x"), moves=[old, MOVE, other])
-    assert restart.see(after) == [MOVE]
-    assert restart.see(after) == []
+    restart = restart_of(worker(0, "x"), worker(1, "o"), moves=[old])
+    recent = performance(old, MOVE, Move("o", 1, 2, "balance", 9.0, 101.0))
+    after = status(worker(0, state="lost"), worker(1, "x"))
+    assert restart.update(after, recent) == [MOVE]
+    assert restart.update(after, recent) == []

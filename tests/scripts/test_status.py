@@ -13,12 +13,13 @@ import pytest
 from rich.console import Console
 
 from gateway.monitoring.history import EventLog, RollingHistory
-from gateway.monitoring.snapshot import SessionFacts, snapshot
+from gateway.monitoring.monitor_state import monitor_state
+from gateway.monitoring.snapshot import SessionSnapshot, take_snapshot
 from gateway.placement.workers import WorkerRegistry
-from scripts.operating.control import Process
-from scripts.operating.overview import Event, read_overview
-from scripts.operating.screen import WIDTH, State, screen, sentence
-from scripts.operating.status_cli import as_object
+from scripts.ops.screen import WIDTH, State, screen, sentence
+from scripts.ops.status import as_object
+from scripts.tools.server_api import AnswerError, Event, MonitorState, read
+from scripts.tools.supervisord import Process
 from shared.messages import MemoryReport
 from tests.gateway.builders import GIB, heartbeat, register
 from tests.system.server import Server, environment, eventually
@@ -48,9 +49,19 @@ exitcodes=3
 
 def spoken(registry, *sessions, events=None, model_at=1_000_000.0):
     """Return the body of /monitor/state as the gateway's cores make it, sent over JSON."""
-    body = snapshot(registry, sessions, at=model_at, uptime_s=90_061, slots_per_gpu=4)
+    body = monitor_state(take_snapshot(registry, sessions), at=model_at, uptime_s=90_061, slots_per_gpu=4)
     whole = body | {"history": RollingHistory().body(0.0), "events": (events or EventLog()).body()}
     return json.loads(json.dumps(whole))
+
+
+def session(name, state, lease, age_s, lag_s):
+    """Return a session whose client is there."""
+    return SessionSnapshot(id=name, state=state, lease=lease, age_s=age_s, lag_s=lag_s, attached=True)
+
+
+def answered(body):
+    """Return what the body tells."""
+    return read(MonitorState, "/monitor/state", body)
 
 
 def crowded(slots=4, gpus=4):
@@ -62,7 +73,7 @@ def crowded(slots=4, gpus=4):
         registry.heartbeat(b"%d" % gpu_id, heartbeat(memory=memory), 0.0)
     for number in range(gpus * slots):
         grant = registry.acquire(f"{number:08x}-and-more", 0.0)
-        sessions.append(SessionFacts(f"{number:08x}-and-more", "finishing", grant.id, 14_399.0, 123.4, attached=True))
+        sessions.append(session(f"{number:08x}-and-more", "finishing", grant.id, 14_399.0, 123.4))
     for kind in ("allocated", "moved", "ended", "failed", "refused", "lost", "serving", "draining", "odd"):
         events.note(1_000_000.0, kind, session="0123456789", gpu_id=3, from_gpu=1, detail="word_" * 30)
     return spoken(registry, *sessions, events=events)
@@ -86,7 +97,7 @@ PROCESSES = (
 @pytest.mark.parametrize("slots", [4, 16])
 def test_all_fits_in_eighty_columns(slots, processes):
     """However full it is, no line is longer than 80 columns, none is broken, and every session is there."""
-    lines = printed(State("http://" + "a" * 90, read_overview(crowded(slots)), processes))
+    lines = printed(State("http://" + "a" * 90, answered(crowded(slots)), processes))
     assert max(map(len, lines)) <= WIDTH
     text = "\n".join(lines)
     assert all(f"{number:08x}" in text for number in range(4 * slots))
@@ -101,7 +112,7 @@ def test_all_fits_in_eighty_columns(slots, processes):
 
 def test_the_events_take_what_is_left():
     """A tall terminal shows more events, a low one three, and neither more lines than it has if it can be helped."""
-    state = State("http://x", read_overview(crowded()), PROCESSES)
+    state = State("http://x", answered(crowded()), PROCESSES)
     tall, low = printed(state, 40), printed(state, 10)
     assert len(tall) <= 40
     assert sum(line[2:3] == ":" == line[5:6] for line in tall) == 9
@@ -113,9 +124,9 @@ def test_what_the_gateway_says_is_read():
     registry = WorkerRegistry(range(2), lost_after_s=2.0)
     registry.register(b"0", register(0), 0.0)
     registry.heartbeat(b"0", heartbeat(memory=MemoryReport(16 * GIB, 7 * GIB, 9 * GIB, 9 * GIB, 37.4)), 0.0)
-    grant = registry.acquire("0123456789", 0.0)
-    seen = read_overview(spoken(registry, SessionFacts("0123456789", "ready", grant.id, 5.0, 0.25, attached=True)))
-    assert (seen.health, seen.serving, seen.used_slots, seen.total_slots) == ("healthy", 1, 1, 4)
+    lease = registry.acquire("0123456789", 0.0)
+    seen = answered(spoken(registry, session("0123456789", "ready", lease.id, 5.0, 0.25)))
+    assert (seen.status, seen.used_slots, seen.total_slots) == ("healthy", 1, 4)
     lines = printed(State("http://x", seen, ()))
     assert lines[1].split("  ") == ["healthy", "1/4 slots", "1 of 2 GPUs", "lag 0.2 s", "setup -", "up 1 d 1 h"]
     gpu = next(line for line in lines if line.startswith("0 "))
@@ -142,16 +153,16 @@ def test_what_the_gateway_says_is_read():
 @pytest.mark.parametrize("broken", [{"gpus": 3}, {"status": None}, {"used_slots": "1"}, {"history": []}])
 def test_another_server_is_not_believed(broken):
     """A body that is not our gateway's is refused by name, not shown as zeros."""
-    with pytest.raises(ValueError, match="does not answer like our gateway"):
-        read_overview(crowded() | broken)
-    with pytest.raises(ValueError, match="'elsewhere'"):
-        read_overview({key: value for key, value in crowded().items() if key != "elsewhere"})
+    with pytest.raises(AnswerError, match="does not answer like our gateway"):
+        answered(crowded() | broken)
+    with pytest.raises(AnswerError, match="'elsewhere'"):
+        answered({key: value for key, value in crowded().items() if key != "elsewhere"})
 
 
 def test_no_control_character_reaches_the_terminal():
     """A server cannot move the cursor or colour the screen of whoever looks at it."""
     body = crowded() | {"model": "tiny\x1b[2J"}
-    text = "".join(printed(State("http://x", read_overview(body), ())))
+    text = "".join(printed(State("http://x", answered(body), ())))
     assert "\x1b" not in text
     assert "tiny?[2J" in text
 
@@ -177,7 +188,7 @@ def test_sentences(event, words):
 @pytest.mark.parametrize(("health", "healthy"), [("healthy", True), ("degraded", True), ("critical", False)])
 def test_the_verdict(health, healthy):
     """Degraded is still served; critical and silence are not."""
-    gateway = read_overview(crowded() | {"status": health})
+    gateway = answered(crowded() | {"status": health})
     state = State("http://x", gateway, PROCESSES)
     assert state.healthy is healthy
     assert as_object(state)["healthy"] is healthy
@@ -200,7 +211,7 @@ def test_nobody_there(tmp_path):
     """Without a gateway and a supervisord it says both plainly and ends with 1; a wrong option ends with 2."""
     done = run("--url", "http://127.0.0.1:9", "--run-dir", str(tmp_path))
     assert done.returncode == 1
-    assert "refused" in done.stdout
+    assert "nothing listens at http://127.0.0.1:9; is scripts/serve running" in done.stdout
     assert "There is no supervisord at" in done.stdout
     assert done.stderr == ""
     assert run("--urn", "x").returncode == 2
@@ -219,7 +230,7 @@ def test_a_running_server(tmp_path):
             server.start()
             options = ("--url", server.http_url, "--run-dir", str(tmp_path))
             refused = run(*options)
-            assert (refused.returncode, "401" in refused.stdout) == (1, True)
+            assert (refused.returncode, "(HTTP 401)" in refused.stdout) == (1, True)
 
             def both():
                 done = run(*options, "--json", MONITOR_TOKEN="sesame")

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from scripts.foreground import page_url
-from scripts.supervise import check_port, fetch_model, hold, make_run_dir
+from scripts.server.foreground import page_url
+from scripts.server.supervise import check_port, fetch_model, hold, make_run_dir
 from shared.settings import WorkerSettings
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -20,7 +20,12 @@ def test_wrong_setting(tmp_path, name, value):
     """A wrong setting, the gateway's or a worker's, ends the start with 3 and a sentence that names it."""
     env = os.environ | {"RUN_DIR": str(tmp_path / "run"), name: value}
     done = subprocess.run(
-        [sys.executable, "-m", "scripts.supervise"], cwd=ROOT, env=env, capture_output=True, text=True, check=False
+        [sys.executable, "-m", "scripts.server.supervise"],
+        cwd=ROOT,
+        env=env,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 3
     assert f"{name}='{value}'" in done.stderr

@@ -10,14 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from scripts.verifying.cli import command
-from scripts.verifying.evidence import Act, Evidence, Visit
-from scripts.verifying.judging import good, judge
-from scripts.verifying.look import Gpu, Look, read_look
-from scripts.verifying.plan import Plan, make_plan
-from scripts.verifying.results import render
-from scripts.verifying.rows import Verdict, listed, ordinal
-from scripts.verifying.view import Lines, print_table
+from scripts.scaling.checks import good, judge
+from scripts.scaling.evidence import Evidence, Look, Phase, Plan, SessionRecord, make_plan
+from scripts.scaling.findings import Verdict, listed, ordinal
+from scripts.scaling.live import Lines
+from scripts.scaling.report import print_table, render
+from scripts.scaling.verify import command
+from scripts.tools.server_api import Capacity, GpuStatus, Health, Worker, read, read_gpu_status
 
 FOUR = Plan((0, 1, 2, 3), (4, 4, 4, 4), (0, 0, 0, 0))
 HOST_GB, DEVICE_GB = 0.25, 0.4
@@ -29,26 +28,25 @@ def look(*loads, health=None, memory_gb=None, weights=None, slots=4):
     word = "healthy" if share < 70 else "degraded" if share <= 90 else "critical"
     memory_gb = memory_gb or [DEVICE_GB if load else HOST_GB for load in loads]
     gpus = tuple(
-        Gpu(
-            number,
-            serving=True,
-            sessions=load,
+        Worker(
+            gpu_id=number,
+            active_connections=load,
+            connection_ids=frozenset(),
+            allocated_memory_gb=gb,
             slots=slots,
-            names=frozenset(),
-            memory_gb=gb,
             weights=weights or ("device" if load else "host"),
             device="cuda",
         )
         for number, (load, gb) in enumerate(zip(loads, memory_gb, strict=True))
     )
-    return Look(0.0, gpus, 0, health or word, share, "tiny.en")
+    return Look(0.0, GpuStatus(gpus, None, None, None), Health(health or word, "tiny.en", Capacity(share)))
 
 
-def visit(number, act, gpu_id, **changes):
-    """Return the visit of somebody who was served well."""
-    served = Visit(
+def session(number, phase, gpu_id, **changes):
+    """Return what one session saw that was served well."""
+    served = SessionRecord(
         number=number,
-        act=act,
+        phase=phase,
         session=f"s{number}",
         gpu_id=gpu_id,
         loads=False,
@@ -58,7 +56,7 @@ def visit(number, act, gpu_id, **changes):
         close_code=1000,
         ended="complete",
         problem="",
-        books=True,
+        accounted=True,
         audio_s=10.0,
         dropped_s=0.0,
         words=20,
@@ -68,30 +66,31 @@ def visit(number, act, gpu_id, **changes):
 
 def evidence():
     """Return what is seen on a server of four GPUs on which all is well."""
-    seen = Evidence(FOUR, look(0, 0, 0, 0), 10.0, 60.0)
-    visits = [visit(1, Act.SINGLE, 0, loads=True, ready_ms=600.0)]
+    seen = Evidence(FOUR, look(0, 0, 0, 0), 60.0)
+    records = [session(1, Phase.SINGLE, 0, loads=True, ready_ms=600.0)]
     for number in range(16):
         first = 1 <= number < 4
-        act = Act.SPREAD if number < 8 else Act.FILL
-        visits.append(visit(number + 2, act, number % 4, loads=first, ready_ms=700.0 if first else 10.0))
+        phase = Phase.SPREAD if number < 8 else Phase.FILL
+        records.append(session(number + 2, phase, number % 4, loads=first, ready_ms=700.0 if first else 10.0))
         seen.opening.append(look(*FOUR.loads(number + 1)))
     refusal = "No GPU resources available"
-    visits.append(
-        visit(18, Act.SURPLUS, None, ready_ms=None, errors=(refusal,), close_code=1013, ended="refused", words=0)
+    records.append(
+        session(18, Phase.SURPLUS, None, ready_ms=None, errors=(refusal,), close_code=1013, ended="refused", words=0)
     )
-    visits.append(visit(19, Act.NEWCOMER, 0))
-    seen.visits = {each.number: each for each in visits}
-    seen.single, seen.spread = look(1, 0, 0, 0), look(2, 2, 2, 2)
-    seen.full = seen.crowded = seen.speaking = look(4, 4, 4, 4)
-    seen.note_memory(seen.full)
-    seen.released, seen.waited_s, seen.over = look(0, 0, 0, 0), 11.0, True
+    records.append(session(19, Phase.NEWCOMER, 0))
+    seen.records = {each.number: each for each in records}
+    full = look(4, 4, 4, 4)
+    seen.looks = {"single": look(1, 0, 0, 0), "spread": look(2, 2, 2, 2), "full": full, "crowded": full}
+    seen.looks |= {"speaking": full, "released": look(0, 0, 0, 0)}
+    seen.note_memory(full)
+    seen.waited_s, seen.over = 11.0, True
     return seen
 
 
 def change(seen, numbers, **changes):
     """Change what these visitors saw."""
     for number in numbers:
-        seen.visits[number] = replace(seen.visits[number], **changes)
+        seen.records[number] = replace(seen.records[number], **changes)
 
 
 def failed(seen):
@@ -140,26 +139,27 @@ GUIDE_GPU = {"active_connections": 2, "connection_ids": ["abc-123", "def-456"], 
 GUIDE_HEALTH = {"status": "healthy", "capacity": {"total_slots": 16, "used_slots": 8, "utilization_percent": 50.0}}
 
 
+def seen_in(body):
+    return Look(1.0, read_gpu_status(body), read(Health, "/health", GUIDE_HEALTH))
+
+
 def test_the_guides_own_keys_are_enough():
     """A server that says what the guide shows, and nothing beside it, can be checked."""
     body = {"max_connections_per_gpu": 4, "gpus": [GUIDE_GPU | {"gpu_id": number} for number in (1, 0)]}
-    seen = read_look(body, GUIDE_HEALTH, 1.0)
+    seen = seen_in(body)
     assert (seen.loads, seen.names, seen.missing) == ((2, 2), {"abc-123", "def-456"}, ())
-    assert [gpu.gpu_id for gpu in seen.gpus] == [0, 1]
+    assert (seen.sessions, seen.waiting, seen.share_percent) == (4, 0, 50.0)
+    assert [gpu.gpu_id for gpu in seen.serving] == [0, 1]
     assert make_plan(seen) == Plan((0, 1), (4, 4), (2, 2))
     lost = body | {"gpus": [GUIDE_GPU | {"gpu_id": 0, "state": "lost"}, GUIDE_GPU | {"gpu_id": 1, "slots": 3}]}
-    plan = make_plan(read_look(lost, GUIDE_HEALTH, 1.0))
+    plan = make_plan(seen_in(lost))
     assert (plan.gpus, plan.slots) == ((1,), (3,))
 
 
 def test_what_cannot_be_checked_is_said():
-    """A body that is none of the guide's is refused with the server's own word, and so is a server without a free slot."""
-    with pytest.raises(ValueError, match="a token is missing"):
-        read_look({"error": "a token is missing"}, GUIDE_HEALTH, 0.0)
-    with pytest.raises(ValueError, match="no status"):
-        read_look({"gpus": []}, {}, 0.0)
+    """A server without workers or without a free slot is refused."""
     with pytest.raises(ValueError, match="no GPU worker serves"):
-        make_plan(Look(0.0, (), 0, "critical", None, None))
+        make_plan(seen_in({"gpus": []}))
     with pytest.raises(ValueError, match="no slot is free"):
         make_plan(look(4, 4))
 
@@ -178,18 +178,18 @@ def test_all_is_well():
 
 def test_nothing_is_judged_before_it_was_seen():
     """Before the first visit every row is open, which is not good enough for an end."""
-    rows = judge(Evidence(FOUR, look(0, 0, 0, 0), 10.0, 60.0))
+    rows = judge(Evidence(FOUR, look(0, 0, 0, 0), 60.0))
     assert {each.verdict for each in rows} == {Verdict.OPEN}
     assert not good(rows)
 
 
 def single_elsewhere(seen):
-    seen.single = look(0, 1, 0, 0)
+    seen.looks["single"] = look(0, 1, 0, 0)
     change(seen, [1], gpu_id=1)
 
 
 def all_on_the_first(seen):
-    seen.spread = look(8, 0, 0, 0, slots=8)
+    seen.looks["spread"] = look(8, 0, 0, 0, slots=8)
     seen.opening = [look(number, 0, 0, 0, slots=8) for number in range(8)]
     change(seen, range(2, 10), gpu_id=0)
 
@@ -199,7 +199,7 @@ def one_not_served(seen):
 
 
 def surplus_served(seen):
-    seen.crowded = look(5, 4, 4, 4)
+    seen.looks["crowded"] = look(5, 4, 4, 4)
     change(seen, [18], ready_ms=10.0, errors=(), close_code=1000, ended="left")
 
 
@@ -208,16 +208,16 @@ def surplus_cut(seen):
 
 
 def memory_stays(seen):
-    seen.released = look(0, 0, 0, 0, memory_gb=[HOST_GB, HOST_GB, DEVICE_GB, HOST_GB])
+    seen.looks["released"] = look(0, 0, 0, 0, memory_gb=[HOST_GB, HOST_GB, DEVICE_GB, HOST_GB])
 
 
 def weights_stay(seen):
     stay = look(0, 0, 0, 0, memory_gb=[DEVICE_GB] * 4, weights="device")
-    seen.idle = seen.released = stay
+    seen.idle = seen.looks["released"] = stay
 
 
 def no_memory_on_one(seen):
-    seen.spread = look(2, 2, 2, 2, memory_gb=[DEVICE_GB, DEVICE_GB, DEVICE_GB, HOST_GB])
+    seen.looks["spread"] = look(2, 2, 2, 2, memory_gb=[DEVICE_GB, DEVICE_GB, DEVICE_GB, HOST_GB])
 
 
 def one_gpu_slow(seen):
@@ -237,24 +237,24 @@ def late_words(seen):
 
 
 def degraded_at_half(seen):
-    seen.spread = look(2, 2, 2, 2, health="degraded")
-    seen.opening[7] = seen.spread
+    seen.looks["spread"] = look(2, 2, 2, 2, health="degraded")
+    seen.opening[7] = seen.looks["spread"]
 
 
 def healthy_when_full(seen):
-    seen.full = look(4, 4, 4, 4, health="healthy")
+    seen.looks["full"] = look(4, 4, 4, 4, health="healthy")
 
 
 def audio_lost(seen):
     change(seen, [9], dropped_s=0.5)
 
 
-def books_wrong(seen):
-    change(seen, [9], books=False)
+def audio_unaccounted(seen):
+    change(seen, [9], accounted=False)
 
 
 def nothing_heard(seen):
-    change(seen, seen.visits, words=0)
+    change(seen, seen.records, words=0)
 
 
 def newcomer_waits(seen):
@@ -279,7 +279,7 @@ def newcomer_waits(seen):
         (degraded_at_half, {"Check 4", "Criterion 4"}),
         (healthy_when_full, {"Test 3"}),
         (audio_lost, {"Sessions"}),
-        (books_wrong, {"Sessions"}),
+        (audio_unaccounted, {"Sessions"}),
         (nothing_heard, {"Sessions"}),
         (newcomer_waits, {"Newcomer"}),
     ],
@@ -302,7 +302,7 @@ def test_one_late_word_in_ten_is_forgiven():
 def test_the_way_to_the_server_is_left_out():
     """Behind a long way every word is late by it, and none by the server."""
     seen = evidence()
-    change(seen, seen.visits, connected_ms=190.0)
+    change(seen, seen.records, connected_ms=190.0)
     assert failed(seen) == {"Connecting"}
     seen.floor_ms = 150.0
     assert failed(seen) == set()
@@ -313,7 +313,7 @@ def test_a_second_measurement_counts_by_the_better_one():
     seen = evidence()
     one_gpu_slow(seen)
     for number in range(4):
-        seen.visits[20 + number] = visit(20 + number, Act.AGAIN, number, loads=True, ready_ms=500.0)
+        seen.records[20 + number] = session(20 + number, Phase.AGAIN, number, loads=True, ready_ms=500.0)
     assert failed(seen) == set()
     assert row(seen, "Check 3").measured == "loading 600 to 7000 ms; loaded 10 to 10 ms; loading again 500 to 500 ms"
     change(seen, [22], ready_ms=5000.0)
@@ -331,10 +331,11 @@ def test_short_setups_may_differ():
 def test_what_a_server_cannot_be_asked():
     """Unknown memory, or a single slot, make no failure: the row says what was seen instead."""
     seen = evidence()
-    seen.spread = replace(seen.spread, gpus=tuple(replace(gpu, memory_gb=None) for gpu in seen.spread.gpus))
+    unknown = tuple(replace(gpu, allocated_memory_gb=None) for gpu in look(2, 2, 2, 2).status.gpus)
+    seen.looks["spread"] = replace(look(2, 2, 2, 2), status=GpuStatus(unknown, None, None, None))
     assert row(seen, "Check 2").verdict is Verdict.NONE
     assert row(seen, "Check 2").measured == "the server does not know its memory"
-    one = Evidence(Plan((0,), (1,), (0,)), look(0, slots=1), 1.0, 1.0)
+    one = Evidence(Plan((0,), (1,), (0,)), look(0, slots=1), 1.0)
     assert row(one, "Check 4").expected == "healthy at 0/1 slots"
     assert row(one, "Check 4").verdict is Verdict.PASS
 

@@ -17,7 +17,7 @@ import httpx
 import psutil
 import pytest
 
-from scripts.foreground import linux_prctl
+from scripts.server.foreground import linux_prctl
 from shared.settings import GatewaySettings, WorkerSettings
 
 ROOT = Path(__file__).resolve().parents[2]

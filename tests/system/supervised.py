@@ -5,8 +5,21 @@ import sys
 
 from tests.system.server import STOP_LIMIT_S, Server
 
-LAUNCHER = (sys.executable, "-m", "scripts.supervise")
+LAUNCHER = (sys.executable, "-m", "scripts.server.supervise")
 WORKERS = 4
+_LAUNCH = """
+import os, sys
+from pathlib import Path
+from scripts.server.foreground import run_supervisord
+from scripts.server.supervise import hold
+guard = hold(Path(os.environ["RUN_DIR"]))
+sys.exit(run_supervisord(Path(sys.argv[1]), dict(os.environ), guard, ("127.0.0.1", int(os.environ["PORT"]))))
+"""
+
+
+def launch(config):
+    """Return the command that runs supervisord in the foreground with a configuration of the test's own."""
+    return (sys.executable, "-c", _LAUNCH, str(config))
 
 
 class Supervised(Server):

@@ -11,23 +11,15 @@ import psutil
 import pytest
 from whisper.normalizers import EnglishTextNormalizer
 
-from scripts.operating.control import Control
+from scripts.tools.supervisord import Supervisord
 from shared.clips import load_clips
 from tests.system.crowd import Poem, speakers
 from tests.system.server import ROOT, Server, eventually
-from tests.system.supervised import Supervised
+from tests.system.supervised import Supervised, launch
 from tests.system.talk import Talk, story
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
 
-LAUNCH = """
-import os, sys
-from pathlib import Path
-from scripts.foreground import run_supervisord
-from scripts.supervise import hold
-guard = hold(Path(os.environ["RUN_DIR"]))
-sys.exit(run_supervisord(Path(sys.argv[1]), dict(os.environ), guard, ("127.0.0.1", int(os.environ["PORT"]))))
-"""
 POEM = Poem(2)
 
 
@@ -58,7 +50,7 @@ class Scripted(Supervised):
             conf = conf.replace(shipped, ours)
         file = self.run_dir / "scripted.conf"
         file.write_text(conf)
-        self.launcher = self.start_process((sys.executable, "-c", LAUNCH, str(file)), {})
+        self.launcher = self.start_process(launch(file), {})
         self.wait_for_gateway(self.launcher)
         self.wait_serving(2)
         return self
@@ -143,9 +135,8 @@ async def test_forced_with_no_room(scripted):
 @story
 async def test_the_last_worker(scripted):
     """The last worker that serves is not taken down under its sessions, unless forced."""
-    control = Control(scripted.run_dir)
     # Down for good: supervisord restarts every worker but one that it was told to stop.
-    control._call("stopProcess", "gpu_worker:gpu_worker_0")
+    Supervisord(scripted.run_dir)._call("stopProcess", "gpu_worker:gpu_worker_0")
     await asyncio.to_thread(scripted.wait_serving, 1)
     async with speakers(scripted, 1) as talks:
         refused = await asyncio.to_thread(restart, scripted, "1")
@@ -161,8 +152,7 @@ async def test_the_last_worker(scripted):
 @story
 async def test_worker_that_hangs(scripted):
     """A worker that does not stop when told to is killed once its drain is over, and comes back."""
-    control = Control(scripted.run_dir)
-    _, pid = control.info(0)
+    pid = Supervisord(scripted.run_dir).worker(0).pid
     psutil.Process(pid).suspend()
     await asyncio.to_thread(scripted.wait_serving, 1)
     done = await asyncio.to_thread(restart, scripted, "0")
@@ -204,7 +194,7 @@ async def restarted_under_speech(server):
         talks = [await (await guests.enter_async_context(Talk(server))).ready() for _ in clips]
         speaking = [asyncio.create_task(speak_until(done, talk, clip)) for talk, clip in zip(talks, clips, strict=True)]
         await talks[0].words(3, 30)
-        _, pid = Control(server.run_dir).info(talks[0].gpu_id)
+        pid = Supervisord(server.run_dir).worker(talks[0].gpu_id).pid
         psutil.Process(pid).kill()
         await talks[0].until(lambda talk: talk.of("moved"))
         await asyncio.to_thread(server.wait_serving, 2)

@@ -6,10 +6,9 @@ import socket
 import struct
 
 import pytest
+from whisper_live_client import connect
+from whisper_live_client.events import Final, Partial
 
-from scripts.client.asr_client import AsrClient
-from scripts.client.messages import Final, Partial
-from scripts.client.session import run_session
 from tests.scripted_recognizer import say
 from tests.system.server import Server
 from tests.system.talk import story
@@ -74,11 +73,10 @@ async def blocks(pcm, size=3200):
 
 async def transcribe(url, speech, *, on_message, paced=True, reconnect_s=20.0):
     """Have a session whose words and books must be whole whatever ``on_message`` does meanwhile."""
-    async with asyncio.timeout(60), AsrClient(url, reconnect_s=reconnect_s) as client:
+    async with asyncio.timeout(60), connect(url, reconnect_s=reconnect_s) as client:
         transcript = client.transcript
-        await run_session(
-            client, blocks(speech.pcm.tobytes()), paced=paced, on_message=lambda message: on_message(message, client)
-        )
+        async for event in client.stream(blocks(speech.pcm.tobytes()), realtime=paced):
+            on_message(event, client)
     assert client.problem is None
     assert transcript.committed == speech.text.strip()
     assert transcript.violations == []
@@ -113,7 +111,7 @@ async def test_cut_while_words_flow(server, paced, at):
                 network.cut()
 
         transcript = await transcribe(network.url, speech, paced=paced, on_message=cut)
-        assert (at, transcript.losses, network.connections) == ([], 3, 4)
+        assert (at, transcript.disconnects, network.connections) == ([], 3, 4)
         assert (transcript.first_sample, transcript.accounting.received) == (0, transcript.sent_samples)
     closed = await asyncio.to_thread(server.log.wait, "session_closed", connection=transcript.config.session)
     assert (closed["received"], closed["dropped"]) == (transcript.sent_samples, 0)
@@ -129,7 +127,7 @@ async def test_cut_after_the_end_marker(server):
                 network.cut()
 
         transcript = await transcribe(network.url, say(POEM), paced=False, on_message=cut)
-        assert transcript.losses == 1
+        assert transcript.disconnects == 1
 
 
 @story
@@ -172,7 +170,7 @@ async def test_gateway_restarted(tmp_path, how):
 
         transcript = await transcribe(f"ws://127.0.0.1:{own.port}/asr", say(POEM), on_message=restart, reconnect_s=60)
         await restarts[0]
-        assert transcript.losses == 1
+        assert transcript.disconnects == 1
         if how == "terminate":
             assert transcript.first_sample > 0
             own.stop()

@@ -9,35 +9,20 @@ import subprocess
 import sys
 import threading
 import time
-import xmlrpc.client
+from functools import partial
 from pathlib import Path
 
 import psutil
 import pytest
-from supervisor.xmlrpc import SupervisorTransport
+
+from scripts.tools.supervisord import Supervisord
+from tests.system.server import ROOT, eventually, free_port
+from tests.system.supervised import launch
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(90)]
 
-ROOT = Path(__file__).resolve().parents[2]
 CHILD = Path(__file__).with_name("scripted_child.py")
-LAUNCH = """
-import os, sys
-from pathlib import Path
-from scripts.foreground import run_supervisord
-from scripts.supervise import hold
-guard = hold(Path(os.environ["RUN_DIR"]))
-sys.exit(run_supervisord(Path(sys.argv[1]), dict(os.environ), guard, ("127.0.0.1", int(os.environ["PORT"]))))
-"""
-
-
-def eventually(condition, limit_s=20):
-    """Return the first true value of ``condition``, or fail."""
-    deadline = time.monotonic() + limit_s
-    while time.monotonic() < deadline:
-        if value := condition():
-            return value
-        time.sleep(0.02)
-    pytest.fail(f"did not come true within {limit_s} s")
+eventually = partial(eventually, limit_s=20)
 
 
 class Server:
@@ -54,9 +39,7 @@ class Server:
             conf = conf.replace(command, f'"%(ENV_SERVER_PYTHON)s" "{CHILD}" {name}')
         self.conf = home / "supervisord.conf"
         self.conf.write_text(conf)
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
+        self.port = free_port()
         self.output = b""
 
     def environment(self):
@@ -75,7 +58,7 @@ class Server:
         # A socket as stdout, as journald gives one: /dev/fd/1 cannot be opened on it.
         ours, theirs = socket.socketpair()
         self.process = subprocess.Popen(
-            [sys.executable, "-c", LAUNCH, str(self.conf)],
+            launch(self.conf),
             cwd=ROOT,
             env=self.environment(),
             stdout=theirs,
@@ -109,9 +92,7 @@ class Server:
 
     def info(self, name):
         """Ask supervisord about a process."""
-        transport = SupervisorTransport(None, None, f"unix://{self.run_dir}/supervisor.sock")
-        with xmlrpc.client.ServerProxy("http://localhost", transport) as proxy:
-            return proxy.supervisor.getProcessInfo(name)
+        return Supervisord(self.run_dir).process(name)
 
     def all_pids(self):
         """Return the pids of all lives."""
@@ -143,13 +124,13 @@ def test_never_start(server):
     """A worker that exits with 3 has one life, and the others go on."""
     server.does("gpu_worker0", "exit 3")
     server.start()
-    eventually(lambda: server.info("gpu_worker:gpu_worker_0")["statename"] == "EXITED")
+    eventually(lambda: server.info("gpu_worker:gpu_worker_0").state == "EXITED")
     time.sleep(3)  # supervisord decides about restarts every second
     info = server.info("gpu_worker:gpu_worker_0")
-    assert (info["statename"], info["exitstatus"]) == ("EXITED", 3)
+    assert (info.state, info.exit_status) == ("EXITED", 3)
     assert len(server.pids("gpu_worker0")) == 1
-    assert server.info("gpu_worker:gpu_worker_1")["statename"] == "RUNNING"
-    assert server.info("gateway")["statename"] == "RUNNING"
+    assert server.info("gpu_worker:gpu_worker_1").state == "RUNNING"
+    assert server.info("gateway").state == "RUNNING"
 
 
 def test_ten_quick_kills(server):
@@ -162,7 +143,7 @@ def test_ten_quick_kills(server):
             os.kill(pids[-1], signal.SIGKILL)
     for name, state in names.items():
         pids = eventually(lambda name=name: len(server.pids(name)) == 11 and server.pids(name))
-        eventually(lambda state=state: server.info(state)["statename"] == "RUNNING")
+        eventually(lambda state=state: server.info(state).state == "RUNNING")
         assert psutil.pid_exists(pids[-1])
 
 
@@ -178,7 +159,7 @@ def test_ten_quick_exits(server):
         eventually(
             lambda number=number: (
                 psutil.pid_exists(server.pids(f"gpu_worker{number}")[-1])
-                and server.info(f"gpu_worker:gpu_worker_{number}")["statename"] == "RUNNING"
+                and server.info(f"gpu_worker:gpu_worker_{number}").state == "RUNNING"
             )
         )
 
@@ -206,7 +187,7 @@ def test_stop(server, number):
     """Ctrl-C, SIGTERM and a closed terminal end everything: the gateway first, given its time, and with exit code 0."""
     server.does("gateway", "linger 0.5")
     server.start()
-    eventually(lambda: server.info("gateway")["statename"] == "RUNNING")
+    eventually(lambda: server.info("gateway").state == "RUNNING")
     server.process.send_signal(number)
     assert server.end() == 0
     assert server.stops()[0] == "gateway"
@@ -217,7 +198,7 @@ def test_second_interrupt_kills(server):
     """A second Ctrl-C does not wait for a gateway that lingers."""
     server.does("gateway", "linger 60")
     server.start()
-    eventually(lambda: server.info("gateway")["statename"] == "RUNNING")
+    eventually(lambda: server.info("gateway").state == "RUNNING")
     server.process.send_signal(signal.SIGINT)
     eventually(lambda: b" to die" in server.output)
     server.process.send_signal(signal.SIGINT)
@@ -243,7 +224,7 @@ def test_launcher_killed(server):
         [
             sys.executable,
             "-c",
-            "from pathlib import Path; import sys; from scripts.supervise import hold; hold(Path(sys.argv[1]))",
+            "from pathlib import Path; import sys; from scripts.server.supervise import hold; hold(Path(sys.argv[1]))",
             str(server.run_dir),
         ],
         cwd=ROOT,
@@ -265,7 +246,7 @@ def test_one_instance(server):
     """A second start with the same run directory says so and leaves the first alone."""
     server.start()
     second = subprocess.run(
-        [sys.executable, "-m", "scripts.supervise"],
+        [sys.executable, "-m", "scripts.server.supervise"],
         cwd=ROOT,
         env=server.environment(),
         capture_output=True,
@@ -276,4 +257,4 @@ def test_one_instance(server):
     assert second.returncode == 1
     assert str(server.run_dir) in second.stderr
     assert "running already" in second.stderr
-    assert server.info("gateway")["statename"] == "RUNNING"
+    assert server.info("gateway").state == "RUNNING"

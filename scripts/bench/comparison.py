@@ -1,0 +1,123 @@
+"""Side by side: ours, the usual way, faster-whisper where it is installed, and the offline reference (shell)."""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+
+from rich.status import Status
+from whisper_live_client.audio import SAMPLE_RATE
+
+from scripts.capacity.stages import Clock, Stages
+from scripts.tools.corpus import Stream
+from scripts.tools.offline import transcribe
+from scripts.tools.scoring import Score, normaliser
+from shared.messages import Word
+
+from .baselines import PLAIN_PARTS, FasterWhisper, NotHereError, PlainWhisper
+from .cli import Options
+from .figures import Figures, figures_of, score_result
+from .local_agreement import LocalAgreementRun, WindowModel
+from .models import Model
+from .samples import Contestant, Result, Run, Sample, Transcription
+from .slots import ours
+
+PIECE_S = 0.1
+
+
+def race(
+    samples: Sequence[Sample],
+    contestants: Sequence[Contestant],
+    on_audio: Callable[[float], None],
+    *,
+    piece_s: float = PIECE_S,
+    clock: Clock = time.process_time,
+) -> list[Result]:
+    """Bring all contestants a piece of audio, each in its turn, before the next one.
+
+    Whatever else the machine does hits all of them alike.
+
+    Args:
+        samples: the streams, one after another.
+        contestants: loaded and warm.
+        on_audio: told how many seconds of audio are done.
+        piece_s: length of a piece; 0 brings all of a sample at once.
+        clock: what times the work.
+    """
+    results = [Result(each.name) for each in contestants]
+    done = 0
+    with Stages(clock).watching(PLAIN_PARTS) as stages:
+        for sample in samples:
+            runs = [(each.begin(sample), result) for each, result in zip(contestants, results, strict=True)]
+            length = len(sample.pcm)
+            piece = round(piece_s * SAMPLE_RATE) or max(length, 1)
+            for start in range(0, length, piece):
+                for run, result in runs:
+                    with _timed(result, stages):
+                        run.bring(min(start + piece, length))
+                on_audio((done + start) / SAMPLE_RATE)
+            for run, result in runs:
+                with _timed(result, stages):
+                    result.transcriptions.append(run.finish())
+            done += length
+    return results
+
+
+@contextmanager
+def _timed(result: Result, stages: Stages) -> Iterator[None]:
+    stages.spent = result.stages
+    began = stages.clock()
+    yield
+    result.cpu_s += stages.clock() - began
+
+
+def hear_offline(
+    model: str, streams: Sequence[Stream], language: str | None, on_stream: Callable[[int], None], *, task: str
+) -> Result:
+    """Transcribe whole streams with whisper itself, the reference; no time is known of a word."""
+    began = time.process_time()
+    found = transcribe(model, streams, language, on_stream, task=task)
+    result = Result("offline", cpu_s=time.process_time() - began)
+    for stream in streams:
+        heard = found[stream.key]
+        words = [Word(heard.text, 0, stream.samples, 1.0)] if heard.text else []
+        result.transcriptions.append(Transcription(stream.duration_s, words, language=heard.language))
+    return result
+
+
+def compare(
+    model: Model, streams: Sequence[Stream], samples: Sequence[Sample], options: Options, status: Status
+) -> list[Figures]:
+    """Race ours and the baselines, and score them against the offline reference."""
+    total_s = sum(sample.audio_s for sample in samples)
+    contestants = _contestants(model, options, status)
+    results = race(samples, contestants, lambda at_s: status.update(f"{at_s:.0f} of {total_s:.0f} s of audio"))
+    normalise = normaliser(options.language)
+    baseline = next((each for each in results if each.name.startswith("plain")), None)
+    reference: list[Score] | None = None
+    beside = []
+    if options.offline:
+        result = hear_offline(
+            model.asked, streams, options.language, lambda n: status.update(f"offline, stream {n}"), task="transcribe"
+        )
+        offline = score_result(result, samples, normalise)
+        reference = list(offline.scores)
+        beside.append(figures_of(offline, None))
+    return [figures_of(score_result(each, samples, normalise, reference), baseline) for each in results] + beside
+
+
+def _contestants(model: Model, options: Options, status: Status) -> list[Contestant]:
+    def usual(name: str, hearing: WindowModel) -> Contestant:
+        begin: Callable[[Sample], Run] = partial(LocalAgreementRun, hearing, options.plain_s)
+        return Contestant(f"{name}, {options.plain_s:g} s", begin)
+
+    contestants = [ours(model.recognizer, period_s, options.language) for period_s in options.cadences]
+    if options.plain:
+        contestants.append(usual("plain", PlainWhisper(model.weights, options.language)))
+    try:
+        faster = FasterWhisper(options.faster_model or model.asked, options.language, options.threads)
+    except NotHereError as error:
+        status.console.print(f"without faster-whisper: {error}", markup=False)
+    else:
+        contestants.append(usual("faster", faster))
+    return contestants

@@ -1,0 +1,99 @@
+"""A worker's slot without its sockets: a stream that is stepped by policy and model as audio comes (shell)."""
+
+import itertools
+
+from whisper_live_client.audio import SAMPLE_RATE
+
+from gpu_worker.policy import PolicySettings
+from gpu_worker.recognizer import Recognizer, WindowResult
+from gpu_worker.step_loop import DecodeCall, Step
+from gpu_worker.stream import Stream
+from scripts.capacity.windows import WindowShape
+from shared.messages import Finished
+
+from .samples import Contestant, Sample, Transcription
+
+_KEYS = itertools.count(1)  # one model serves several runs at once
+
+
+class SlotRun:
+    """A `Run` of this project's policy and model.
+
+    Args:
+        recognizer: a loaded model.
+        period_s: seconds of audio between two decodes.
+        language: what is spoken; None to detect it.
+        task: ``transcribe`` or ``translate``.
+        sample: the stream.
+    """
+
+    def __init__(
+        self, recognizer: Recognizer, period_s: float, language: str | None, task: str, sample: Sample
+    ) -> None:
+        key = next(_KEYS)
+        self._recognizer = recognizer
+        self._period = round(period_s * SAMPLE_RATE)
+        self._pcm = sample.pcm
+        self._transcription = Transcription(sample.audio_s)
+        self._stream = Stream(
+            key=key,
+            lease=key,
+            session=str(key),
+            language=language,
+            task=task,
+            start=0,
+            resume=None,
+            policy=PolicySettings(),
+        )
+        recognizer.open(key)
+
+    def bring(self, until: int) -> None:
+        """Let the audio before sample ``until`` arrive, and step as long as something is due."""
+        received = self._stream.received
+        self._stream.receive(received, self._pcm[received:until].tobytes())
+        while self._step():
+            pass
+
+    def finish(self) -> Transcription:
+        """End the audio; return what was shown when."""
+        self._stream.finish(self._stream.received)
+        while self._step():
+            pass
+        self._recognizer.close(self._stream.key)
+        return self._transcription
+
+    def _step(self) -> bool:
+        """Do one step and note what it did; return False if there was nothing to do."""
+        step = Step(lambda: [self._stream], period=self._period)
+        worked = False
+        while call := step.next_call():
+            worked = True
+            answers = call.run(self._recognizer)
+            for key, answer in zip(call.keys, answers, strict=True):
+                step.deliver(key, answer)
+            if isinstance(call, DecodeCall):
+                pairs = zip(call.requests, answers, strict=True)
+                shapes = [WindowShape.of(asked, found) for asked, found in pairs if isinstance(found, WindowResult)]
+                self._transcription.windows += shapes
+        self._take()
+        return worked
+
+    def _take(self) -> None:
+        stream, transcription = self._stream, self._transcription
+        for message in stream.take():
+            if isinstance(message, Finished):
+                transcription.accounting = message.books
+                continue
+            transcription.words += message.words
+            transcription.language = message.language
+            transcription.held = max(transcription.held, stream.received - message.keep_from)
+            transcription.show(stream.received / SAMPLE_RATE, message.tail)
+
+
+def ours(
+    recognizer: Recognizer, period_s: float, language: str | None, *, task: str = "transcribe", name: str = ""
+) -> Contestant:
+    """Return this project's policy and model as a contestant."""
+    return Contestant(
+        name or f"ours, {period_s:g} s", lambda sample: SlotRun(recognizer, period_s, language, task, sample)
+    )

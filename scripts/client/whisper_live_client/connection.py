@@ -1,0 +1,117 @@
+"""Open the WebSocket of a session."""
+
+import ipaddress
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import InvalidHandshake, InvalidStatus, InvalidURI
+
+# Without a bound a network that swallows everything would be noticed after a quarter of an hour.
+_SILENT_PEER_S = 20
+
+
+class ClientError(Exception):
+    """The session did not come to be, or ended before its time."""
+
+
+class ConnectError(ClientError):
+    """No WebSocket could be opened; ``status`` is the HTTP status where the server answered with one."""
+
+    def __init__(self, message: str, status: int | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class SessionClosedError(ClientError):
+    """Nothing can be sent any more: the connection is closed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Connector:
+    """Opens the connections of one session.
+
+    Attributes:
+        url: the session's address.
+        headers: sent with every request.
+        timeout_s: how long opening may take.
+        notice_silence: whether a peer that no longer answers breaks the connection.
+    """
+
+    url: str
+    headers: Mapping[str, str] = field(repr=False)
+    timeout_s: float
+    notice_silence: bool
+
+    async def open(self, query: Mapping[str, str], timeout_s: float | None = None) -> ClientConnection:
+        """Open a WebSocket.
+
+        Raises:
+            ConnectError: it could not be opened; the message says why.
+        """
+        host = urlsplit(self.url).hostname or ""
+        try:
+            connection = await connect(
+                session_url(self.url, query),
+                additional_headers=self.headers,
+                compression=None,
+                proxy=None if _is_loopback(host) else True,
+                open_timeout=timeout_s or self.timeout_s,
+                close_timeout=2.0,
+                ping_interval=None,
+                max_size=64 * 2**20,
+            )
+        except InvalidStatus as error:
+            status = error.response.status_code
+            raise ConnectError(f"{host} answered HTTP {status}, no WebSocket", status) from error
+        except (OSError, TimeoutError, InvalidHandshake, InvalidURI) as error:
+            reason = str(error) or type(error).__name__
+            raise ConnectError(f"cannot connect to {_without_query(self.url)}: {reason}") from error
+        if self.notice_silence:
+            _notice_silence(connection)
+        return connection
+
+
+def _notice_silence(connection: ClientConnection) -> None:
+    """Have the system break the connection when its peer's machine no longer answers (where it can: Linux)."""
+    channel = connection.transport.get_extra_info("socket")
+    if channel is None or not hasattr(socket, "TCP_USER_TIMEOUT"):
+        return
+    channel.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _SILENT_PEER_S * 1000)
+    channel.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    channel.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, _SILENT_PEER_S // 4)
+    channel.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, _SILENT_PEER_S // 4)
+
+
+def session_url(url: str, parameters: Mapping[str, str]) -> str:
+    """Build the WebSocket address of a session from the server's address.
+
+    Raises:
+        ValueError: no such address can be built; the message says why.
+    """
+    schemes = {"http": "ws", "https": "wss", "ws": "ws", "wss": "wss"}
+    parts = urlsplit(url if "://" in url else f"ws://{url}")
+    if parts.scheme not in schemes or not parts.hostname or parts.port == 0:  # a port that is none raises here
+        raise ValueError(f"not the address of a server: {url!r} (like ws://127.0.0.1:8000/asr)")
+    query = parse_qsl(parts.query, keep_blank_values=True)
+    if any(key == "token" for key, _ in query) or parts.password:
+        raise ValueError("a token in a URL ends up in logs: use API_TOKEN or --token")
+    path = parts.path.rstrip("/")
+    if not path.endswith("/asr"):
+        path += "/asr"
+    query = [(key, value) for key, value in query if key not in parameters] + list(parameters.items())
+    return urlunsplit((schemes[parts.scheme], parts.netloc, path, urlencode(query), ""))
+
+
+def _without_query(url: str) -> str:
+    return url.partition("?")[0]
+
+
+def _is_loopback(host: str) -> bool:
+    """Return True if a host is this machine: an HTTP proxy of the environment could not reach it."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

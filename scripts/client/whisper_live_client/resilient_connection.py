@@ -1,0 +1,200 @@
+"""A session's connection, and the next one when it breaks: its audio and its time line go on."""
+
+import asyncio
+import random
+import time
+from dataclasses import replace
+from typing import TypedDict
+
+from websockets.asyncio.client import ClientConnection
+
+from .audio import SAMPLE_RATE
+from .audio_sender import AudioSender
+from .connection import ClientError, ConnectError, Connector
+from .events import Ack, Config, Final, FinalWord, Line, Partial, ServerEvent, Status, Update
+from .retry import Disconnect, RetryPolicy
+from .transcript import Transcript
+
+LOST = "connection lost, reconnecting…"
+RESUMED = "resumed"
+RESTARTED = "resumed in a new session: the server no longer had the old one"
+
+_SHORTEST_TRY_S = 1.0
+
+
+class ResilientConnection:
+    """Holds one connection after the other, and makes them one session.
+
+    Attributes:
+        socket: the present connection, or the last one.
+        retry: decides about every connection after the first.
+        reconnecting: whether the session waits for a connection on which it goes on.
+        problem: why there is no connection any more, where the connection itself does not say so.
+    """
+
+    def __init__(
+        self,
+        connector: Connector,
+        retry: RetryPolicy,
+        sender: AudioSender,
+        transcript: Transcript,
+        flush_timeout_s: float | None,
+    ) -> None:
+        self.retry = retry
+        self.socket: ClientConnection | None = None
+        self.reconnecting = False
+        self.problem: str | None = None
+        self._connector = connector
+        self._sender = sender
+        self._transcript = transcript
+        self._flush_timeout_s = flush_timeout_s
+        # Where the present session begins: its first sample, and what its segment 0 is called.
+        self._first_sample = 0
+        self._first_segment = 0
+
+    async def open(self) -> None:
+        """Open the first connection.
+
+        Raises:
+            ConnectError: it could not be opened; the message says why.
+        """
+        self._transcript.opened_s = time.monotonic()
+        self.socket = await self._connector.open({})
+        self._sender.attach(self.socket, 0)
+
+    def check_open(self) -> ClientConnection:
+        """Return the present connection; raise RuntimeError if none was ever opened."""
+        if self.socket is None:
+            raise RuntimeError("not open: use `async with`")
+        return self.socket
+
+    async def receive(self) -> str:
+        """Receive one text frame, with a limit on a connection's first one and on the flush.
+
+        Raises:
+            ClientError: the server says nothing after the audio's end.
+        """
+        socket = self.check_open()
+        while True:
+            waited_from = time.monotonic()
+            reconnecting = self.reconnecting
+            # The end marker may be sent while this waits, so the wait is cut and looked at again.
+            try:
+                async with asyncio.timeout(self._connector.timeout_s if reconnecting else self._flush_timeout_s):
+                    frame = await socket.recv()
+            except TimeoutError as error:
+                if reconnecting:
+                    socket.transport.abort()
+                    continue
+                ended_s = self._transcript.ended_s
+                if ended_s is not None and ended_s <= waited_from:
+                    silence = f"the server said nothing for {self._flush_timeout_s:g} s after the audio's end"
+                    raise ClientError(silence) from error
+                continue
+            return frame if isinstance(frame, str) else frame.decode(errors="replace")
+
+    def on_disconnect(self) -> Status | None:
+        """Return what there is to say about a connection that has ended: that another may take its place."""
+        if self.reconnecting or not self.retry.limit_s or not self._disconnect().retryable:
+            return None
+        self.reconnecting = True
+        self._transcript.disconnected()
+        return self._own_status(LOST)
+
+    async def reconnect(self) -> bool:
+        """Put another connection in the place of the lost one; return whether there is one."""
+        config = self._transcript.config
+        query = {"resume": config.resume_token} if config and config.resume_token else {}
+        if query and self._transcript.last_seq:
+            query["last_seq"] = str(self._transcript.last_seq)
+        disconnect = self._disconnect()
+        # Jitter spreads clients; it is no secret.
+        while (delay_s := self.retry.delay_s(disconnect, time.monotonic(), random.random())) is not None:  # noqa: S311
+            await asyncio.sleep(delay_s)
+            self._transcript.errors.clear()
+            left_s = max(_SHORTEST_TRY_S, self.retry.remaining_s(time.monotonic()))
+            try:
+                self.socket = await self._connector.open(query, min(self._connector.timeout_s, left_s))
+            except ConnectError as error:
+                disconnect = Disconnect(http_status=error.status)
+                lost = f"the connection was lost and not restored within {self.retry.limit_s:g} s"
+                self.problem = f"{lost}: {error}"
+            else:
+                self.problem = None
+                return True
+        return False
+
+    def resume(self, event: ServerEvent) -> Status | None:
+        """Go on from where the server is, if this event says where; return what there is to say.
+
+        Raises:
+            ClientError: the audio that it asks for is not kept.
+        """
+        if not self.reconnecting or not isinstance(event, Config) or self.socket is None:
+            return None
+        if event.resumed:
+            sample = self._first_sample + event.received
+            self._transcript.resumed()
+        else:
+            buffer = self._sender.buffer
+            sample = min(max(self._transcript.settled_samples, buffer.first_sample), buffer.end_samples)
+            unsettled = self._transcript.unsettled_from
+            lost = 0 if unsettled is None else max(0, sample - unsettled)
+            self._transcript.restarted(sample, lost, time.monotonic())
+            self._first_sample, self._first_segment = sample, self._transcript.next_segment
+        try:
+            self._sender.attach(self.socket, sample)
+        except LookupError as error:
+            raise ClientError(f"the session cannot go on: {error}") from error
+        self.reconnecting = False
+        return self._own_status(RESUMED if event.resumed else RESTARTED)
+
+    def shift(self, event: ServerEvent) -> ServerEvent:
+        """Put an event on the time line of the whole session."""
+        return shift(event, self._first_sample, self._first_segment)
+
+    def _disconnect(self) -> Disconnect:
+        errors = self._transcript.errors
+        return Disconnect(
+            close_code=self.socket.close_code if self.socket else None,
+            retry_after_s=errors[-1].retry_after_s if errors else None,
+            was_ready=self._transcript.ready_s is not None,
+        )
+
+    def _own_status(self, sentence: str) -> Status:
+        """Say something as the client itself; it stands among the server's statuses."""
+        status = Status(None, sentence, arrived_s=time.monotonic())
+        self._transcript.add_status(status)
+        return status
+
+
+class _Span(TypedDict):
+    start_s: float
+    end_s: float
+
+
+def shift(event: ServerEvent, first_sample: int, first_segment: int) -> ServerEvent:
+    """Move an event of a session that began later onto the time line of the first one.
+
+    A server that has lost a session gives a fresh one, which counts samples and segments from its own beginning.
+    """
+
+    def span(spoken: Partial | Final | FinalWord | Line) -> _Span:
+        # To the millisecond, as the server rounds.
+        shift_s = first_sample / SAMPLE_RATE
+        return {"start_s": round(spoken.start_s + shift_s, 3), "end_s": round(spoken.end_s + shift_s, 3)}
+
+    match event:
+        case Config(resumed=True):
+            return replace(event, received=first_sample + event.received)
+        case Ack(_, received, committed_until):
+            return replace(event, received=first_sample + received, committed_until=first_sample + committed_until)
+        case Partial(_, segment):
+            return replace(event, segment=first_segment + segment, **span(event))
+        case Final(_, segment):
+            words = tuple(replace(word, **span(word)) for word in event.words)
+            return replace(event, segment=first_segment + segment, words=words, **span(event))
+        case Update(lines=lines) if first_sample:
+            return replace(event, lines=tuple(replace(line, **span(line)) for line in lines))
+        case _:
+            return event

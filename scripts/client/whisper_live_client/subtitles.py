@@ -1,0 +1,192 @@
+"""Render a transcript as text, SRT, WebVTT or JSON."""
+
+import json
+import unicodedata
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from .segment import Segment, join_texts, split_words, word_spans
+
+# What the usual subtitling guidelines ask for: two lines of 42 columns, seven seconds at most.
+_LINE_COLUMNS = 42
+_CUE_COLUMNS = 2 * _LINE_COLUMNS
+_CUE_S = 7.0
+_SHORTEST_CUE_MS = 1
+_COMMA_COLUMNS = 24
+_SENTENCE_ENDS = (".", "!", "?", "…", "。", "！", "？")  # noqa: RUF001 - full-width marks end sentences too
+_PAUSES = (*_SENTENCE_ENDS, ",", ";", ":", "，", "、")  # noqa: RUF001 - the same
+
+
+@dataclass(frozen=True, slots=True)
+class _Piece:
+    """Text and when it is spoken."""
+
+    start_s: float
+    end_s: float
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Cue:
+    """One subtitle, times in milliseconds."""
+
+    start_ms: int
+    end_ms: int
+    text: str
+
+
+def render_text(segments: Iterable[Segment]) -> str:
+    """Render one line a segment."""
+    lines = [clean(segment.committed) for segment in segments]
+    return "".join(f"{line}\n" for line in lines if line)
+
+
+def render_srt(segments: Iterable[Segment]) -> str:
+    """Render SubRip: numbered cues, a comma before the milliseconds."""
+    return "".join(
+        f"{number}\n{_clock(cue.start_ms, ',')} --> {_clock(cue.end_ms, ',')}\n"
+        # An arrow inside the text would be read as a time line by lenient parsers.
+        f"{_fold(cue.text.replace('-->', '->'))}\n\n"
+        for number, cue in enumerate(cues_of(segments), 1)
+    )
+
+
+def render_vtt(segments: Iterable[Segment]) -> str:
+    """Render WebVTT; its mark-up characters are escaped."""
+    escapes = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
+    cues = "".join(
+        f"{_clock(cue.start_ms, '.')} --> {_clock(cue.end_ms, '.')}\n{_fold(cue.text).translate(escapes)}\n\n"
+        for cue in cues_of(segments)
+    )
+    return f"WEBVTT\n\n{cues}"
+
+
+def render_json(segments: Iterable[Segment], about: Mapping[str, object]) -> str:
+    """Render the segments with their words, and whatever else there is to say ``about`` the session."""
+    spoken = [segment for segment in segments if segment.committed.strip()]
+    body = {
+        "text": join_texts([clean(segment.committed) for segment in spoken]),
+        "segments": [
+            {
+                "id": segment.id,
+                "start": segment.start_s,
+                "end": segment.end_s,
+                "text": clean(segment.committed),
+                "language": segment.language,
+                "final": segment.closed,
+                "words": [
+                    {
+                        "word": clean(word.text),
+                        "start": word.start_s,
+                        "end": word.end_s,
+                        "probability": word.probability,
+                    }
+                    for word in segment.words[: len(split_words(segment.committed))]
+                ],
+            }
+            for segment in spoken
+        ],
+        **about,
+    }
+    return json.dumps(body, ensure_ascii=False, indent=2) + "\n"
+
+
+def clean(text: str) -> str:
+    """Make text one line without control characters: it comes from a model and goes to terminals and files."""
+    plain = "".join(character if unicodedata.category(character) != "Cc" else " " for character in text)
+    return " ".join(plain.split())
+
+
+def cues_of(segments: Iterable[Segment]) -> list[Cue]:
+    """Cut segments into cues that are short enough to read, in order and never overlapping."""
+    cues: list[Cue] = []
+    for segment in segments:
+        for piece in _pieces(segment):
+            earliest_ms = cues[-1].end_ms if cues else 0
+            start_ms = max(round(piece.start_s * 1000), earliest_ms)
+            end_ms = max(round(piece.end_s * 1000), start_ms + _SHORTEST_CUE_MS)
+            cues.append(Cue(start_ms, end_ms, piece.text))
+    return cues
+
+
+def _pieces(segment: Segment) -> list[_Piece]:
+    """Cut one segment at its words; one whose words have no times stays whole: no time is made up."""
+    whole = clean(segment.committed)
+    if not whole:
+        return []
+    timed = _timed_words(segment, whole)
+    if not timed:
+        return [_Piece(segment.start_s, segment.end_s, whole)]
+    pieces = []
+    first = 0
+    for index in range(1, len(timed) + 1):
+        so_far = _joined(timed[first:index]).text
+        if index == len(timed) or (so_far.endswith(_SENTENCE_ENDS) and _columns(so_far) > _LINE_COLUMNS):
+            pieces += _halve(timed[first:index])
+            first = index
+    return pieces
+
+
+def _timed_words(segment: Segment, whole: str) -> list[_Piece]:
+    """Return the words with what stands between them; one without a time of its own joins the word before it."""
+    spans = word_spans(whole)
+    words = segment.words[: len(spans)]
+    if len(words) < len(spans) or not any(word.start_s is not None for word in words):
+        return []
+    timed: list[_Piece] = []
+    begin = 0
+    for index, word in enumerate(words):
+        end = spans[index + 1][0] if index + 1 < len(spans) else len(whole)
+        if word.start_s is None or word.end_s is None:
+            if timed:
+                last = timed.pop()
+                timed.append(_Piece(last.start_s, last.end_s, last.text + whole[begin:end]))
+                begin = end
+            continue  # before the first time there is: that word takes it along
+        timed.append(_Piece(word.start_s, word.end_s, whole[begin:end]))
+        begin = end
+    return timed
+
+
+def _halve(words: list[_Piece]) -> list[_Piece]:
+    """Cut words in two near the middle, after a comma if there is one, until each part is short enough to read."""
+    joined = _joined(words)
+    if len(words) == 1 or (_columns(joined.text) <= _CUE_COLUMNS and joined.end_s - joined.start_s <= _CUE_S):
+        return [joined]
+    total = _columns(joined.text)
+    so_far = 0
+    best, best_cost = 1, float("inf")
+    for index in range(1, len(words)):
+        so_far += _columns(words[index - 1].text)
+        bonus = _COMMA_COLUMNS if words[index - 1].text.rstrip().endswith(_PAUSES) else 0
+        cost = abs(total - 2 * so_far) - bonus
+        if cost < best_cost:
+            best, best_cost = index, cost
+    return _halve(words[:best]) + _halve(words[best:])
+
+
+def _joined(words: list[_Piece]) -> _Piece:
+    return _Piece(words[0].start_s, words[-1].end_s, "".join(word.text for word in words).strip())
+
+
+def _fold(text: str) -> str:
+    """Break a cue into two lines of about the same width where one would be too wide."""
+    if _columns(text) <= _LINE_COLUMNS:
+        return text
+    breaks = [index for index, character in enumerate(text) if character == " "]
+    if not breaks:
+        return text
+    best = min(breaks, key=lambda index: max(_columns(text[:index]), _columns(text[index + 1 :])))
+    return f"{text[:best]}\n{text[best + 1 :]}"
+
+
+def _columns(text: str) -> int:
+    """Count the columns a text takes: wide characters take two."""
+    return sum(2 if unicodedata.east_asian_width(character) in "WF" else 1 for character in text)
+
+
+def _clock(time_ms: int, separator: str) -> str:
+    seconds, milliseconds = divmod(time_ms, 1000)
+    minutes, seconds = divmod(seconds, 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours:02d}:{minutes:02d}:{seconds:02d}{separator}{milliseconds:03d}"

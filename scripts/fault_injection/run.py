@@ -1,0 +1,82 @@
+"""Two undisturbed runs, then the disturbed one (shell)."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+
+from rich.console import Console
+
+from scripts.tools.corpus import Stream, make_streams, shipped_clips
+from scripts.tools.driver import SessionDriver, SessionSettings
+from scripts.tools.scoring import normaliser
+from scripts.tools.server_api import ServerApi
+from scripts.tools.supervisord import Supervisord
+
+from .injector import FaultInjector
+from .proxy import Proxy
+from .report import show
+from .schedule import schedule
+from .server import RunningServer
+from .verdict import SessionRecord, Verdict, record, sort_gaps
+
+RECONNECT_S = 60.0
+LATE_S = 90.0
+"""How much longer than its audio a session may take."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """What to do: ``minutes`` of speech in each run, on average a fault in ``every_s``."""
+
+    minutes: float
+    count: int
+    seed: int
+    every_s: float
+
+
+def run(server: RunningServer, options: Options, console: Console) -> bool:
+    """Do all three runs, print the figures, and return True if the goals are met."""
+    verdict = asyncio.run(_run(server, options, console))
+    show(verdict, console)
+    return all(met for _, met in verdict.goals())
+
+
+async def _run(server: RunningServer, options: Options, console: Console) -> Verdict:
+    api = ServerApi(server.url)
+    streams = make_streams(shipped_clips(), options.count, options.minutes * 60)
+    longest_s = max(stream.duration_s for stream in streams)
+    undisturbed = []
+    for number in (1, 2):
+        console.print(f"Undisturbed run {number} of 2: {options.count} streams of {longest_s:.0f} s", highlight=False)
+        async with _proxies(options.count, api) as proxies:
+            undisturbed.append(await _sessions(streams, proxies))
+    faults = schedule(options.seed, longest_s, options.every_s)
+    console.print(f"Disturbed run: {len(faults)} faults, seed {options.seed}", highlight=False)
+    async with _proxies(options.count, api) as proxies, asyncio.TaskGroup() as group:
+        injector = FaultInjector(api, Supervisord(server.run_dir), proxies)
+        watching = group.create_task(injector.watch())
+        injecting = group.create_task(injector.inject(faults))
+        disturbed = await _sessions(streams, proxies)
+        await injecting
+        await injector.collect()
+        watching.cancel()
+    gaps = sort_gaps(injector.moves, injector.injected)
+    first, second = undisturbed
+    return Verdict(first, second, disturbed, tuple(injector.injected), gaps, len(injector.skipped))
+
+
+@contextlib.asynccontextmanager
+async def _proxies(count: int, api: ServerApi) -> AsyncIterator[list[Proxy]]:
+    async with contextlib.AsyncExitStack() as stack:
+        yield [await stack.enter_async_context(Proxy(api.host, api.port)) for _ in range(count)]
+
+
+async def _sessions(streams: Sequence[Stream], proxies: Sequence[Proxy]) -> tuple[SessionRecord, ...]:
+    """Say every stream in real time through its own proxy; return what became of each."""
+    runs = []
+    for stream, proxy in zip(streams, proxies, strict=True):
+        settings = SessionSettings(url=proxy.url, flush_timeout_s=LATE_S, reconnect_s=RECONNECT_S)
+        runs.append(SessionDriver(settings, stream).run(stream.duration_s + LATE_S))
+    normalise = normaliser("en")
+    return tuple(record(result, normalise) for result in await asyncio.gather(*runs))

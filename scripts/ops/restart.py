@@ -1,0 +1,134 @@
+"""Judge whether a worker may be restarted, and what became of its sessions since."""
+
+import enum
+from dataclasses import dataclass
+
+from scripts.tools.server_api import GpuStatus, Move, Performance
+
+ENDED_WELL = frozenset({"complete", "client_left"})
+
+
+def refusal(status: GpuStatus, gpu_id: int) -> str | None:
+    """Return why the worker should not be restarted now, None if nothing speaks against it."""
+    worker = status.worker(gpu_id)
+    if worker is None:
+        return f"There is no GPU worker {gpu_id}; there are {', '.join(str(w.gpu_id) for w in status.gpus)}."
+    others = [other for other in status.gpus if other.serving and other.gpu_id != gpu_id]
+    count = worker.active_connections
+    if count and not others:
+        return f"GPU worker {gpu_id} is the last one that serves, and has {sessions(count)}."
+    room = sum(other.free for other in others)
+    if count > room:
+        return f"GPU worker {gpu_id} has {sessions(count)}, and the others have room for {room}."
+    return None
+
+
+def sessions(count: int) -> str:
+    """Return a number of sessions in words."""
+    return "1 session" if count == 1 else f"{count} sessions"
+
+
+class Fate(enum.Enum):
+    """What became of one session."""
+
+    ELSEWHERE = "is on another worker"
+    BACK = "is on the new worker"
+    STAYED = "is still on the old worker"
+    WAITING = "waits for a free slot"
+    GRACED = "waits for its client"
+    COMPLETE = "ended normally"
+    FAILED = "was ended"
+    UNKNOWN = "is nowhere"
+
+
+KEPT = frozenset({Fate.ELSEWHERE, Fate.BACK, Fate.GRACED, Fate.COMPLETE})
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """One session's fate, with its moves on the way, and the outcome if it ended."""
+
+    session: str
+    fate: Fate
+    moves: tuple[Move, ...]
+    outcome: str | None
+
+
+class Restart:
+    """One worker's restart.
+
+    Args:
+        status: of the moment when it was asked for; its sessions are named.
+        performance: of the same moment.
+        gpu_id: the worker's number.
+
+    Raises:
+        KeyError: there is no such worker.
+    """
+
+    def __init__(self, status: GpuStatus, performance: Performance, gpu_id: int) -> None:
+        worker = status.worker(gpu_id)
+        if worker is None:
+            raise KeyError(gpu_id)
+        self.gpu_id = gpu_id
+        self._boot = worker.boot
+        self._sessions = worker.connection_ids or frozenset()
+        self._known = frozenset(performance.recent_moves)
+        self._moves: list[Move] = []
+        self._endings: dict[str, str] = {}
+        self._now = status
+
+    def update(self, status: GpuStatus, performance: Performance) -> list[Move]:
+        """Take what the server says now; return the moves of these sessions that are new."""
+        self._now = status
+        fresh = [
+            move
+            for move in performance.recent_moves
+            if move.connection in self._sessions and move not in self._known and move not in self._moves
+        ]
+        self._moves += fresh
+        for ending in performance.recent_endings:
+            if ending.connection is not None and ending.connection in self._sessions:
+                self._endings[ending.connection] = ending.outcome
+        return fresh
+
+    @property
+    def back(self) -> bool:
+        """Whether a new life of the worker serves."""
+        worker = self._now.worker(self.gpu_id)
+        return worker is not None and worker.serving and worker.boot != self._boot
+
+    @property
+    def settled(self) -> bool:
+        """Whether every session has its place again, or has ended."""
+        open_fates = (Fate.STAYED, Fate.WAITING, Fate.UNKNOWN)
+        return not any(account.fate in open_fates for account in self.accounts())
+
+    @property
+    def kept(self) -> bool:
+        """Whether no session was lost."""
+        return all(account.fate in KEPT for account in self.accounts())
+
+    def accounts(self) -> list[Account]:
+        """Return what became of each session that was on the worker."""
+        return [
+            Account(
+                name,
+                self._fate(name),
+                tuple(move for move in self._moves if move.connection == name),
+                self._endings.get(name),
+            )
+            for name in sorted(self._sessions)
+        ]
+
+    def _fate(self, name: str) -> Fate:
+        if name in self._endings:
+            return Fate.COMPLETE if self._endings[name] in ENDED_WELL else Fate.FAILED
+        place = next((gpu.gpu_id for gpu in self._now.gpus if name in (gpu.connection_ids or ())), None)
+        if place is not None and place != self.gpu_id:
+            return Fate.ELSEWHERE
+        if place is not None:
+            return Fate.BACK if self.back else Fate.STAYED
+        if name in (self._now.waiting_connection_ids or ()):
+            return Fate.WAITING
+        return Fate.GRACED if name in (self._now.graced_connection_ids or ()) else Fate.UNKNOWN

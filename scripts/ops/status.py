@@ -1,0 +1,136 @@
+"""Show a server's whole state on one screen, once or again and again (`scripts/status`)."""
+
+import json
+import os
+import socket
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.live import Live
+
+from scripts.ops.screen import WIDTH, State, screen
+from scripts.server.supervise import find_run_dir
+from scripts.tools.options import SETTINGS, gateway_token_option, gateway_url_option, run_command, run_dir_option
+from scripts.tools.server_api import TIMEOUT_S, MonitorState, ServerApi, UnreachableError
+from scripts.tools.supervisord import Process, Supervisord, SupervisordError
+
+_EXIT_CODES = """\b
+Exit codes:
+  0  the gateway answers and serves (healthy, or degraded: 70 to 90 % of the slots in use)
+  1  critical: over 90 % in use, or no worker serves; or the gateway cannot be asked
+  2  wrong usage
+"""
+
+
+@click.command(epilog=_EXIT_CODES, context_settings=SETTINGS)
+@gateway_url_option
+@run_dir_option("The server's RUN_DIR, where supervisord's socket is.")
+@gateway_token_option
+@click.option("--watch", is_flag=True, help="Again and again, until Ctrl-C.")
+@click.option(
+    "--every",
+    "every_s",
+    metavar="S",
+    type=click.FloatRange(min=0.2),
+    default=1.0,
+    show_default=True,
+    help="How often to look, with --watch.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Everything as JSON; with --watch one line each time.")
+def command(*, url: str, run_dir: Path, token: str | None, watch: bool, every_s: float, as_json: bool) -> int:
+    """Show a server's whole state on one screen: health, GPUs, sessions, processes, last events."""
+    socket.setdefaulttimeout(TIMEOUT_S)  # for supervisord's socket, whose client knows no bound
+    api, supervisord = ServerApi(url, token), Supervisord(find_run_dir(run_dir))
+
+    def look() -> State:
+        return take_state(url.rstrip("/"), api, supervisord)
+
+    if not watch:
+        state = look()
+        show(state, as_json=as_json)
+        return 0 if state.healthy else 1
+    try:
+        healthy = _watch_json(look, every_s) if as_json else _watch(look, every_s)
+    except BrokenPipeError:  # the reader has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        healthy = True
+    return 0 if healthy else 1
+
+
+def main() -> int:
+    """Run the command with the process's arguments and return its exit code."""
+    return run_command(command, "scripts/status")
+
+
+def take_state(url: str, api: ServerApi, supervisord: Supervisord) -> State:
+    """Return the present state, or why it cannot be had."""
+    gateway: MonitorState | str
+    processes: tuple[Process, ...] | str
+    try:
+        gateway = api.monitor_state()
+    except UnreachableError as error:
+        gateway = str(error)
+    try:
+        processes = tuple(supervisord.processes())
+    except SupervisordError as error:
+        processes = str(error)
+    return State(url, gateway, processes)
+
+
+def show(state: State, *, as_json: bool) -> None:
+    """Print a state once."""
+    if as_json:
+        click.echo(json.dumps(as_object(state), indent=2))
+        return
+    console = _console()
+    console.print(screen(state, _now(), console.height))
+
+
+def as_object(state: State) -> dict[str, object]:
+    """Return a state as JSON has it: what could not be asked is null, and ``errors`` says why."""
+    gateway, processes = state.gateway, state.processes
+    return {
+        "url": state.url,
+        "healthy": state.healthy,
+        "gateway": None if isinstance(gateway, str) else gateway.body,
+        "processes": None if isinstance(processes, str) else [asdict(each) for each in processes],
+        "errors": [each for each in (gateway, processes) if isinstance(each, str)],
+    }
+
+
+def _watch(look: Callable[[], State], every_s: float) -> bool:
+    state, console = look(), _console()
+    with Live(console=console, screen=console.is_terminal, auto_refresh=False) as live:
+        try:
+            while True:
+                live.update(screen(state, _now(), console.height), refresh=True)
+                time.sleep(every_s)
+                state = look()
+        except KeyboardInterrupt:
+            return state.healthy
+
+
+def _watch_json(look: Callable[[], State], every_s: float) -> bool:
+    state = look()
+    try:
+        while True:
+            click.echo(json.dumps(as_object(state)))
+            time.sleep(every_s)
+            state = look()
+    except KeyboardInterrupt:
+        return state.healthy
+
+
+def _console() -> Console:
+    """Return the terminal, or 80 columns where there is none."""
+    return Console(highlight=False) if sys.stdout.isatty() else Console(highlight=False, width=WIDTH)
+
+
+def _now() -> datetime:
+    return datetime.now(UTC).astimezone()

@@ -1,1 +1,0 @@
-"""Recordings through policy and model without a server: words, latencies in audio time, compute."""

@@ -1,0 +1,115 @@
+"""Print all checks at the end, and write them as JSON."""
+
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from .checks import Row, good
+from .evidence import STAGES, Evidence, Look, SessionRecord
+from .findings import Verdict
+from .live import MARKS
+
+_NARROWEST = 78
+"""From this width on what is expected stands in one line each."""
+_JSON_KEYS = {"phase": "act", "accounted": "books"}
+
+
+def print_report(console: Console, url: str, rows: Sequence[Row], seen: Evidence | None, *, passed: bool) -> None:
+    """Print what was checked, every check, and a sentence that counts them; nothing before anything was seen."""
+    if seen is None:
+        return
+    plan, model = seen.plan, seen.idle.health.model or "an unknown model"
+    slots = "+".join(map(str, plan.slots)) if len(set(plan.slots)) > 1 else f"{len(plan.slots)} x {plan.slots[0]}"
+    devices = " ".join(sorted({gpu.device for gpu in seen.idle.serving if gpu.device}))
+    console.print(f"{url}: {slots} slots, {model}{f' on {devices}' if devices else ''}", markup=False)
+    if seen.idle.missing:
+        console.print(f"not serving: GPU {', '.join(map(str, seen.idle.missing))}", style="red", markup=False)
+    console.print()
+    print_table(console, rows)
+    console.print()
+    counts = {verdict: sum(row.verdict is verdict for row in rows) for verdict in Verdict}
+    sentence = f"{counts[Verdict.PASS]} of {len(rows)} pass"
+    sentence += f", {counts[Verdict.FAIL]} fail" if counts[Verdict.FAIL] else ""
+    sentence += f", {counts[Verdict.NONE]} cannot be made here" if counts[Verdict.NONE] else ""
+    sentence += f", {counts[Verdict.OPEN]} were not made" if counts[Verdict.OPEN] else ""
+    console.print(f"{sentence}.", style="bold green" if passed else "bold red", markup=False)
+
+
+def print_table(console: Console, rows: Sequence[Row]) -> None:
+    """Print every check with what was expected, below its title, and measured."""
+    table = Table(highlight=False, pad_edge=False, padding=(0, 2, 0, 0), box=None)
+    table.add_column("")
+    table.add_column("", no_wrap=True)
+    table.add_column("expected", header_style="dim", no_wrap=console.width >= _NARROWEST)
+    table.add_column("measured", header_style="dim")
+    before = ""
+    for row in rows:
+        kind = row.name.split()[0] if row.name[-1].isdigit() else "beside the guide"
+        if before not in {"", kind}:
+            table.add_row()
+        before = kind
+        mark, style = MARKS[row.verdict]
+        about = Text.assemble(row.title, "\n", (row.expected, "dim"))
+        table.add_row(Text(mark.strip() or "-", style), row.name, about, row.measured or Text("not made", "dim"))
+    console.print(table)
+
+
+def render(about: dict[str, object], rows: Sequence[Row], seen: Evidence | None) -> str:
+    """Return the whole record as JSON.
+
+    Args:
+        about: facts of this run.
+        rows: what is judged.
+        seen: what it is judged from.
+    """
+    body: dict[str, object] = {
+        **about,
+        "passed": bool(rows) and good(rows),
+        "checks": [asdict(row) | {"measured": row.measured or None, "verdict": row.verdict.value} for row in rows],
+    }
+    if seen is not None:
+        body["plan"] = {**asdict(seen.plan), "total": seen.plan.total, "room": seen.plan.room}
+        body["floor_ms"] = round(seen.floor_ms, 2)
+        body["server_setup_ms"] = seen.server_setup_ms
+        body["memory_returned_after_s"] = seen.waited_s
+        body["sessions"] = [_session(record) for _, record in sorted(seen.records.items())]
+        body["looks"] = {stage: _look(seen.look(stage)) for stage in STAGES}
+    return json.dumps(body, ensure_ascii=False, indent=2) + "\n"
+
+
+def _session(record: SessionRecord) -> dict[str, object]:
+    body = asdict(record) | {"phase": record.phase.value}
+    return {_JSON_KEYS.get(key, key): value for key, value in body.items()}
+
+
+def _look(look: Look | None) -> dict[str, object] | None:
+    if look is None:
+        return None
+    gpus = [
+        {"gpu_id": gpu.gpu_id, "serving": gpu.serving, "sessions": gpu.active_connections, "slots": gpu.slots}
+        | {"memory_gb": gpu.allocated_memory_gb, "weights": gpu.weights}
+        for gpu in look.status.gpus
+    ]
+    return {
+        "gpus": gpus,
+        "health": look.health.status,
+        "share_percent": look.share_percent,
+        "waiting": look.waiting,
+    }
+
+
+def write(path: str | None, text: str) -> None:
+    """Write the JSON to a file, or to standard output for ``-``; what cannot be written is said."""
+    if path == "-":
+        sys.stdout.write(text)
+    elif path is not None:
+        try:
+            Path(path).write_text(text, encoding="utf-8")
+        except OSError as error:
+            print(f"{path}: {error.strerror}", file=sys.stderr)

@@ -1,0 +1,149 @@
+"""Make all checks on a running server, print them, and return the exit code (`scripts/verify_scaling`)."""
+
+import asyncio
+import contextlib
+import signal
+from datetime import UTC, datetime
+from typing import cast
+
+import click
+from whisper_live_client import Mode
+from whisper_live_client.connection import session_url
+
+from scripts.tools.driver import SessionSettings
+from scripts.tools.options import (
+    INTERRUPTED,
+    SETTINGS,
+    json_option,
+    mode_option,
+    monitor_token_option,
+    run_command,
+    seconds_option,
+    session_url_option,
+    token_option,
+)
+from scripts.tools.server_api import ServerApi, UnreachableError
+
+from .checks import good, judge
+from .evidence import Look
+from .live import make_console, open_view
+from .observer import CannotRunError
+from .report import print_report, render, write
+from .runner import Limits, Runner
+
+GOOD, BAD, CANNOT_RUN = 0, 1, 3
+_FLUSH_TIMEOUT_S = 60.0
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_EXIT_CODES = """\b
+Exit codes:
+  0    all checks pass (those that this server cannot be asked are named)
+  1    a check fails, or was not reached
+  2    wrong usage
+  3    cannot run: no server, no token, no free slot, or other people's sessions
+  130  interrupted
+"""
+
+
+@click.command(epilog=_EXIT_CODES, context_settings=SETTINGS)
+@session_url_option
+@token_option
+@monitor_token_option
+@seconds_option("--seconds", "seconds", "How long all sessions speak together.", default=10.0, least=1.0)
+@seconds_option(
+    "--release-within",
+    "release_s",
+    "How long memory may take to be returned after the last session; it is not waited for longer than needed.",
+    default=60.0,
+)
+@seconds_option("--patience", "ready_s", "How long a session may take to become ready.", default=60.0, least=1.0)
+@mode_option
+@click.option("--language", metavar="CODE", help="Language that the server is told; what is spoken is English.")
+@click.option("--anyway", is_flag=True, help="Also on a server with other people's sessions, which may suffer.")
+@json_option("Write everything there as JSON; - for standard output.")
+def command(
+    *,
+    url: str,
+    token: str | None,
+    monitor_token: str | None,
+    seconds: float,
+    release_s: float,
+    ready_s: float,
+    mode: str,
+    language: str | None,
+    anyway: bool,
+    json_path: str | None,
+) -> int:
+    """Verify on a running server that connecting is fast, that it scales, and that its GPUs are used right.
+
+    Makes the operator guide's three tests, five checks and six success criteria with real sessions that speak in
+    real time: one, then half of the slots, then all, then one too many. The server should be idle.
+    """
+    settings = SessionSettings(
+        url=url, mode=cast("Mode", mode), language=language, token=token, flush_timeout_s=_FLUSH_TIMEOUT_S
+    )
+    limits = Limits(seconds=seconds, release_s=release_s, ready_s=ready_s, anyway=anyway)
+    return run(settings, limits, ServerApi(session_url(url, {}), monitor_token), json_path)
+
+
+def main() -> int:
+    """Run the command with the process's arguments and return its exit code."""
+    return run_command(command)
+
+
+def run(settings: SessionSettings, limits: Limits, api: ServerApi, json_path: str | None) -> int:
+    """Make all checks, print them, and return the exit code."""
+    console = make_console(stderr=json_path == "-")
+    began = datetime.now(UTC)
+    view = open_view(console)
+
+    def show(doing: str, look: Look) -> None:
+        view.show(doing, look, runner.seen)
+
+    runner = Runner(api, settings, limits, show)
+    trouble: str | None = None
+    interrupted = False
+    try:
+        interrupted = asyncio.run(_until_the_end(runner))
+    except (CannotRunError, UnreachableError) as error:
+        trouble = str(error)
+    finally:
+        view.close()
+    rows = judge(runner.seen) if runner.seen else ()
+    if trouble is not None:
+        code = CANNOT_RUN
+    elif interrupted or not rows:
+        code = INTERRUPTED
+    else:
+        code = GOOD if good(rows) else BAD
+    print_report(console, settings.url, rows, runner.seen, passed=code == GOOD)
+    if trouble is not None:
+        console.print(
+            f"{'Stopped' if runner.seen else 'Cannot run'}: {trouble}", style="red", markup=False, soft_wrap=True
+        )
+    if code == INTERRUPTED and runner.left == 0:
+        console.print("Interrupted; no session was left behind.", markup=False)
+    if runner.left:
+        console.print(f"The server still counts {runner.left} sessions more than before.", style="red", markup=False)
+    about: dict[str, object] = {
+        "began": began.isoformat(timespec="seconds"),
+        "url": settings.url,
+        "seconds": limits.seconds,
+        "interrupted": interrupted,
+        "trouble": trouble,
+        "exit_code": code,
+    }
+    write(json_path, render(about, rows, runner.seen))
+    return code
+
+
+async def _until_the_end(runner: Runner) -> bool:
+    """Make all measurements; return True if a signal ended them."""
+    running = asyncio.create_task(runner.run())
+    for number in _SIGNALS:
+        with contextlib.suppress(NotImplementedError):  # where there are no such signals Ctrl-C ends everything
+            asyncio.get_running_loop().add_signal_handler(number, running.cancel)
+    try:
+        await running
+    except asyncio.CancelledError:
+        return True
+    return False

@@ -1,0 +1,128 @@
+"""Count wrong words by utterance, and say how sure an error rate is (core)."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import zip_longest
+
+import numpy as np
+from rapidfuzz.distance import Levenshtein
+
+_RESAMPLES = 2000
+_SEED = 0  # the same runs give the same interval
+
+Normalise = Callable[[str], list[str]]
+
+
+def normaliser(language: str | None) -> Normalise:
+    """Return what cuts text of a language into the words that are compared; English where none is named."""
+    # torch comes with whisper: what only draws figures need not wait for it.
+    from whisper.normalizers import BasicTextNormalizer, EnglishTextNormalizer  # noqa: PLC0415
+
+    clean = EnglishTextNormalizer() if language in {None, "en", "english"} else BasicTextNormalizer()
+
+    @lru_cache(maxsize=100_000)
+    def normalise(text: str) -> list[str]:
+        return str(clean(text)).split()
+
+    return normalise
+
+
+def align(said: Sequence[str], heard: Sequence[str]) -> list[tuple[int | None, int | None]]:
+    """Pair the words of two texts by their indices, in order, with as few errors as can be.
+
+    None stands beside a word that was missed or made up.
+    """
+    pairs: list[tuple[int | None, int | None]] = []
+    for each in Levenshtein.opcodes(said, heard):
+        pairs += zip_longest(range(each.src_start, each.src_end), range(each.dest_start, each.dest_end))
+    return pairs
+
+
+def equal_words(said: Sequence[str], heard: Sequence[str]) -> list[tuple[int, int]]:
+    """Return the pairs of `align` whose words are the same."""
+    return [
+        pair
+        for each in Levenshtein.opcodes(said, heard)
+        if each.tag == "equal"
+        for pair in zip(range(each.src_start, each.src_end), range(each.dest_start, each.dest_end), strict=True)
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """The words of one utterance, and how many errors were made there (words missed, made up or wrong)."""
+
+    words: int
+    errors: int
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """A figure with its 95 % bootstrap interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+def score(texts: Sequence[str], heard: str, normalise: Normalise) -> list[Score]:
+    """Score a transcript against what was said, utterance by utterance.
+
+    A made-up word counts where the word before it was said; what is heard before the first word, or where nothing is
+    said at all, counts in the first utterance.
+
+    Args:
+        texts: what is said in each utterance, in order.
+        heard: the whole transcript.
+        normalise: turns text into the words that are compared.
+    """
+    said = [(word, index) for index, text in enumerate(texts) for word in normalise(text)]
+    found = normalise(heard)
+    words, errors = [0] * len(texts), [0] * len(texts)
+    here = said[0][1] if said else 0
+    for ours, theirs in align([word for word, _ in said], found):
+        if ours is not None:
+            here = said[ours][1]
+            words[here] += 1
+        right = ours is not None and theirs is not None and said[ours][0] == found[theirs]
+        if errors:
+            errors[here] += not right
+    return [Score(*pair) for pair in zip(words, errors, strict=True)]
+
+
+def error_rate(scores: Sequence[Score]) -> float | None:
+    """Return the word error rate in percent, None where no word is said."""
+    words = sum(one.words for one in scores)
+    return 100.0 * sum(one.errors for one in scores) / words if words else None
+
+
+def error_interval(scores: Sequence[Score]) -> Interval | None:
+    """Return the word error rate in percent with its interval over utterances; None for less than two of them."""
+    return _bootstrap([(one.errors, one.words) for one in scores])
+
+
+def difference_interval(ours: Sequence[Score], theirs: Sequence[Score]) -> Interval | None:
+    """Return by how many points the first rate is the higher one; both are of the same utterances, in order.
+
+    The utterances are drawn in pairs: what is hard in one transcript is hard in the other as well.
+    """
+    paired = zip(ours, theirs, strict=True)
+    return _bootstrap([(mine.errors - other.errors, mine.words) for mine, other in paired])
+
+
+def percentile(values: Sequence[float], percent: float) -> float | None:
+    """Return a percentile, between two values in proportion; None of nothing."""
+    return float(np.percentile(values, percent)) if values else None
+
+
+def _bootstrap(units: Sequence[tuple[int, int]]) -> Interval | None:
+    """Resample utterances with replacement; the rate of (errors, words), in percent."""
+    told = np.array([unit for unit in units if unit[1]], dtype=np.int64).reshape(-1, 2)
+    if len(told) < 2:
+        return None
+    draws = np.random.default_rng(_SEED).integers(0, len(told), size=(_RESAMPLES, len(told)))
+    sums = told[draws].sum(axis=1)
+    low, high = np.percentile(100.0 * sums[:, 0] / sums[:, 1], [2.5, 97.5])
+    errors, words = told.sum(axis=0)
+    return Interval(float(100.0 * errors / words), float(low), float(high))

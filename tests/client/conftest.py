@@ -1,0 +1,1 @@
+from tests.scripts.conftest import speech as speech  # noqa: PLC0414 - a fixture

@@ -1,0 +1,397 @@
+"""scripts/transcribe as a process against a scripted server."""
+
+import asyncio
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from tests.scripts.scripted_server import (
+    ROOT,
+    AsrServer,
+    encode,
+    end_of,
+    hello,
+    start_command,
+    tone,
+)
+
+
+def transcribe(script, *arguments, data=None, **environment):
+    """Run the command once against a script; returns the finished command and the server."""
+
+    async def once():
+        async with AsrServer(script) as server:
+            stdin = None if data is None else asyncio.subprocess.PIPE
+            process = await start_command(*arguments, "--url", server.url, stdin=stdin, **environment)
+            return await end_of(process, data), server
+
+    return asyncio.run(once())
+
+
+def test_words_are_printed(speech):
+    """The transcript is on stdout, statuses and committed lines are on stderr, the code is 0."""
+    done, server = transcribe(hello, speech)
+    assert (done.code, done.out) == (0, "Hello world.\n")
+    assert done.err.splitlines() == [
+        "[Connected]",
+        "[Allocating GPU...]",
+        "[Loading models on GPU 0...]",
+        "[Ready to transcribe]",
+        "Hello world.",
+    ]
+    assert len(server.conversations) == 1
+
+
+def test_audio_arrives_whole_in_real_time(speech):
+    """Every sample arrives, in messages of 100 ms, not faster than it would be spoken."""
+    started = time.monotonic()
+    done, server = transcribe(hello, speech, "--quiet")
+    assert time.monotonic() - started > 1.05
+    assert (done.code, done.err) == (0, "")
+    (conversation,) = server.conversations
+    assert bytes(conversation.audio) == tone(16_800, 16_000)
+    assert conversation.messages == 11
+
+
+def test_fast_does_not_wait_for_the_clock(tmp_path):
+    """Two minutes of audio are sent in a few seconds with --fast."""
+    path = encode(tmp_path / "long.wav", "pcm_s16le", rate=16_000, samples=1_920_000)
+    started = time.monotonic()
+    done, server = transcribe(hello, path, "--fast")
+    assert done.code == 0
+    assert time.monotonic() - started < 20
+    assert len(server.conversations[0].audio) == 3_840_000
+
+
+def test_fast_is_slowed_down_by_the_server(tmp_path):
+    """A server that does not read stops the sender; when it reads on, nothing is missing."""
+    path = tmp_path / "long.raw"
+    path.write_bytes(bytes(40_000_000))
+    stuck = []
+
+    async def slow(conversation):
+        await conversation.welcome()
+        await conversation.hear(until_bytes=32_000)
+        reads = -1
+        while reads != (reads := _bytes_read(process.pid)):
+            await asyncio.sleep(0.5)
+        stuck.append(reads)
+        await conversation.hear()
+        await conversation.goodbye()
+
+    async def once():
+        nonlocal process
+        async with AsrServer(slow, max_queue=1) as server:
+            process = await start_command(path, "--raw", "--fast", "--quiet", "--url", server.url)
+            return await end_of(process), server
+
+    process = None
+    done, server = asyncio.run(once())
+    assert done.code == 0
+    assert stuck[0] < 30_000_000
+    assert len(server.conversations[0].audio) == 40_000_000
+
+
+def _bytes_read(pid):
+    """Count what a process has read so far (its libraries included)."""
+    with open(f"/proc/{pid}/io") as figures:  # noqa: PTH123
+        return int(figures.readline().split()[1])
+
+
+@pytest.mark.parametrize(
+    ("kind", "expected"),
+    [
+        ("srt", "1\n00:00:00,100 --> 00:00:01,000\nHello world.\n\n"),
+        ("vtt", "WEBVTT\n\n00:00:00.100 --> 00:00:01.000\nHello world.\n\n"),
+        ("text", "Hello world.\n"),
+    ],
+)
+def test_formats_on_stdout(speech, kind, expected):
+    """Each format is exact."""
+    done, _ = transcribe(hello, speech, "--fast", "--format", kind)
+    assert (done.code, done.out) == (0, expected)
+
+
+def test_json_has_words_books_and_times(speech):
+    """JSON carries the words with their times, the accounting and the timing figures."""
+    done, _ = transcribe(hello, speech, "--format", "json")
+    body = json.loads(done.out)
+    assert done.code == 0
+    assert body["text"] == "Hello world."
+    assert body["segments"][0]["words"][1] == {"word": "world.", "start": 0.6, "end": 1.0, "probability": 0.5}
+    assert body["complete"] is True
+    assert (body["model"], body["device"], body["language"]) == ("tiny.en", "cpu", "en")
+    assert body["audio"] == {
+        "sent_samples": 16_800,
+        "received_samples": 16_800,
+        "transcribed_samples": 16_800,
+        "silence_samples": 0,
+        "dropped_samples": 0,
+    }
+    assert 0 <= body["timing"]["first_word_s"] < 1
+    assert 0 <= body["timing"]["flush_s"] < 1
+    assert "secret" not in done.out + done.err
+
+
+def test_verbose_says_the_books(speech):
+    """--verbose prints the accounting and the flush time on stderr."""
+    done, _ = transcribe(hello, speech, "--fast", "--verbose", "--quiet")
+    assert "audio: sent 1.05 s, received 1.05 s, transcribed 1.05 s, silence 0.00 s, dropped 0.00 s" in done.err
+    assert "flush took 0." in done.err
+
+
+def test_output_file(speech, tmp_path):
+    """--output takes the transcript; stdout stays empty."""
+    done, _ = transcribe(hello, speech, "--fast", "--output", tmp_path / "words.txt")
+    assert (done.code, done.out) == (0, "")
+    assert (tmp_path / "words.txt").read_text() == "Hello world.\n"
+
+
+def test_full_mode(speech):
+    """The other wire format gives the same words."""
+
+    async def full(conversation):
+        await conversation.connection.send('{"type":"config","useAudioWorklet":true,"mode":"full"}')
+        await conversation.hear()
+        line = {"speaker": 1, "text": "Hello world.", "start": "0:00:00.10", "end": "0:00:01.00"}
+        update = {"status": "active_transcription", "lines": [line], "buffer_transcription": ""}
+        await conversation.connection.send(json.dumps(update))
+        await conversation.connection.send('{"type":"ready_to_stop"}')
+        await conversation.connection.wait_closed()
+
+    done, server = transcribe(full, speech, "--fast", "--mode", "full", "--format", "srt")
+    assert (done.code, done.out) == (0, "1\n00:00:00,100 --> 00:00:01,000\nHello world.\n\n")
+    assert "mode=full" in server.conversations[0].path
+
+
+def test_parameters_and_token_travel_where_they_should(speech):
+    """Language and task are in the query, the token is in the Authorization header only."""
+    done, server = transcribe(hello, speech, "--fast", "--language", "fr", "--task", "translate", API_TOKEN="t0p")
+    (conversation,) = server.conversations
+    assert done.code == 0
+    assert conversation.path == "/asr?mode=events&language=fr&task=translate"
+    assert conversation.headers["Authorization"] == "Bearer t0p"
+
+
+def test_raw_pipe(speech):
+    """Raw PCM comes from stdin; the lone byte at its end is no sample."""
+    pcm = tone(4000, 16_000)
+    done, server = transcribe(hello, "-", "--raw", "--fast", data=pcm + b"\x01")
+    assert (done.code, done.out) == (0, "Hello world.\n")
+    assert bytes(server.conversations[0].audio) == pcm
+
+
+def test_container_pipe(speech):
+    """A container comes from stdin as well."""
+    done, server = transcribe(hello, "-", "--fast", data=speech.read_bytes())
+    assert done.code == 0
+    assert bytes(server.conversations[0].audio) == tone(16_800, 16_000)
+
+
+@pytest.mark.parametrize(
+    ("close_code", "error", "exit_code", "printed"),
+    [
+        (4401, {"error": "Invalid token"}, 4, "Invalid token"),
+        (4400, {"error": "language: 'klingon' is not one"}, 4, "language: 'klingon' is not one"),
+        (4403, {"error": "Origin"}, 4, "Origin"),
+        (1013, {"error": "No GPU", "code": "no_capacity", "retry_after_s": 5}, 3, "No GPU (try again in 5 s)"),
+    ],
+)
+def test_refused(speech, close_code, error, exit_code, printed):
+    """A wrong token, parameter or origin ends with 4, a full server with 3; the server's sentence is on stderr."""
+
+    async def refuse(conversation):
+        await conversation.say("error", **error)
+        await conversation.socket.close(close_code)
+
+    done, _ = transcribe(refuse, speech, "--quiet")
+    assert (done.code, done.out, done.err) == (exit_code, "", f"{printed}\n")
+
+
+def test_error_keeps_the_words(speech):
+    """The server fails: exit 1, committed words are printed, the tail is named on stderr."""
+
+    async def fail(conversation):
+        await conversation.welcome()
+        await conversation.partial(0, "Hello", "wor")
+        await conversation.say("error", error="the worker is gone", code="recognition_failed")
+        await conversation.connection.close(1011)
+
+    done, _ = transcribe(fail, speech, "--quiet")
+    assert (done.code, done.out) == (1, "Hello\n")
+    assert done.err == "the worker is gone\nnot committed: wor\n"
+
+
+def test_lost_connection(speech):
+    """The connection breaks: exit 1 with what there is."""
+
+    async def vanish(conversation):
+        await conversation.welcome()
+        await conversation.partial(0, "Hello", "")
+        await conversation.hear(until_bytes=3200)
+        conversation.connection.transport.abort()
+
+    done, _ = transcribe(vanish, speech, "--quiet", "--reconnect", "0")
+    assert (done.code, done.out) == (1, "Hello\n")
+    assert done.err == "the connection broke before everything was said\n"
+
+
+def test_missing_samples_are_no_success(speech):
+    """A server that counts fewer samples than were sent makes exit 1."""
+
+    async def forget(conversation):
+        await conversation.hear()
+        await conversation.goodbye(received=5)
+
+    done, _ = transcribe(forget, speech, "--quiet")
+    assert done.code == 1
+    assert done.err == "the server received 5 samples, 16800 were sent\n"
+
+
+def test_no_server(speech):
+    """No server listens: exit 1 and one line."""
+    done = asyncio.run(_alone(speech, "--url", "ws://127.0.0.1:9/asr", "--quiet"))
+    assert done.code == 1
+    assert done.err.startswith("cannot connect to ws://127.0.0.1:9/asr: ")
+    assert len(done.err.splitlines()) == 1
+
+
+async def _alone(*arguments):
+    return await end_of(await start_command(*arguments))
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        (),
+        ("a.wav", "--mic"),
+        ("a.wav", "--device", "x"),
+        ("a.wav", "--url", "ftp://somewhere"),
+        ("a.wav", "--url", "ws://127.0.0.1/asr?token=t0p"),
+        ("a.wav", "--format", "doc"),
+        ("a.wav", "--output", "/no/such/directory/a.txt"),
+        ("/no/such/file.wav",),
+        ("/no/such/file.pcm", "--raw"),
+        ("/",),
+    ],
+)
+def test_wrong_usage(arguments):
+    """A wrong call or an unreadable file ends with 2, before any connection, without a traceback."""
+    done = asyncio.run(_alone(*arguments))
+    assert (done.code, done.out) == (2, "")
+    assert "Traceback" not in done.err
+    assert done.err
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (b"these are no sounds\n" * 50, "there is no audio in it"),
+        (bytes(range(256)) * 20, "not audio or video that can be read"),
+        (b"", "not audio or video that can be read"),
+    ],
+)
+def test_no_media(tmp_path, content, sentence):
+    """A file that is no media, or has no audio: one line, exit 2."""
+    path = tmp_path / "notes.txt"
+    path.write_bytes(content)
+    done = asyncio.run(_alone(path))
+    assert (done.code, done.out, done.err) == (2, "", f"{path}: {sentence}\n")
+
+
+def test_help_names_the_exit_codes():
+    """--help documents every exit code."""
+    done = asyncio.run(_alone("--help"))
+    assert done.code == 0
+    for code in ("0", "1", "2", "3", "4", "130"):
+        assert f"\n    {code} " in done.out
+
+
+def test_one_interrupt_flushes(tmp_path):
+    """Ctrl-C stops the audio, the server says the rest, and it is printed."""
+    path = encode(tmp_path / "long.wav", "pcm_s16le", rate=16_000, samples=960_000)
+    done, conversation = asyncio.run(_interrupted(hello, path, "--quiet", times=1))
+    assert (done.code, done.out) == (0, "Hello world.\n")
+    assert 3200 <= len(conversation.audio) < 960_000
+    assert conversation.ended
+
+
+def test_an_interrupted_pipe_does_not_hang():
+    """Ctrl-C ends the session although the pipe stays open and silent."""
+    done, conversation = asyncio.run(_interrupted(hello, "-", "--raw", "--quiet", times=1, pipe=tone(3200, 16_000)))
+    assert (done.code, done.out) == (0, "Hello world.\n")
+    assert len(conversation.audio) == 6400
+
+
+def test_two_interrupts_quit(tmp_path):
+    """A second Ctrl-C does not wait for a server that never answers."""
+
+    async def mute(conversation):
+        await conversation.welcome()
+        await conversation.partial(0, "Hello", "")
+        await conversation.hear()
+        await asyncio.sleep(30)
+
+    path = encode(tmp_path / "long.wav", "pcm_s16le", rate=16_000, samples=960_000)
+    done, conversation = asyncio.run(_interrupted(mute, path, "--quiet", times=2))
+    assert (done.code, done.out) == (130, "Hello\n")
+    assert conversation.ended
+
+
+def test_microphone(tmp_path):
+    """--mic sends what the sound card hears until Ctrl-C, then the rest is said."""
+    (tmp_path / "tape.raw").write_bytes(tone(48_000, 48_000, channels=2))
+    tape = f'type file slave.pcm {{ type null }} file /dev/null infile "{tmp_path}/tape.raw" format raw'
+    (tmp_path / "alsa.conf").write_text(f"pcm.tape {{ {tape} }}\n")
+    arguments = ("--mic", "--device", "alsa:tape", "--quiet")
+    done, conversation = asyncio.run(_interrupted(hello, *arguments, times=1, ALSA_CONFIG_PATH=tmp_path / "alsa.conf"))
+    assert (done.code, done.out) == (0, "Hello world.\n")
+    assert max(conversation.audio[1:6400:2]) > 10
+
+
+def test_no_environment(tmp_path):
+    """Without a .venv beside it the script says what to run first."""
+    scripts = tmp_path / "scripts"
+    scripts.mkdir()
+    for name in ("_run.py", "transcribe"):
+        shutil.copy(ROOT / "scripts" / name, scripts)
+    done = subprocess.run(
+        [sys.executable, scripts / "transcribe", "a.wav"], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "There is no .venv yet: run scripts/serve or scripts/test first.\n"
+
+
+async def _interrupted(script, *arguments, times, pipe=None, **environment):
+    """Interrupt the command once audio flows; the second time when the end marker is there."""
+    async with AsrServer(script) as server:
+        process = await start_command(
+            *arguments,
+            "--url",
+            server.url,
+            stdin=None if pipe is None else asyncio.subprocess.PIPE,
+            **environment,
+        )
+        if pipe is not None:
+            process.stdin.write(pipe)
+            await process.stdin.drain()
+        await _until(lambda: server.conversations and len(server.conversations[0].audio) >= 6400)
+        process.send_signal(signal.SIGINT)
+        if times == 2:
+            await _until(lambda: server.conversations[0].ended)
+            process.send_signal(signal.SIGINT)
+        async with asyncio.timeout(20):
+            out, err = await asyncio.gather(process.stdout.read(), process.stderr.read())
+            code = await process.wait()
+        return type("Done", (), {"code": code, "out": out.decode(), "err": err.decode()}), server.conversations[0]
+
+
+async def _until(condition):
+    async with asyncio.timeout(20):
+        while not condition():
+            await asyncio.sleep(0.02)
