@@ -151,7 +151,7 @@ class Session:
             raise failure
 
     def stop_streaming(self) -> None:
-        """End the audio of `stream` before its source does; the server still says what is left."""
+        """End the audio of `stream` at its next piece; the server still says what is left."""
         self._stopping.set()
 
     async def send(self, pcm: bytes) -> None:
