@@ -1,5 +1,6 @@
 """Client of a live transcription server: `connect` to it, `Session.stream` audio, and take events as words come."""
 
+from .blocking_source import BlockingSource
 from .connection import ClientError, ConnectError, SessionClosedError
 from .decode import ProtocolError
 from .events import (
@@ -29,6 +30,7 @@ __all__ = [
     "Accounting",
     "Ack",
     "Audio",
+    "BlockingSource",
     "ClientError",
     "Config",
     "ConnectError",

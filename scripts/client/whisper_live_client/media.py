@@ -123,7 +123,7 @@ def open_stream(stream: BinaryIO, name: str = "standard input") -> Media:
     return _open(stream, name)
 
 
-def open_microphone(device: str | None) -> Media:
+def open_microphone(device: str | None = None) -> Media:
     """Open this machine's microphone.
 
     Args:

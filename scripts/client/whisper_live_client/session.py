@@ -137,8 +137,8 @@ class Session:
 
         Args:
             audio: s16le, 16 kHz, mono: all of it, or in pieces (those of an async iterable are sent as they are,
-                others as messages of 100 ms). What the iteration raises is raised here, after the server's last
-                words on what was sent.
+                others as messages of 100 ms; one that blocks needs a `BlockingSource`). What its iteration raises is
+                raised here, after the server's last words on what was sent.
             realtime: send each message when its last sample would have been spoken, as a microphone does;
                 otherwise as fast as the server reads.
         """
@@ -151,7 +151,7 @@ class Session:
             raise failure
 
     def stop_streaming(self) -> None:
-        """End the audio of `stream` before its source does; the server still says what is left."""
+        """End the audio of `stream` at its next piece; the server still says what is left."""
         self._stopping.set()
 
     async def send(self, pcm: bytes) -> None:
