@@ -169,6 +169,16 @@ def test_changed_words_are_counted_but_for_the_newest():
     assert (found.changed, found.heard, len(found.shown)) == (2, 4, 3)
 
 
+def test_a_word_that_comes_again_is_not_shown_before_it_was():
+    """Of two equal words the one at the tail's place is shown, not the later one."""
+    said = (("the", 0.5), ("first", 1.0), ("of", 1.5), ("the", 2.0))
+    result = Transcription(3.0, [Word(f" {word}", 0, 1, 0.9) for word, _ in said])
+    result.updates = [Update(1.0, 0, " the"), Update(3.0, 4, "")]
+    found = Latencies()
+    found.add(silent("the first of the", timed=said), result)
+    assert found.shown == [0.5, 2.0, 1.5, 1.0]
+
+
 def test_parts_in_two_languages_make_one_figure():
     """Errors, words and time add up; latencies are those of all words."""
     wrong = replace(SAMPLE, texts=("one zwei three four", "five six"))
