@@ -152,7 +152,7 @@ def test_the_server_has_forgotten(speech, close):
         await conversation.partial(2, "wood", "cut", 0.6, 0.7)
         if close == 1012:
             await conversation.say("error", error="The service restarts", code="service_restart", retry_after_s=5)
-            await conversation.connection.close(1012)
+            await conversation.socket.close(1012)
         conversation.cut()
 
     async def fresh(conversation):
@@ -255,8 +255,8 @@ def test_refused_for_good(speech):
     """A token that is no longer right is not tried again."""
 
     async def deny(conversation):
-        await conversation.connection.send('{"type":"error","error":"The token is not valid"}')
-        await conversation.connection.close(4401)
+        await conversation.socket.send('{"type":"error","error":"The token is not valid"}')
+        await conversation.socket.close(4401)
 
     done, connections = transcribe(in_turn(begin, deny), speech)
     assert (done.code, done.out, len(connections)) == (4, "Hello\n", 2)
@@ -271,7 +271,7 @@ def test_full_when_it_comes_back(speech):
         times.append(asyncio.get_running_loop().time())
         await conversation.say("config", mode="events", session="s-2", resume_token="other", resumed=False, received=0)
         await conversation.say("error", error="No GPU resources available", code="no_capacity", retry_after_s=0.7)
-        await conversation.connection.close(1013)
+        await conversation.socket.close(1013)
 
     async def fresh(conversation):
         times.append(asyncio.get_running_loop().time())
@@ -297,21 +297,21 @@ def test_full_mode(resumed):
         return json.dumps({"status": "active_transcription", "lines": told, "buffer_transcription": tail})
 
     async def stop(conversation):
-        await conversation.connection.send('{"type":"config","mode":"full","session":"s-1","resume_token":"secret"}')
+        await conversation.socket.send('{"type":"config","mode":"full","session":"s-1","resume_token":"secret"}')
         await conversation.hear(until_bytes=22_400)
-        await conversation.connection.send(update(("Hello", "0:00:00.10", "0:00:00.50"), tail="wor"))
+        await conversation.socket.send(update(("Hello", "0:00:00.10", "0:00:00.50"), tail="wor"))
         conversation.cut()
 
     async def go_on(conversation):
         config = {"mode": "full", "resume_token": "secret", "resumed": resumed, "received": 9000 if resumed else 0}
-        await conversation.connection.send(json.dumps({"type": "config", **config}))
+        await conversation.socket.send(json.dumps({"type": "config", **config}))
         await conversation.hear()
         if resumed:
-            await conversation.connection.send(update(("Hello world.", "0:00:00.10", "0:00:01.00")))
+            await conversation.socket.send(update(("Hello world.", "0:00:00.10", "0:00:01.00")))
         else:
-            await conversation.connection.send(update(("world.", "0:00:00.10", "0:00:00.50")))
-        await conversation.connection.send('{"type":"ready_to_stop"}')
-        await conversation.connection.wait_closed()
+            await conversation.socket.send(update(("world.", "0:00:00.10", "0:00:00.50")))
+        await conversation.socket.send('{"type":"ready_to_stop"}')
+        await conversation.socket.wait_closed()
 
     async def use(client):
         await consume(client.stream(AUDIO))
@@ -347,7 +347,7 @@ def test_a_connection_that_says_nothing_is_left():
     """A server that accepts the session back but never answers is tried again like one that is not there."""
 
     async def mute(conversation):
-        await conversation.connection.wait_closed()
+        await conversation.socket.wait_closed()
 
     async def go_on(conversation):
         await conversation.resume(seq=8, received=9000)
@@ -449,7 +449,7 @@ def test_sending_after_the_end_of_all_tries():
 
     async def leave(conversation):
         await conversation.welcome()
-        await conversation.connection.close(1011)
+        await conversation.socket.close(1011)
 
     converse(leave, use)
 

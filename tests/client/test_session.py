@@ -96,7 +96,7 @@ def test_messages_before_a_close_are_not_lost():
 
     async def script(conversation):
         await conversation.say("error", error="No GPU resources available", retry_after_s=5)
-        await conversation.connection.close(1013)
+        await conversation.socket.close(1013)
 
     async def use(client):
         async def keep_sending():
@@ -118,8 +118,8 @@ def test_a_message_that_is_none():
     """A broken message ends the session with its reason instead of hanging or raising elsewhere."""
 
     async def script(conversation):
-        await conversation.connection.send('{"type":"ack","seq":1,"received":"many"}')
-        await conversation.connection.wait_closed()
+        await conversation.socket.send('{"type":"ack","seq":1,"received":"many"}')
+        await conversation.socket.wait_closed()
 
     async def use(client):
         await consume(client.stream(bytes(3200)))
@@ -134,7 +134,7 @@ def test_a_silent_server_is_given_up_after_the_end():
 
     async def script(conversation):
         await conversation.hear()
-        await conversation.connection.wait_closed()
+        await conversation.socket.wait_closed()
 
     async def use(client):
         await consume(client.stream(bytes(16_000), realtime=True))

@@ -156,13 +156,13 @@ def test_full_mode(speech):
     """The other wire format gives the same words."""
 
     async def full(conversation):
-        await conversation.connection.send('{"type":"config","useAudioWorklet":true,"mode":"full"}')
+        await conversation.socket.send('{"type":"config","useAudioWorklet":true,"mode":"full"}')
         await conversation.hear()
         line = {"speaker": 1, "text": "Hello world.", "start": "0:00:00.10", "end": "0:00:01.00"}
         update = {"status": "active_transcription", "lines": [line], "buffer_transcription": ""}
-        await conversation.connection.send(json.dumps(update))
-        await conversation.connection.send('{"type":"ready_to_stop"}')
-        await conversation.connection.wait_closed()
+        await conversation.socket.send(json.dumps(update))
+        await conversation.socket.send('{"type":"ready_to_stop"}')
+        await conversation.socket.wait_closed()
 
     done, server = transcribe(full, speech, "--fast", "--mode", "full", "--format", "srt")
     assert (done.code, done.out) == (0, "1\n00:00:00,100 --> 00:00:01,000\nHello world.\n\n")
@@ -220,7 +220,7 @@ def test_error_keeps_the_words(speech):
         await conversation.welcome()
         await conversation.partial(0, "Hello", "wor")
         await conversation.say("error", error="the worker is gone", code="recognition_failed")
-        await conversation.connection.close(1011)
+        await conversation.socket.close(1011)
 
     done, _ = transcribe(fail, speech, "--quiet")
     assert (done.code, done.out) == (1, "Hello\n")
@@ -234,7 +234,7 @@ def test_lost_connection(speech):
         await conversation.welcome()
         await conversation.partial(0, "Hello", "")
         await conversation.hear(until_bytes=3200)
-        conversation.connection.transport.abort()
+        conversation.socket.transport.abort()
 
     done, _ = transcribe(vanish, speech, "--quiet", "--reconnect", "0")
     assert (done.code, done.out) == (1, "Hello\n")

@@ -121,7 +121,7 @@ def in_turn(*scripts):
     async def play(conversation):
         script = next(left, None)
         if script is None:
-            await conversation.connection.close(4400, "a connection too many")
+            await conversation.socket.close(4400, "a connection too many")
         else:
             await script(conversation)
 

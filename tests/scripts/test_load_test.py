@@ -93,7 +93,7 @@ def test_a_failed_session_fails_the_run(talk):
         if len(seen) == 1:
             return await hello(conversation)
         await conversation.say("error", error="No GPU resources available", retry_after_s=5)
-        await conversation.connection.close(1013)
+        await conversation.socket.close(1013)
         return None
 
     async def measure():
