@@ -1,6 +1,7 @@
 """Restart workers one after the other, and tell what is seen (`scripts/restart_gpu_worker`)."""
 
 import os
+import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ from rich.markup import escape
 
 from scripts.ops.restart import KEPT, Restart, refusal, sessions
 from scripts.server.supervise import find_run_dir
-from scripts.tools.options import SETTINGS, gateway_token_option, gateway_url_option, run_command, run_dir_option
+from scripts.tools.options import SETTINGS, gateway_token_option, gateway_url_option, run_dir_option
 from scripts.tools.server_api import AnswerError, GpuStatus, Move, Performance, ServerApi, UnreachableError
 from scripts.tools.supervisord import DOWN, Supervisord, SupervisordError
 from shared.settings import CommonSettings
@@ -39,7 +40,7 @@ Exit codes:
 )
 def command(
     *, gpu_id: int | None, everyone: bool, url: str, run_dir: Path, token: str | None, force: bool, timeout_s: float
-) -> int:
+) -> None:
     """Restart the worker of GPU N: its sessions go on elsewhere, then it stops and starts anew."""
     if (gpu_id is None) != everyone:
         raise click.UsageError("Name one worker, or --all.")
@@ -49,16 +50,16 @@ def command(
         good = rolling.restart_all() if gpu_id is None else rolling.restart(gpu_id)
     except RefusedError as error:
         click.echo(f"{error} Nothing was done; --force does it all the same.", err=True)
-        return 2
+        sys.exit(2)
     except (UnreachableError, SupervisordError) as error:
         click.echo(str(error), err=True)
-        return 1
-    return 0 if good else 1
+        sys.exit(1)
+    sys.exit(0 if good else 1)
 
 
-def main() -> int:
-    """Run the command with the process's arguments and return its exit code."""
-    return run_command(command, "scripts/restart_gpu_worker")
+def main() -> None:
+    """Run the command."""
+    command(prog_name="scripts/restart_gpu_worker")
 
 
 class RefusedError(Exception):

@@ -16,7 +16,7 @@ from rich.live import Live
 
 from scripts.ops.screen import WIDTH, State, screen
 from scripts.server.supervise import find_run_dir
-from scripts.tools.options import SETTINGS, gateway_token_option, gateway_url_option, run_command, run_dir_option
+from scripts.tools.options import SETTINGS, gateway_token_option, gateway_url_option, run_dir_option
 from scripts.tools.server_api import TIMEOUT_S, MonitorState, ServerApi, UnreachableError
 from scripts.tools.supervisord import Process, Supervisord, SupervisordError
 
@@ -43,7 +43,7 @@ Exit codes:
     help="How often to look, with --watch.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Everything as JSON; with --watch one line each time.")
-def command(*, url: str, run_dir: Path, token: str | None, watch: bool, every_s: float, as_json: bool) -> int:
+def command(*, url: str, run_dir: Path, token: str | None, watch: bool, every_s: float, as_json: bool) -> None:
     """Show a server's whole state on one screen: health, GPUs, sessions, processes, last events."""
     socket.setdefaulttimeout(TIMEOUT_S)  # for supervisord's socket, whose client knows no bound
     api, supervisord = ServerApi(url, token), Supervisord(find_run_dir(run_dir))
@@ -54,18 +54,18 @@ def command(*, url: str, run_dir: Path, token: str | None, watch: bool, every_s:
     if not watch:
         state = look()
         show(state, as_json=as_json)
-        return 0 if state.healthy else 1
+        sys.exit(0 if state.healthy else 1)
     try:
         healthy = _watch_json(look, every_s) if as_json else _watch(look, every_s)
     except BrokenPipeError:  # the reader has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         healthy = True
-    return 0 if healthy else 1
+    sys.exit(0 if healthy else 1)
 
 
-def main() -> int:
-    """Run the command with the process's arguments and return its exit code."""
-    return run_command(command, "scripts/status")
+def main() -> None:
+    """Run the command."""
+    command(prog_name="scripts/status")
 
 
 def take_state(url: str, api: ServerApi, supervisord: Supervisord) -> State:

@@ -73,9 +73,8 @@ class Screen:
         head.append(f" {look.health.status}", health)
         head.append(f"  {doing or 'looking'}")
         rows = judge(seen) if seen else ()
-        lines = (
-            self._console.height - len(look.status.gpus) - 3
-        )  # the line above, the GPUs' titles, and the cursor's line
+        # Three lines are the one above, the GPUs' titles and the cursor's.
+        lines = self._console.height - len(look.status.gpus) - 3
         return Group(head, _gpus(look, seen), _short(rows, max(1, lines)))
 
 
@@ -84,9 +83,7 @@ def _gpus(look: Look, seen: Evidence | None) -> Table:
     for title in ("       GPU", "sessions", "", "memory, GB", "before", "weights"):
         table.add_column(title, justify="right" if title in {"memory, GB", "before"} else "left", header_style="dim")
     for gpu in look.status.gpus:
-        slots = Text("■" * gpu.active_connections, "cyan") + Text(
-            "·" * max(0, gpu.slots - gpu.active_connections), "dim"
-        )
+        slots = Text("■" * gpu.active_connections, "cyan") + Text("·" * gpu.free, "dim")
         table.add_row(
             f"       {gpu.gpu_id}",
             slots,

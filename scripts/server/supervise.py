@@ -1,7 +1,7 @@
 """Prepare a start of the server, then run supervisord in the foreground.
 
 Run by ``scripts/serve`` inside the environment: it checks the settings, picks the run directory, makes sure that
-nobody else uses it or the port, and fetches the weights. Exit codes: 0 after a stop that was asked for, 3 if the
+no other server uses it or the port, and fetches the weights. Exit codes: 0 after a stop that was asked for, 3 if the
 server can never start as it is set up, else 1.
 """
 

@@ -88,15 +88,10 @@ def seconds_option(
     )
 
 
-def run_command(command: click.Command, name: str | None = None) -> int:
-    """Run a command that returns its exit code, with the process's arguments, and return the code.
-
-    Args:
-        command: what to run.
-        name: what its help calls it, if not as the process was called.
-    """
+def run_command(command: click.Command) -> int:
+    """Run a command that returns its exit code, with the process's arguments, and return the code."""
     try:
-        return int(command.main(prog_name=name, standalone_mode=False) or 0)
+        return int(command.main(standalone_mode=False) or 0)
     except click.ClickException as error:
         error.show()
         return error.exit_code

@@ -3,6 +3,7 @@
 The dataclasses hold what commands use of these bodies; a field has the name of its key.
 """
 
+import contextlib
 import http.client
 import json
 import urllib.error
@@ -207,7 +208,9 @@ class ServerApi:
         parts = urlsplit(url.partition("?")[0])
         scheme = {"ws": "http", "wss": "https"}.get(parts.scheme, parts.scheme)
         self.host = parts.hostname or ""
-        self.port = parts.port or (443 if scheme == "https" else 80)
+        self.port = 0
+        with contextlib.suppress(ValueError):  # a port that is none is told by the first request
+            self.port = parts.port or (443 if scheme == "https" else 80)
         self.url = f"{scheme}://{parts.netloc}{parts.path.rstrip('/').removesuffix('/asr').rstrip('/')}"
         self._headers = {"Authorization": f"Bearer {token}"} if token else {}
         # A proxy of the environment is for the world outside.
@@ -252,7 +255,7 @@ class ServerApi:
         try:
             with self._open(request) as answer:
                 status, text = answer.status, answer.read()
-        except (OSError, http.client.HTTPException) as error:
+        except (OSError, ValueError, OverflowError, http.client.HTTPException) as error:
             reason = error.reason if isinstance(error, urllib.error.URLError) else error
             if isinstance(reason, ConnectionRefusedError):
                 raise UnreachableError(

@@ -89,8 +89,13 @@ def test_where_nothing_listens():
                 ServerApi(url).health()
             here = f"http://127.0.0.1:{port}"
             assert str(error.value) == f"nothing listens at {here}; is scripts/serve running, on another PORT?"
-    with pytest.raises(UnreachableError, match="must begin with http"):
-        ServerApi("ftp://127.0.0.1").health()
+
+
+@pytest.mark.parametrize("url", ["ftp://127.0.0.1", "127.0.0.1:8000", "http://127.0.0.1:99999", "http://127.0.0.1:x"])
+def test_what_is_no_address(url):
+    """An address at which there can be no server is one line for the user."""
+    with pytest.raises(UnreachableError):
+        ServerApi(url).health()
 
 
 @pytest.mark.parametrize(

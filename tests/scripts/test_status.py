@@ -160,7 +160,7 @@ def test_another_server_is_not_believed(broken):
 
 
 def test_no_control_character_reaches_the_terminal():
-    """A server cannot move the cursor or colour the screen of whoever looks at it."""
+    """A server cannot move the cursor or colour a screen that shows it."""
     body = crowded() | {"model": "tiny\x1b[2J"}
     text = "".join(printed(State("http://x", answered(body), ())))
     assert "\x1b" not in text
@@ -207,7 +207,7 @@ def run(*arguments, **env):
 
 
 @pytest.mark.system
-def test_nobody_there(tmp_path):
+def test_without_a_server(tmp_path):
     """Without a gateway and a supervisord it says both plainly and ends with 1; a wrong option ends with 2."""
     done = run("--url", "http://127.0.0.1:9", "--run-dir", str(tmp_path))
     assert done.returncode == 1

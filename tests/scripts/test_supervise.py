@@ -88,7 +88,7 @@ def test_port_in_use(capsys):
     check_port("127.0.0.1", port)
 
 
-def test_host_of_nobody(capsys):
+def test_host_of_another_machine(capsys):
     """A HOST that is no address of this machine is named."""
     with pytest.raises(SystemExit):
         check_port("192.0.2.1", 8000)

@@ -183,19 +183,10 @@ def test_nothing_is_judged_before_it_was_seen():
     assert not good(rows)
 
 
-def single_elsewhere(seen):
-    seen.looks["single"] = look(0, 1, 0, 0)
-    change(seen, [1], gpu_id=1)
-
-
 def all_on_the_first(seen):
     seen.looks["spread"] = look(8, 0, 0, 0, slots=8)
     seen.opening = [look(number, 0, 0, 0, slots=8) for number in range(8)]
     change(seen, range(2, 10), gpu_id=0)
-
-
-def one_not_served(seen):
-    change(seen, [17], ready_ms=None, errors=("No GPU resources available",), ended="refused")
 
 
 def surplus_served(seen):
@@ -203,85 +194,60 @@ def surplus_served(seen):
     change(seen, [18], ready_ms=10.0, errors=(), close_code=1000, ended="left")
 
 
-def surplus_cut(seen):
-    change(seen, [18], errors=(), close_code=1006, ended="failed", problem="the connection broke")
-
-
-def memory_stays(seen):
-    seen.looks["released"] = look(0, 0, 0, 0, memory_gb=[HOST_GB, HOST_GB, DEVICE_GB, HOST_GB])
-
-
 def weights_stay(seen):
     stay = look(0, 0, 0, 0, memory_gb=[DEVICE_GB] * 4, weights="device")
     seen.idle = seen.looks["released"] = stay
 
 
-def no_memory_on_one(seen):
-    seen.looks["spread"] = look(2, 2, 2, 2, memory_gb=[DEVICE_GB, DEVICE_GB, DEVICE_GB, HOST_GB])
+def degraded_at_half(seen):
+    seen.looks["spread"] = seen.opening[7] = look(2, 2, 2, 2, health="degraded")
 
 
 def one_gpu_slow(seen):
     change(seen, [4], ready_ms=7000.0)
 
 
-def warm_slow(seen):
-    change(seen, [12], ready_ms=400.0)
+def saw(stage, *loads, gpu_id=None, **kwargs):
+    """Return a fault: this is what a look of the stage shows, and where the first session was told it is."""
+
+    def fault(seen):
+        seen.looks[stage] = look(*loads, **kwargs)
+        if gpu_id is not None:
+            change(seen, [1], gpu_id=gpu_id)
+
+    return fault
 
 
-def all_slow(seen):
-    change(seen, range(1, 18), ready_ms=3100.0)
+def told(numbers, **changes):
+    """Return a fault: this is what these sessions saw."""
+    return lambda seen: change(seen, numbers, **changes)
 
 
-def late_words(seen):
-    change(seen, [2, 3], connected_ms=500.0)
-
-
-def degraded_at_half(seen):
-    seen.looks["spread"] = look(2, 2, 2, 2, health="degraded")
-    seen.opening[7] = seen.looks["spread"]
-
-
-def healthy_when_full(seen):
-    seen.looks["full"] = look(4, 4, 4, 4, health="healthy")
-
-
-def audio_lost(seen):
-    change(seen, [9], dropped_s=0.5)
-
-
-def audio_unaccounted(seen):
-    change(seen, [9], accounted=False)
-
-
-def nothing_heard(seen):
-    change(seen, seen.records, words=0)
-
-
-def newcomer_waits(seen):
-    change(seen, [19], ready_ms=5100.0)
+REFUSED = {"ready_ms": None, "errors": ("No GPU resources available",), "ended": "refused"}
+CUT = {"errors": (), "close_code": 1006, "ended": "failed", "problem": "the connection broke"}
 
 
 @pytest.mark.parametrize(
     ("fault", "names"),
     [
-        (single_elsewhere, {"Test 1"}),
+        (saw("single", 0, 1, 0, 0, gpu_id=1), {"Test 1"}),
         (all_on_the_first, {"Test 2", "Check 1", "Check 2", "Criterion 1"}),
-        (one_not_served, {"Test 3"}),
+        (told([17], **REFUSED), {"Test 3"}),
         (surplus_served, {"Test 3", "Check 5", "Criterion 5"}),
-        (surplus_cut, {"Test 3", "Check 5", "Criterion 5"}),
-        (memory_stays, {"Criterion 6"}),
+        (told([18], **CUT), {"Test 3", "Check 5", "Criterion 5"}),
+        (saw("released", 0, 0, 0, 0, memory_gb=[HOST_GB, HOST_GB, DEVICE_GB, HOST_GB]), {"Criterion 6"}),
         (weights_stay, {"Criterion 6"}),
-        (no_memory_on_one, {"Check 2"}),
+        (saw("spread", 2, 2, 2, 2, memory_gb=[DEVICE_GB, DEVICE_GB, DEVICE_GB, HOST_GB]), {"Check 2"}),
         (one_gpu_slow, {"Check 3"}),
-        (warm_slow, {"Check 3"}),
-        (all_slow, {"Criterion 3"}),
-        (late_words, {"Connecting"}),
+        (told([12], ready_ms=400.0), {"Check 3"}),
+        (told(range(1, 18), ready_ms=3100.0), {"Criterion 3"}),
+        (told([2, 3], connected_ms=500.0), {"Connecting"}),
         (degraded_at_half, {"Check 4", "Criterion 4"}),
-        (healthy_when_full, {"Test 3"}),
-        (audio_lost, {"Sessions"}),
-        (audio_unaccounted, {"Sessions"}),
-        (nothing_heard, {"Sessions"}),
-        (newcomer_waits, {"Newcomer"}),
+        (saw("full", 4, 4, 4, 4, health="healthy"), {"Test 3"}),
+        (told([9], dropped_s=0.5), {"Sessions"}),
+        (told([9], accounted=False), {"Sessions"}),
+        (told(range(1, 20), words=0), {"Sessions"}),
+        (told([19], ready_ms=5100.0), {"Newcomer"}),
     ],
 )
 def test_each_fault_fails_its_rows(fault, names):

@@ -190,8 +190,8 @@ async def speak_until(done, talk, clip):
 async def restarted_under_speech(server):
     """Have three people speak while a worker is killed mid-sentence and then all are restarted in turn."""
     clips, done = load_clips()[:3], asyncio.Event()
-    async with contextlib.AsyncExitStack() as guests:
-        talks = [await (await guests.enter_async_context(Talk(server))).ready() for _ in clips]
+    async with contextlib.AsyncExitStack() as stack:
+        talks = [await (await stack.enter_async_context(Talk(server))).ready() for _ in clips]
         speaking = [asyncio.create_task(speak_until(done, talk, clip)) for talk, clip in zip(talks, clips, strict=True)]
         await talks[0].words(3, 30)
         pid = Supervisord(server.run_dir).worker(talks[0].gpu_id).pid
