@@ -2,8 +2,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { Outbox } from "../../gateway/web/outbox.js";
-import { OUTPUT_RATE, Resampler, toPcm16 } from "../../gateway/web/resampler.js";
+import { Outbox } from "../../gateway/web/session/replay-buffer.js";
+import { OUTPUT_RATE, Resampler, toPcm16 } from "../../gateway/web/audio/resampler.js";
 
 const QUANTUM = 128;
 const LENGTH_S = 60;
@@ -18,7 +18,7 @@ async function recorder() {
   globalThis.registerProcessor = (_name, processor) => {
     found = processor;
   };
-  await import("../../gateway/web/recorder-worklet.js");
+  await import("../../gateway/web/audio/recorder-worklet.js");
   return found;
 }
 

@@ -54,8 +54,8 @@ globalThis.ResizeObserver = class {
   observe() {}
 };
 
-const { Transcript } = await import("../../gateway/web/transcript.js");
-const { TranscriptView } = await import("../../gateway/web/view.js");
+const { Transcript } = await import("../../gateway/web/session/transcript.js");
+const { TranscriptView } = await import("../../gateway/web/page/transcript-view.js");
 
 test("markup in a tail, in committed words and in a final is shown letter by letter", () => {
   const transcript = new Transcript();

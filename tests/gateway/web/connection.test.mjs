@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { Connection, socketUrl, subprotocols } from "../../../gateway/web/connection.js";
+import { Connection, socketUrl, subprotocols } from "../../../gateway/web/session/connection.js";
 
 /** The browser's end of a socket, as far as a connection uses it. */
 class Wire {

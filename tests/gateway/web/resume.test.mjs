@@ -2,10 +2,10 @@
 import assert from "node:assert/strict";
 import { afterEach, test } from "node:test";
 
-import { fromBase64, toBase64 } from "../../../gateway/web/base64.js";
-import { Backoff } from "../../../gateway/web/backoff.js";
-import { MESSAGE_SAMPLES, SAMPLE_RATE } from "../../../gateway/web/outbox.js";
-import { Session } from "../../../gateway/web/session.js";
+import { fromBase64, toBase64 } from "../../../gateway/web/audio/pcm-base64.js";
+import { Backoff } from "../../../gateway/web/session/backoff.js";
+import { MESSAGE_SAMPLES, SAMPLE_RATE } from "../../../gateway/web/session/replay-buffer.js";
+import { Session } from "../../../gateway/web/session/session.js";
 
 const LEAST = 0; // of chance
 const made = [];

@@ -2,8 +2,8 @@
 import assert from "node:assert/strict";
 import { afterEach, test } from "node:test";
 
-import { MESSAGE_SAMPLES, Outbox, SAMPLE_RATE } from "../../../gateway/web/outbox.js";
-import { Session } from "../../../gateway/web/session.js";
+import { MESSAGE_SAMPLES, Outbox, SAMPLE_RATE } from "../../../gateway/web/session/replay-buffer.js";
+import { Session } from "../../../gateway/web/session/session.js";
 
 const made = [];
 afterEach(() => made.splice(0).forEach((core) => core.check()));

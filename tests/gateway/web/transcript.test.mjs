@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { Transcript, clock } from "../../../gateway/web/transcript.js";
+import { Transcript, clock } from "../../../gateway/web/session/transcript.js";
 import {
   comebackNotice,
   discardNotice,
@@ -14,7 +14,7 @@ import {
   unsentNotice,
   unsentStatus,
   waitingStatus,
-} from "../../../gateway/web/words.js";
+} from "../../../gateway/web/page/strings.js";
 
 function begun() {
   const transcript = new Transcript();

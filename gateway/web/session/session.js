@@ -11,10 +11,10 @@
  * kept, at "connecting again". All positions and times outside are the recording's.
  */
 
-import { endKind } from "./endings.js";
+import { endKind } from "./close-codes.js";
 import { Liveness } from "./liveness.js";
 import { isAnswer, parse } from "./messages.js";
-import { Outbox, SAMPLE_RATE } from "./outbox.js";
+import { Outbox, SAMPLE_RATE } from "./replay-buffer.js";
 import { Recovery } from "./recovery.js";
 import { Timeline } from "./timeline.js";
 

@@ -3,7 +3,7 @@
  * zero (a new part); its times and segment numbers are then its own.
  */
 
-import { SAMPLE_RATE } from "./outbox.js";
+import { SAMPLE_RATE } from "./replay-buffer.js";
 
 export class Timeline {
   #part;
@@ -27,7 +27,7 @@ export class Timeline {
   /**
    * Place a further connection, and have the outbox send what the server does not have.
    * @param {{resumed: boolean, received: number}} config the server's greeting
-   * @param {import("./outbox.js").Outbox} outbox
+   * @param {import("./replay-buffer.js").Outbox} outbox
    * @returns {boolean} whether the server knows the session
    */
   goOn({ resumed, received }, outbox) {

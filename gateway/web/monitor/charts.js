@@ -1,6 +1,6 @@
 /** Shell: small charts of the last ten minutes, in SVG: time runs to the right, the present is at the right edge. */
 
-import { add, niceCeiling, setText } from "./monitor-format.js";
+import { add, niceCeiling, setText } from "./format.js";
 
 const SVG = "http://www.w3.org/2000/svg";
 const HEIGHT = 100;

@@ -1,6 +1,6 @@
 /** Shell: a tile a GPU, with a row a slot. Nodes are made once and updated in place; a session keeps its row. */
 
-import { add, duration, gigabytes, lagText, plainWords, setText } from "./monitor-format.js";
+import { add, duration, gigabytes, lagText, plainWords, setText } from "./format.js";
 
 const ALL_ROWS_UP_TO = 16; // above that, free slots are only counted
 const NONE = "–";

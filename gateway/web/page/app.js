@@ -1,17 +1,17 @@
 /** Shell: the page. A click starts a recording, a click ends it; what is said stays. */
 
-import { Comeback } from "./comeback.js";
-import { Connection, socketUrl, subprotocols } from "./connection.js";
+import { Comeback } from "./session-restore.js";
+import { Connection, socketUrl, subprotocols } from "../session/connection.js";
 import { Exports } from "./exports.js";
-import { Keeper, discard, keep, takeKept } from "./keepsake.js";
-import { Microphone, MicrophoneError } from "./microphone.js";
-import { Panel } from "./panel.js";
+import { Keeper, discard, keep, takeKept } from "./session-storage.js";
+import { Microphone, MicrophoneError } from "../audio/microphone.js";
+import { Panel } from "./controls.js";
 import { Recording } from "./recording.js";
-import { TokenDialog } from "./token.js";
-import { Transcript } from "./transcript.js";
-import { TranscriptView } from "./view.js";
-import { WakeLock } from "./wakelock.js";
-import * as words from "./words.js";
+import { TokenDialog } from "./token-dialog.js";
+import { Transcript } from "../session/transcript.js";
+import { TranscriptView } from "./transcript-view.js";
+import { WakeLock } from "./wake-lock.js";
+import * as words from "./strings.js";
 
 class App {
   #phase = "idle";

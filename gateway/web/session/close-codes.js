@@ -15,7 +15,7 @@ const KINDS = {
  * @param {number} code the socket's close code
  * @param {boolean} wasOpen
  * @param {{code?: string} | null} error the server's last message, when that was an error: the close is its consequence
- * @returns {string} one of the kinds that words.js knows
+ * @returns {string} one of the kinds that strings.js knows
  */
 export function endKind(code, wasOpen, error) {
   if (error?.code === "service_restart") {

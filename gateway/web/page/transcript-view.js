@@ -1,6 +1,6 @@
 /** Shell: the transcript on the screen. Text enters the page through textContent only. */
 
-import { clock, isShown } from "./transcript.js";
+import { clock, isShown } from "../session/transcript.js";
 
 const NEAR_END_PX = 48;
 

@@ -1,7 +1,7 @@
 /** Shell: everything around the transcript: the button, the status, the notice, the meters, the choices. */
 
-import { clock } from "./transcript.js";
-import { backlog, languageName } from "./words.js";
+import { clock } from "../session/transcript.js";
+import { backlog, languageName } from "./strings.js";
 
 // Offered until a session has told which languages its model knows.
 const COMMON_LANGUAGES = "ar de en es fr hi it ja ko nl pl pt ru tr uk zh".split(" ");
@@ -138,7 +138,7 @@ export class Panel {
   }
 
   /**
-   * @param {import("./words.js").Notice} notice
+   * @param {import("./strings.js").Notice} notice
    * @param {{label: string, act: () => void} | null} action
    */
   showNotice({ title, detail, retryAfterS = 0, shownMs = Infinity }, action = null) {

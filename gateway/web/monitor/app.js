@@ -1,9 +1,9 @@
 /** Shell: the wall. Follows the server's events, says when they stop, and shows what they say. */
 
-import { AreaChart, BarChart } from "./monitor-charts.js";
-import { EventList } from "./monitor-events.js";
-import { duration, lagText, round, setText, setupText } from "./monitor-format.js";
-import { SlotList, Tiles } from "./monitor-tiles.js";
+import { AreaChart, BarChart } from "./charts.js";
+import { EventList } from "./event-list.js";
+import { duration, lagText, round, setText, setupText } from "./format.js";
+import { SlotList, Tiles } from "./tiles.js";
 
 const STALE_MS = 3_500;
 const DEAD_MS = 15_000; // an open connection that is so quiet is none

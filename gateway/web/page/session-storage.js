@@ -3,8 +3,8 @@
  * the page anew begins anew.
  */
 
-import { fromBase64, toBase64 } from "./base64.js";
-import { SAMPLE_RATE } from "./outbox.js";
+import { fromBase64, toBase64 } from "../audio/pcm-base64.js";
+import { SAMPLE_RATE } from "../session/replay-buffer.js";
 
 const RUNS = "runs";
 const SESSION = "session";
@@ -42,8 +42,8 @@ export class Keeper {
 
 /**
  * Keep the transcript and a session that is not over.
- * @param {import("./transcript.js").Transcript} transcript
- * @param {import("./session.js").Session | undefined} session
+ * @param {import("../session/transcript.js").Transcript} transcript
+ * @param {import("../session/session.js").Session | undefined} session
  * @param {{language: string, task: string}} choices it was begun with
  */
 export function keep(transcript, session, choices) {

@@ -1,6 +1,6 @@
 /** Shell: what is said about a microphone that gives nothing; each notice stays only as long as it is true. */
 
-import * as words from "./words.js";
+import * as words from "./strings.js";
 
 const SOUND_PEAK = 1e-4; // below it there is no room, however quiet: the microphone is muted
 const SILENT_NOTICE_S = 4;
@@ -10,7 +10,7 @@ export class MicrophoneHints {
   #shown = null;
   #lastSoundS = 0;
 
-  /** @param {import("./panel.js").Panel} panel */
+  /** @param {import("./controls.js").Panel} panel */
   constructor(panel) {
     this.#panel = panel;
   }

@@ -3,7 +3,7 @@
  * shows pings nor sends them: what tells is audio that nobody acknowledges.
  */
 
-import { SAMPLE_RATE } from "./outbox.js";
+import { SAMPLE_RATE } from "./replay-buffer.js";
 
 const SILENCE_S = 30; // many times what a healthy server needs, and more than a slow one takes for a step
 const UNANSWERED_SAMPLES = 2 * SAMPLE_RATE; // it acknowledges about every second of audio

@@ -1,7 +1,7 @@
 /** Core: what the page says to the person, for everything that can happen. */
 
-import { SAMPLE_RATE } from "./outbox.js";
-import { clock } from "./transcript.js";
+import { SAMPLE_RATE } from "../session/replay-buffer.js";
+import { clock } from "../session/transcript.js";
 
 /** @typedef {{title: string, detail: string, retryAfterS?: number, shownMs?: number, canRetry?: boolean}} Notice */
 

@@ -1,6 +1,6 @@
 /** Shell: the recent events, newest first; a node an event, put in its place and left alone. */
 
-import { add, plainWords, setText } from "./monitor-format.js";
+import { add, plainWords, setText } from "./format.js";
 
 const OUTCOMES = { complete: "finished", client_left: "left" };
 const REFUSALS = { no_capacity: "no slot was free" };

@@ -1,8 +1,8 @@
 /** Shell: one press of the button: its microphone, its connection, and what is said about them. */
 
-import { Claim } from "./claim.js";
-import { MicrophoneHints } from "./hints.js";
-import * as words from "./words.js";
+import { Claim } from "./session-lock.js";
+import { MicrophoneHints } from "./microphone-hints.js";
+import * as words from "./strings.js";
 
 export class Recording {
   microphone = null;
@@ -17,8 +17,8 @@ export class Recording {
 
   /**
    * @param {object} page which recording it has, and how that ends, see app.js
-   * @param {import("./panel.js").Panel} panel with the choices that it is made with
-   * @param {import("./transcript.js").Transcript} transcript
+   * @param {import("./controls.js").Panel} panel with the choices that it is made with
+   * @param {import("../session/transcript.js").Transcript} transcript
    */
   constructor(page, panel, transcript) {
     this.#page = page;

@@ -4,8 +4,8 @@
  * the browser allows it, else by a click; without one, or after a longer absence, the recording is brought to its end.
  */
 
-import { Microphone, MicrophoneError, isMicrophoneAllowed } from "./microphone.js";
-import * as words from "./words.js";
+import { Microphone, MicrophoneError, isMicrophoneAllowed } from "../audio/microphone.js";
+import * as words from "./strings.js";
 
 // A page that was away for longer than this does not record again by itself.
 const GO_ON_S = 30;
@@ -24,9 +24,9 @@ export class Comeback {
 
   /**
    * @param {object} page what it does for a recording, see app.js
-   * @param {import("./panel.js").Panel} panel
+   * @param {import("./controls.js").Panel} panel
    * @param {import("./recording.js").Recording} recording
-   * @param {object} kept see keepsake.js
+   * @param {object} kept see session-storage.js
    */
   constructor(page, panel, recording, kept) {
     this.#page = page;

@@ -28,7 +28,7 @@ export async function isMicrophoneAllowed() {
   }
 }
 
-/** Why the microphone cannot be had; `name` is one that words.js knows. */
+/** Why the microphone cannot be had; `name` is one that strings.js knows. */
 export class MicrophoneError extends Error {
   constructor(name, options) {
     super(name, options);

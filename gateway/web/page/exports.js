@@ -1,6 +1,6 @@
 /** Shell: what one can do with the transcript: copy, save, clear. */
 
-import { COPY_FAILED } from "./words.js";
+import { COPY_FAILED } from "./strings.js";
 
 const UNDO_MS = 8_000;
 const COPIED_MS = 1_600;
