@@ -62,7 +62,7 @@ test("markup in a tail, in committed words and in a final is shown letter by let
   const list = new Node("div");
   const parts = { scroller: new Node("div"), list, empty: new Node("p"), latest: new Node("button") };
   const view = new TranscriptView(parts, transcript);
-  transcript.begin(new Date(0));
+  transcript.beginRun(new Date(0));
   view.beginRun();
   const states = [
     { type: "partial", committed: "", tail: MARKUP },
@@ -101,7 +101,7 @@ test("who scrolls up is left there before the browser tells of it, and who does 
     const message = { segment: 1, start: 0, end: 1, type: "partial", committed: text, tail: "" };
     transcript.apply(message).forEach((segment) => view.update(segment));
   };
-  transcript.begin(new Date(0));
+  transcript.beginRun(new Date(0));
   view.beginRun();
   say("one");
   assert.equal(scroller.scrollTop, 330);
@@ -109,7 +109,7 @@ test("who scrolls up is left there before the browser tells of it, and who does 
   say("one two");
   assert.equal(scroller.scrollTop, 0);
   assert.equal(parts.latest.hidden, false);
-  transcript.begin(new Date(1));
+  transcript.beginRun(new Date(1));
   view.beginRun();
   say("three");
   assert.equal(scroller.scrollTop, scroller.scrollHeight - 100);

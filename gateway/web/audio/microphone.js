@@ -1,34 +1,34 @@
-/** Shell: the microphone as 16 kHz samples: getUserMedia → AudioContext → worklet → resampler → s16. */
+/** Shell: the microphone as 16 kHz s16 samples: getUserMedia → AudioContext → worklet → resampler. */
 
 import { Resampler, toPcm16 } from "./resampler.js";
 
 const CONSTRAINTS = {
   audio: {
     channelCount: 1,
-    // Made for telephones: they cut word endings and soft speech, which a recogniser trained on noisy audio hears well.
+    // Made for telephony: they remove word endings and soft speech that the model, trained on noisy audio, recognises.
     echoCancellation: false,
     noiseSuppression: false,
-    // A quiet microphone, on the other hand, is helped by being turned up.
+    // Helps with quiet microphones.
     autoGainControl: true,
   },
 };
-const BEGIN_TIMEOUT_MS = 1_000;
+const START_TIMEOUT_MS = 1_000;
 const FLUSH_TIMEOUT_MS = 1_000; // a suspended context does not answer
 
-/** Whether the microphone can be had without a question to the person; where the browser does not say, it cannot. */
+/** Return true if the microphone can be opened without a prompt; false where the browser does not tell. */
 export async function isMicrophoneAllowed() {
   try {
     const { state } = await navigator.permissions.query({ name: "microphone" });
     return state === "granted";
   } catch (error) {
     if (!(error instanceof TypeError)) {
-      throw error; // else no permissions at all on an insecure page, or not this one
+      throw error; // a TypeError: no `permissions` on an insecure page, or this name is unknown
     }
     return false;
   }
 }
 
-/** Why the microphone cannot be had; `name` is one that strings.js knows. */
+/** Why the microphone cannot be opened: `name` is a DOMException's or "InsecureOrigin". */
 export class MicrophoneError extends Error {
   constructor(name, options) {
     super(name, options);
@@ -46,10 +46,10 @@ export class Microphone {
   #markFlushed;
 
   /**
-   * Ask for the microphone and start recording. Without a click the browser may keep the audio suspended: `hasBegun`.
+   * Ask for the microphone and start recording. Without a click the browser may suspend the audio: see `isRunning`.
    * @param {{onSamples: (pcm: Int16Array) => void, onLevel: (peak: number) => void,
    *   onSuspended: (suspended: boolean) => void, onLost: () => void}} handlers onLevel: a block's peak, 0 to 1;
-   *   onLost: the device went away; `stop` still returns what it gave
+   *   onLost: the device was disconnected; `stop` still delivers what it recorded
    * @returns {Promise<Microphone>}
    */
   static async open(handlers) {
@@ -59,7 +59,7 @@ export class Microphone {
     let context = null;
     let stream = null;
     try {
-      context = new AudioContext(); // before any wait: Safari ties it to the click
+      context = new AudioContext(); // before any await: Safari allows it only during the click
       stream = await navigator.mediaDevices.getUserMedia(CONSTRAINTS);
       await context.audioWorklet.addModule(new URL("recorder-worklet.js", import.meta.url));
       return new Microphone(context, stream, handlers);
@@ -83,16 +83,16 @@ export class Microphone {
       channelCountMode: "explicit", // stereo microphones are mixed down
       outputChannelCount: [1],
     });
-    this.#node.port.onmessage = ({ data }) => this.#received(data);
+    this.#node.port.onmessage = ({ data }) => this.#onBlock(data);
     context.createMediaStreamSource(stream).connect(this.#node);
-    // Its output is silence, but some browsers run only what leads to the loudspeaker.
+    // The output is silence, but some browsers run only nodes that are connected to the destination.
     this.#node.connect(context.destination);
-    context.onstatechange = () => this.#stateChanged();
+    context.onstatechange = () => this.#onStateChange();
     stream.getAudioTracks()[0].onended = () => handlers.onLost();
-    this.#stateChanged();
+    this.#onStateChange();
   }
 
-  /** Stop recording; resolves when every recorded sample has been given to onSamples. */
+  /** Stop recording; resolves when every recorded sample has been passed to onSamples. */
   async stop() {
     this.#context.onstatechange = null;
     this.#node.port.postMessage("stop");
@@ -105,20 +105,20 @@ export class Microphone {
     await this.#context.close();
   }
 
-  /** Say whether it records, after giving it a moment. */
-  async hasBegun() {
-    await Promise.race([this.resume(), new Promise((resolve) => setTimeout(resolve, BEGIN_TIMEOUT_MS))]);
+  /** Return true if the browser lets the audio run, after waiting a moment for it. */
+  async isRunning() {
+    await Promise.race([this.resume(), new Promise((resolve) => setTimeout(resolve, START_TIMEOUT_MS))]);
     return this.#context.state === "running";
   }
 
-  /** Try again after the system paused us (a call on a phone, a sleeping laptop). */
+  /** Resume after the system suspended the audio (a phone call, a sleeping laptop). */
   async resume() {
     if (this.#context.state !== "running" && this.#context.state !== "closed") {
       await this.#context.resume();
     }
   }
 
-  #received(block) {
+  #onBlock(block) {
     if (block === null) {
       this.#markFlushed();
       return;
@@ -128,7 +128,7 @@ export class Microphone {
     this.#handlers.onSamples(toPcm16(this.#resampler.push(block)));
   }
 
-  #stateChanged() {
+  #onStateChange() {
     const running = this.#context.state === "running";
     this.#handlers.onSuspended(!running);
     if (!running) {

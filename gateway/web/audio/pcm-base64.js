@@ -1,4 +1,4 @@
-/** Core: samples as text, for a storage that holds nothing else. */
+/** Core: PCM samples as text, because sessionStorage holds only strings. */
 
 const CHUNK = 0x8000; // a call takes only so many arguments
 

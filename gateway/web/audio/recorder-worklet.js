@@ -1,7 +1,7 @@
 /**
- * Shell, on the audio thread: gathers the microphone's quanta of 128 frames into blocks and posts them.
+ * Shell, on the audio thread: collects the microphone's 128-frame quanta into blocks and posts them.
  *
- * The message "stop" is answered with what is left and then with null, so that the page knows it has everything.
+ * It answers "stop" with the last, shorter block and then null, so that the page knows it has everything.
  */
 
 const BLOCK_FRAMES = 2_048; // 43 ms at 48 kHz: smooth for the level meter, and 23 messages a second
@@ -16,15 +16,15 @@ class Recorder extends AudioWorkletProcessor {
     this.port.onmessage = () => this.#stop();
   }
 
-  /** @param {Float32Array[][]} inputs one input, mixed down to one channel; none while nothing is connected */
+  /** @param {Float32Array[][]} inputs one input, mixed down to one channel; without a channel while unconnected */
   process([[channel]]) {
     if (channel !== undefined && this.#running) {
-      this.#gather(channel);
+      this.#collect(channel);
     }
     return this.#running;
   }
 
-  #gather(channel) {
+  #collect(channel) {
     let taken = 0;
     while (taken < channel.length) {
       const part = channel.subarray(taken, taken + BLOCK_FRAMES - this.#filled);

@@ -1,14 +1,14 @@
 /**
- * Core: any sample rate in, 16 kHz out, block by block.
+ * Core: resamples any rate to 16 kHz, block by block.
  *
- * A windowed-sinc filter (Kaiser) evaluated only at the output's instants. Output n lies exactly at input time
- * n * rate / 16000, kept as a fraction of two integers, so that no length of recording can make it drift: N input
- * samples give ceil(N * 16000 / rate) output samples, whatever the blocks were.
+ * A windowed-sinc filter (Kaiser), evaluated only at the output's instants. Output n lies exactly at input time
+ * n * rate / 16000, kept as a fraction of integers so that long recordings do not drift: N input samples give
+ * ceil(N * 16000 / rate) output samples for any block sizes.
  */
 
 export const OUTPUT_RATE = 16_000;
 
-// Flat to 7 kHz, closed from 8 kHz (of 16 kHz, scaled down with a slower input): nothing folds back as an alias.
+// Passes up to 7 kHz, stops from 8 kHz (lower for a slower input), so that nothing aliases.
 const PASS_EDGE = 7 / 8;
 const STOP_ATTENUATION_DB = 80;
 const KAISER_BETA = 0.1102 * (STOP_ATTENUATION_DB - 8.7);
@@ -62,7 +62,7 @@ export class Resampler {
   }
 
   /**
-   * Take a block and return every output sample that it completes.
+   * Return every output sample that the block completes.
    * @param {Float32Array} block
    * @returns {Float32Array}
    */
@@ -74,13 +74,13 @@ export class Resampler {
     return this.#produceUntil(reach <= 0 ? 0 : this.#outputsBefore(reach));
   }
 
-  /** Return what is left, as if silence followed; the resampler is used up afterwards. */
+  /** Return the last samples, as if silence followed; the resampler cannot be used afterwards. */
   flush() {
     this.#append(new Float32Array(this.#half + 1));
     return this.#produceUntil(this.#outputsBefore(this.#received));
   }
 
-  /** How many outputs lie at an input time below `inputs`. */
+  /** Return the number of outputs at input times below `inputs`. */
   #outputsBefore(inputs) {
     return Math.ceil((inputs * this.#up) / this.#down);
   }
@@ -101,7 +101,7 @@ export class Resampler {
       output[i] = this.#dot(this.#kernel(phase), centre - this.#half - this.#first);
       this.#produced += 1;
     }
-    this.#forget();
+    this.#discard();
     return output;
   }
 
@@ -115,7 +115,7 @@ export class Resampler {
   }
 
   /** Drop the input that lies before the next output's reach. */
-  #forget() {
+  #discard() {
     const next = Math.floor((this.#produced * this.#down) / this.#up) - this.#half;
     const surplus = Math.min(next - this.#first, this.#history.length);
     if (surplus > 0) {
@@ -124,7 +124,7 @@ export class Resampler {
     }
   }
 
-  /** The filter for outputs that lie phase/up after an input sample; made when first needed. */
+  /** Return the cached filter for outputs that lie phase/up after an input sample. */
   #kernel(phase) {
     let kernel = this.#kernels.get(phase);
     if (kernel === undefined) {
@@ -147,13 +147,13 @@ export class Resampler {
       kernel[k] = sinc(2 * this.#cutoff * distance) * window;
       total += kernel[k];
     }
-    // Every phase passes a constant unchanged; otherwise the phases would differ, and that is audible as images.
+    // Every phase must pass a constant unchanged: different gains would be audible as images.
     return kernel.map((tap) => tap / total);
   }
 }
 
 /**
- * Round to signed 16-bit samples; what is too loud is clipped, not wrapped.
+ * Round to signed 16-bit samples, clipping what is too loud.
  * @param {Float32Array} samples
  * @returns {Int16Array}
  */

@@ -1,6 +1,7 @@
-/** Shell: small charts of the last ten minutes, in SVG: time runs to the right, the present is at the right edge. */
+/** Shell: small SVG charts of the last ten minutes, with the present at the right edge. */
 
-import { add, niceCeiling, setText } from "./format.js";
+import { add, setText } from "./dom.js";
+import { niceCeiling } from "./format.js";
 
 const SVG = "http://www.w3.org/2000/svg";
 const HEIGHT = 100;
@@ -29,9 +30,9 @@ class Chart {
   #middle;
 
   /**
-   * @param {HTMLElement} node where to draw
+   * @param {HTMLElement} node to draw into
    * @param {{name: string, least: number, text: (value: number) => string, limit?: number, whole?: boolean}} options
-   *   least: the scale never ends below it; limit: where a line is drawn once the scale reaches it
+   *   least: the smallest maximum of the scale; limit: marked by a line if the scale reaches it; whole: integers only
    */
   constructor(node, options) {
     this.#options = options;
@@ -50,7 +51,7 @@ class Chart {
     setText(add(axis, "span"), "now");
   }
 
-  /** @param {(number|null)[]} values oldest first @param {number|null} ceiling where the scale ends, if not by itself */
+  /** @param {(number|null)[]} values oldest first @param {number|null} ceiling of the scale; null: chosen to fit */
   show(values, ceiling = null) {
     const { name, least, text, limit, whole } = this.#options;
     const known = values.filter((value) => value !== null);
@@ -65,12 +66,12 @@ class Chart {
     setText(this.#middle, whole && top % 2 !== 0 ? "" : text(top / 2));
     const last = values.at(-1);
     const now = last === null ? "none now" : `${text(last)} now`;
-    const said = known.length === 0 ? "nothing in the last ten minutes" : `${now}, at most ${text(most)} in the last ten minutes`;
-    set(this.#node, "aria-label", `${name}: ${said}`);
+    const summary = known.length === 0 ? "nothing in the last ten minutes" : `${now}, at most ${text(most)} in the last ten minutes`;
+    set(this.#node, "aria-label", `${name}: ${summary}`);
   }
 }
 
-/** An area under a line of steps; it is broken where nothing was seen. */
+/** An area under a stepped line, with gaps where there are no values. */
 export class AreaChart extends Chart {
   get className() {
     return "area";
@@ -90,7 +91,7 @@ export class AreaChart extends Chart {
   }
 }
 
-/** A bar wherever something was seen. */
+/** A bar for each value. */
 export class BarChart extends Chart {
   get className() {
     return "bars";

@@ -1,13 +1,14 @@
-/** Shell: the recent events, newest first; a node an event, put in its place and left alone. */
+/** Shell: the recent events, newest first, with one node for each event. */
 
-import { add, plainWords, setText } from "./format.js";
+import { add, setText } from "./dom.js";
+import { plainWords } from "./format.js";
 
 const OUTCOMES = { complete: "finished", client_left: "left" };
 const REFUSALS = { no_capacity: "no slot was free" };
 
 const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" });
 
-/** What happened, in a sentence and a note. */
+/** @returns {[string, string]} what happened in a sentence, and a note */
 export function describe({ kind, session, gpu_id: gpu, from_gpu: from, detail, count }) {
   const reason = detail === undefined ? "" : plainWords(detail);
   switch (kind) {
@@ -44,21 +45,21 @@ export class EventList {
 
   /** @param {{id: number, at: number, kind: string}[]} events newest first */
   show(events) {
-    const here = new Set(events.map(({ id }) => id));
+    const present = new Set(events.map(({ id }) => id));
     for (const [id, { node }] of this.#nodes) {
-      if (!here.has(id)) {
+      if (!present.has(id)) {
         node.remove();
         this.#nodes.delete(id);
       }
     }
-    let before = null;
+    let previous = null;
     for (const event of events) {
       const { node } = this.#update(event);
-      const place = before === null ? this.#list.firstChild : before.nextSibling;
+      const place = previous === null ? this.#list.firstChild : previous.nextSibling;
       if (place !== node) {
         this.#list.insertBefore(node, place);
       }
-      before = node;
+      previous = node;
     }
   }
 

@@ -1,11 +1,12 @@
-/** Shell: a tile a GPU, with a row a slot. Nodes are made once and updated in place; a session keeps its row. */
+/** Shell: a tile for each GPU with a row for each slot. Nodes are updated in place, and a session keeps its row. */
 
-import { add, duration, gigabytes, lagText, plainWords, setText } from "./format.js";
+import { add, setText } from "./dom.js";
+import { duration, gigabytes, lagText, plainWords } from "./format.js";
 
-const ALL_ROWS_UP_TO = 16; // above that, free slots are only counted
+const MAX_FREE_ROWS = 16; // free slots beyond this row are only counted
 const NONE = "–";
 
-/** Rows of sessions, each of which keeps its place until it goes. */
+/** The rows of a list of slots. */
 export class SlotList {
   #list;
   #rows = [];
@@ -18,29 +19,29 @@ export class SlotList {
 
   /**
    * @param {{key: string|number, id: string, state: string, age_s: number|null, lag_s: number|null}[]} sessions
-   * @param {number} slots how many could be there
-   * @param {boolean} isOpen whether more may come
+   * @param {number} slots in all
+   * @param {boolean} isOpen false: free slots are not offered
    */
   show(sessions, slots, isOpen = true) {
     this.#vacancy = isOpen ? "free" : "closed";
-    const here = new Set(sessions.map(({ key }) => key));
+    const present = new Set(sessions.map(({ key }) => key));
     for (const row of this.#rows) {
-      if (row.key !== null && !here.has(row.key)) {
+      if (row.key !== null && !present.has(row.key)) {
         row.key = null;
       }
     }
-    const seated = new Map(this.#rows.filter(({ key }) => key !== null).map((row) => [row.key, row]));
+    const rowOf = new Map(this.#rows.filter(({ key }) => key !== null).map((row) => [row.key, row]));
     for (const session of sessions) {
-      const row = seated.get(session.key) ?? this.#rows.find(({ key }) => key === null) ?? this.#makeRow();
+      const row = rowOf.get(session.key) ?? this.#rows.find(({ key }) => key === null) ?? this.#makeRow();
       row.key = session.key;
       this.#fill(row, session);
     }
     this.#resize(sessions.length, slots);
   }
 
-  /** Give free slots a row each where there are few; take away what nobody sits on. */
+  /** Show a row for each free slot where there are few, and remove other empty rows at the end. */
   #resize(used, slots) {
-    const wanted = slots <= ALL_ROWS_UP_TO ? Math.max(slots, used) : Math.max(ALL_ROWS_UP_TO, used);
+    const wanted = slots <= MAX_FREE_ROWS ? Math.max(slots, used) : Math.max(MAX_FREE_ROWS, used);
     while (this.#rows.length < wanted) {
       this.#makeRow();
     }
@@ -85,7 +86,7 @@ class Tile {
   #state;
   #used;
   #slots;
-  #facts;
+  #figures;
   #memory;
   #list;
 
@@ -99,8 +100,8 @@ class Tile {
     this.#used = add(load, "span");
     this.#slots = add(load, "span", "unit");
     const facts = add(this.node, "dl", "facts");
-    this.#facts = Object.fromEntries(["Memory", "Load", "Lag", "Boots"].map((fact) => [fact, this.#fact(facts, fact)]));
-    this.#memory = add(this.#facts.Memory.parentNode, "progress");
+    this.#figures = Object.fromEntries(["Memory", "Load", "Lag", "Boots"].map((fact) => [fact, this.#fact(facts, fact)]));
+    this.#memory = add(this.#figures.Memory.parentNode, "progress");
     this.#memory.max = 1;
     this.#memory.ariaHidden = "true";
     this.#list = new SlotList(add(this.node, "ul", "slots"));
@@ -119,12 +120,12 @@ class Tile {
     setText(this.#slots, `/${gpu.slots}`);
     const { memory_used_gb: used, memory_total_gb: total } = gpu;
     const both = total === null ? `${gigabytes(used ?? 0)} GB` : `${gigabytes(used ?? 0)} of ${gigabytes(total)} GB`;
-    setText(this.#facts.Memory, used === null ? NONE : both);
+    setText(this.#figures.Memory, used === null ? NONE : both);
     this.#memory.value = used === null || !total ? 0 : used / total;
     const { utilization_percent: load } = gpu;
-    setText(this.#facts.Load, load === null ? NONE : `${Math.round(load)} %`);
-    setText(this.#facts.Lag, gpu.lag_s === null ? NONE : lagText(gpu.lag_s).join(""));
-    setText(this.#facts.Boots, String(gpu.boots));
+    setText(this.#figures.Load, load === null ? NONE : `${Math.round(load)} %`);
+    setText(this.#figures.Lag, gpu.lag_s === null ? NONE : lagText(gpu.lag_s).join(""));
+    setText(this.#figures.Boots, String(gpu.boots));
     this.node.title = [gpu.device, gpu.weights && `weights: ${plainWords(gpu.weights)}`].filter(Boolean).join(", ");
     const foreign = Array.from({ length: gpu.foreign }, (_, index) => ({
       key: `foreign ${index}`,
@@ -152,9 +153,9 @@ export class Tiles {
       }
       this.#tiles.get(gpu.worker).show(gpu);
     }
-    const here = new Set(gpus.map(({ worker }) => worker));
+    const present = new Set(gpus.map(({ worker }) => worker));
     for (const [worker, tile] of this.#tiles) {
-      if (!here.has(worker)) {
+      if (!present.has(worker)) {
         tile.node.remove();
         this.#tiles.delete(worker);
       }

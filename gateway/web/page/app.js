@@ -1,204 +1,204 @@
-/** Shell: the page. A click starts a recording, a click ends it; what is said stays. */
+/** Shell: the page. A click starts a recording, another one ends it; the transcript stays. */
 
-import { Comeback } from "./session-restore.js";
-import { Connection, socketUrl, subprotocols } from "../session/connection.js";
-import { Exports } from "./exports.js";
-import { Keeper, discard, keep, takeKept } from "./session-storage.js";
 import { Microphone, MicrophoneError } from "../audio/microphone.js";
-import { Panel } from "./controls.js";
-import { Recording } from "./recording.js";
-import { TokenDialog } from "./token-dialog.js";
+import { Connection, socketUrl, subprotocols } from "../session/connection.js";
+import { isReady } from "../session/messages.js";
 import { Transcript } from "../session/transcript.js";
+import { Controls } from "./controls.js";
+import { Exports } from "./exports.js";
+import { Recording } from "./recording.js";
+import { SessionRestore } from "./session-restore.js";
+import { AutoSave, discardSession, loadState, saveState } from "./session-storage.js";
+import * as strings from "./strings.js";
+import { TokenDialog } from "./token-dialog.js";
 import { TranscriptView } from "./transcript-view.js";
 import { WakeLock } from "./wake-lock.js";
-import * as words from "./strings.js";
 
 class App {
   #phase = "idle";
   #recording = null;
-  #unsent = null; // a recording that is over, with audio that the server has not got yet
+  #unsent = null; // a recording that has ended, with audio that the server has not received yet
   #wakeLock = new WakeLock();
   #transcript = new Transcript();
-  #panel = new Panel({ onRecord: () => this.#toggle() });
+  #controls = new Controls({ onRecord: () => this.#onRecordClick() });
   #token = new TokenDialog();
   #view;
-  #keeper;
+  #autoSave;
   #exports;
 
   constructor() {
-    const part = (id) => document.getElementById(id);
+    const byId = (id) => document.getElementById(id);
     this.#view = new TranscriptView(
-      { scroller: part("scroller"), list: part("transcript"), empty: part("empty"), latest: part("latest") },
+      { scroller: byId("scroller"), list: byId("transcript"), empty: byId("empty"), latest: byId("latest") },
       this.#transcript,
     );
-    this.#exports = new Exports(this.#transcript, this.#view, this.#panel);
+    this.#exports = new Exports(this.#transcript, this.#view, this.#controls);
     addEventListener("beforeunload", (event) => {
       if (this.#phase !== "idle" || this.#unsent !== null) {
         event.preventDefault();
       }
     });
-    this.#keeper = new Keeper({
-      keep: () => this.#keep(),
-      leave: () => (this.#recording ?? this.#unsent)?.connection?.leave(),
+    this.#autoSave = new AutoSave({
+      save: () => this.#save(),
+      detach: () => (this.#recording ?? this.#unsent)?.connection?.detach(),
       isBusy: () => this.#phase !== "idle",
     });
-    document.addEventListener("visibilitychange", () => this.#visibilityChanged());
+    document.addEventListener("visibilitychange", () => this.#onVisibilityChange());
     addEventListener("online", () => this.#retry());
-    this.#revive(takeKept());
+    this.#restore(loadState());
   }
 
-  /** Show what the page had before it was loaded anew, and go on with a session that was not over. */
-  #revive({ runs, session }) {
+  /** Show the transcript from before a reload, and resume the session if it was not over. */
+  #restore({ runs, session }) {
     for (const [i, run] of runs.entries()) {
-      const goesOn = session !== null && i === runs.length - 1;
-      const segments = this.#transcript.revive(run, { goesOn });
+      const isOver = session === null || i < runs.length - 1;
+      const segments = this.#transcript.restoreRun(run, { isOver });
       this.#view.beginRun();
       segments.forEach((segment) => this.#view.update(segment));
     }
     this.#exports.refresh();
     if (session !== null) {
-      this.#takeUp(session);
+      this.#restoreSession(session);
     }
   }
 
-  async #takeUp(kept) {
-    this.#panel.choose(kept.choices);
-    const recording = new Recording(this, this.#panel, this.#transcript);
-    recording.choices = kept.choices;
-    recording.comeback = new Comeback(this, this.#panel, recording, kept);
+  async #restoreSession(saved) {
+    this.#controls.setChoices(saved.choices);
+    const recording = new Recording(this, this.#controls, this.#transcript);
+    recording.choices = saved.choices;
+    recording.restore = new SessionRestore(this, this.#controls, recording, saved);
     this.#recording = recording;
     this.setPhase("finishing");
-    this.#panel.setStatus(words.TAKING_UP, "busy");
-    if (!(await recording.comeback.claim())) {
-      discard();
-      this.#transcript.end({ finished: false });
-      this.#rest(words.IDLE);
-      this.notify(words.ELSEWHERE);
+    this.#controls.setStatus(strings.RESTORING, "busy");
+    if (!(await recording.restore.acquireLock())) {
+      discardSession();
+      this.#transcript.endRun({ finished: false });
+      this.#becomeIdle(strings.IDLE);
+      this.notify(strings.IN_ANOTHER_TAB);
       return;
     }
     if (this.#transcript.runs.length === 0) {
-      this.#beginRun(); // there was no room to keep it: the server says all of it again
+      this.#beginRun(); // there was no room to save the text: the server sends all of it again
     }
-    this.#connect(recording, kept);
-    this.#panel.setTime(recording.session.capturedS);
-    await recording.comeback.begin();
+    this.#connect(recording, saved);
+    this.#controls.setTime(recording.session.capturedS);
+    await recording.restore.begin();
   }
 
-  #keep() {
+  #save() {
     const open = this.#recording ?? this.#unsent;
-    if (open === null || open.connection !== null || open.comeback === null) {
-      keep(this.#transcript, open?.session, open?.choices);
-    } // else what is kept waits to be taken up
+    // Before it is connected, a restored session is in the storage already, and only there.
+    if (open === null || open.connection !== null || open.restore === null) {
+      saveState(this.#transcript, open?.session, open?.choices);
+    }
   }
 
-  #toggle() {
+  #onRecordClick() {
     if (this.#phase === "idle" && this.#unsent !== null) {
       const act = () => this.#start();
-      this.#panel.showNotice(words.discardNotice(this.#unsent.session), { label: "Record anew", act });
+      this.#controls.showNotice(strings.discardNotice(this.#unsent.session), { label: "Record anew", act });
     } else if (this.#phase === "idle") {
       this.#start();
     } else if (this.#phase === "starting") {
-      this.#abandon();
+      this.#becomeIdle(strings.IDLE);
     } else if (this.#phase === "paused") {
-      this.#recording.comeback.resume();
+      this.#recording.restore.resume();
     } else if (this.#phase === "recording") {
       this.finish();
     }
   }
 
   async #start() {
-    const recording = new Recording(this, this.#panel, this.#transcript);
+    const recording = new Recording(this, this.#controls, this.#transcript);
     this.#recording = recording;
-    this.#dropUnsent();
+    this.#discardUnsent();
     this.setPhase("starting");
-    this.#panel.hideNotice();
-    this.#panel.setTime(0);
-    this.#panel.setStatus("Asking for the microphone…", "busy");
+    this.#controls.hideNotice();
+    this.#controls.setTime(0);
+    this.#controls.setStatus("Asking for the microphone…", "busy");
     try {
       recording.microphone = await Microphone.open(recording.microphoneHandlers);
     } catch (error) {
       if (!(error instanceof MicrophoneError)) {
         throw error;
       }
-      if (this.#recording === recording) {
-        this.#rest(words.IDLE);
-        this.notify(words.microphoneNotice(error.name));
+      if (this.isCurrent(recording)) {
+        this.#becomeIdle(strings.IDLE);
+        this.notify(strings.microphoneNotice(error.name));
       }
       return;
     }
-    if (this.#recording !== recording) {
-      recording.stopMicrophone(); // a second click came while the browser was asking
+    if (!this.isCurrent(recording)) {
+      recording.stopMicrophone(); // a second click cancelled it while the browser was asking
       return;
     }
     this.#beginRun();
     this.setPhase("recording");
-    this.#panel.setStatus("Connecting…", "busy");
+    this.#controls.setStatus("Connecting…", "busy");
     this.#connect(recording);
   }
 
-  #dropUnsent() {
-    this.#unsent?.claim.release();
+  #discardUnsent() {
+    this.#unsent?.lock.release();
     this.#unsent = null;
-    discard();
+    discardSession();
   }
 
   #beginRun() {
-    this.#transcript.begin(new Date());
+    this.#transcript.beginRun(new Date());
     this.#view.beginRun();
   }
 
-  #connect(recording, kept = null) {
+  #connect(recording, checkpoint = null) {
     recording.connection = new Connection({
-      kept,
+      checkpoint,
       url: socketUrl(location.href, recording.choices),
       protocols: subprotocols(this.#token.value),
-      onMessage: (message) => this.#heard(recording, message),
-      onLink: (link) => this.#linked(recording, link),
-      onEnd: (end) => this.#ended(recording, end),
+      onMessage: (message) => this.#onMessage(recording, message),
+      onLink: (link) => this.#onLink(recording, link),
+      onEnd: (end) => this.#onEnd(recording, end),
     });
-    this.#wakeLock.hold();
+    this.#wakeLock.acquire();
   }
 
-  /** A message of the server. */
-  #heard(recording, message) {
-    if (this.#recording !== recording) {
+  #onMessage(recording, message) {
+    if (!this.isCurrent(recording)) {
       return;
     }
     const isUp = recording.link === "up";
     if (message.type === "config") {
-      this.#greeted(recording, message);
+      this.#onConfig(recording, message);
     } else if (message.type === "status" && isUp) {
-      recording.status = message.message;
+      recording.status = message;
       this.showServerStatus(recording);
     } else if (message.type === "moved" && this.#phase === "recording") {
-      this.#panel.passStatus(`Moved to GPU ${message.gpu_id}`);
+      this.#controls.flashStatus(`Moved to GPU ${message.gpu_id}`);
     } else if (message.type === "partial" || message.type === "final") {
       this.#transcript.apply(message).forEach((segment) => this.#view.update(segment));
       this.#exports.refresh();
     } else if (message.type === "error" && isUp) {
-      this.notify(words.errorNotice(message));
+      this.notify(strings.errorNotice(message));
     }
   }
 
-  #greeted(recording, config) {
-    this.#panel.describeModel(config);
+  #onConfig(recording, config) {
+    this.#controls.showModel(config);
     if (typeof config.session === "string") {
-      recording.claim.take(config.session);
+      recording.lock.acquire(config.session);
     }
-    const { comeback } = recording.session;
-    if (comeback !== null && comeback.missingS > 0 && !comeback.isKnown) {
-      this.#transcript.settle();
+    const { restoration } = recording.session;
+    if (restoration !== null && restoration.missingS > 0 && !restoration.isKnown) {
+      this.#transcript.finalizeOpen();
     }
   }
 
-  /** Show what the server says of its slots, while that is of interest. */
   showServerStatus(recording) {
     if (this.isRecording(recording) && recording.status !== null) {
-      this.#panel.followStatus(recording.status, /^Ready/.test(recording.status) ? "ready" : "busy");
+      this.#controls.setStatusAfterFlash(recording.status.message, isReady(recording.status) ? "ready" : "busy");
     }
   }
 
-  isOpen(recording) {
+  isCurrent(recording) {
     return this.#recording === recording;
   }
 
@@ -206,18 +206,18 @@ class App {
     return this.#recording === recording && this.#phase === "recording";
   }
 
-  /** End the recording: everything recorded is sent, then the end of the audio; the server answers when it is done. */
+  /** Stop recording: send everything recorded and the end of the audio; the server answers when it is done. */
   async finish() {
     const recording = this.#recording;
     if (this.#phase !== "recording" && this.#phase !== "paused") {
       return;
     }
     if (this.#phase === "paused") {
-      recording.comeback.end();
-      this.#panel.hideNotice();
+      recording.restore.cancel();
+      this.#controls.hideNotice();
     }
     this.setPhase("finishing");
-    this.#panel.setStatus(recording.link === "up" ? words.FINISHING : words.waitingStatus(recording.link), "busy");
+    this.#controls.setStatus(recording.link === "up" ? strings.FINISHING : strings.waitingStatus(recording.link), "busy");
     await recording.stopMicrophone();
     recording.connection.finish();
   }
@@ -227,39 +227,38 @@ class App {
     this.notify(notice);
   }
 
-  /** The connection is lost, found again, or has been looked for in vain. */
-  #linked(recording, link) {
-    if (this.#recording !== recording || this.#phase === "paused") {
+  #onLink(recording, link) {
+    if (!this.isCurrent(recording) || this.#phase === "paused") {
       return;
     }
     const isRecording = this.#phase === "recording";
-    recording.hints.forget();
-    this.#panel.hideNotice();
+    recording.hints.reset();
+    this.#controls.hideNotice();
     if (link === "down" || link === "queued") {
-      this.#panel.setStatus(words.waitingStatus(link), "busy");
-    } else if (link === "stranded" && isRecording) {
-      this.#panel.setStatus(words.STRANDED, "busy");
-      this.notify(words.strandedNotice(recording.session), () => this.#retry());
-    } else if (link === "stranded") {
-      this.#setAside(recording);
+      this.#controls.setStatus(strings.waitingStatus(link), "busy");
+    } else if (link === "gave-up" && isRecording) {
+      this.#controls.setStatus(strings.GAVE_UP, "busy");
+      this.notify(strings.gaveUpNotice(recording.session), () => this.#retry());
+    } else if (link === "gave-up") {
+      this.#keepUnsent(recording);
     } else if (isRecording) {
-      this.#panel.passStatus(words.RECONNECTED);
-      recording.comeback?.told();
+      this.#controls.flashStatus(strings.RECONNECTED);
+      recording.restore?.announce();
     } else {
-      this.#panel.setStatus(words.FINISHING, "busy");
+      this.#controls.setStatus(strings.FINISHING, "busy");
     }
   }
 
-  /** Leave a recording that is over and cannot be sent: it waits here for a better network. */
-  #setAside(recording) {
+  /** Keep a finished recording that cannot be sent now, until the network is back or a person retries. */
+  #keepUnsent(recording) {
     const { session } = recording.connection;
-    this.#transcript.end({ finished: false });
-    this.#rest(words.unsentStatus(session));
+    this.#transcript.endRun({ finished: false });
+    this.#becomeIdle(strings.unsentStatus(session));
     this.#unsent = recording;
-    this.notify(words.unsentNotice(session), () => this.#retry());
+    this.notify(strings.unsentNotice(session), () => this.#retry());
   }
 
-  /** Look for the connection now: a person asks for it, or the browser says that the network is back. */
+  /** Reconnect now, also for a recording that was kept unsent. */
   #retry() {
     if (this.#unsent !== null) {
       this.#recording = this.#unsent;
@@ -269,28 +268,23 @@ class App {
     this.#recording?.connection?.retry();
   }
 
-  /** Forget a recording that has not begun. */
-  #abandon() {
-    this.#rest(words.IDLE);
-  }
-
-  #ended(recording, end) {
-    if (this.#recording !== recording) {
+  #onEnd(recording, end) {
+    if (!this.isCurrent(recording)) {
       return;
     }
-    const { books, capturedS } = recording.session;
-    const notice = words.endNotice(end, recording.languageName) ?? recording.comeback?.lastNotice ?? null;
-    discard();
-    recording.claim.release();
-    recording.comeback?.end();
-    const withdrawn = this.#transcript.end({ finished: end.kind === "finished" });
+    const { audioAccounting, capturedS } = recording.session;
+    const notice = strings.endNotice(end, recording.languageName) ?? recording.restore?.finalNotice ?? null;
+    discardSession();
+    recording.lock.release();
+    recording.restore?.cancel();
+    const withdrawn = this.#transcript.endRun({ finished: end.kind === "finished" });
     withdrawn.forEach((segment) => this.#view.update(segment));
-    this.#rest(words.endStatus(end, books, capturedS));
+    this.#becomeIdle(strings.endStatus(end, audioAccounting, capturedS));
     recording.stopMicrophone();
     if (notice !== null) {
       this.notify(notice);
     } else if (end.kind === "unauthorised") {
-      this.#panel.hideNotice(); // the dialog says it better than the server's message did
+      this.#controls.hideNotice(); // the dialog replaces the server's message
       this.#askForToken();
     }
   }
@@ -301,35 +295,35 @@ class App {
     }
   }
 
-  #rest(status) {
+  #becomeIdle(status) {
     this.#recording = null;
     this.setPhase("idle");
-    this.#panel.setStatus(status, "idle");
+    this.#controls.setStatus(status, "idle");
     this.#wakeLock.release();
   }
 
   setPhase(phase) {
     this.#phase = phase;
-    this.#panel.setPhase(phase);
+    this.#controls.setPhase(phase);
   }
 
-  notify(notice, act = notice.canRetry ? () => this.#toggleIfIdle() : null) {
-    this.#panel.showNotice(notice, act === null ? null : { label: "Try again", act });
+  notify(notice, act = notice.canRetry ? () => this.#startIfIdle() : null) {
+    this.#controls.showNotice(notice, act === null ? null : { label: "Try again", act });
   }
 
-  #toggleIfIdle() {
+  #startIfIdle() {
     if (this.#phase === "idle") {
       this.#start();
     }
   }
 
-  #visibilityChanged() {
+  #onVisibilityChange() {
     if (document.visibilityState === "hidden") {
-      this.#keeper.now(); // a phone's browser may end the page then, without a word
+      this.#autoSave.saveNow(); // a phone's browser may kill the hidden page without another event
     } else if (this.#phase === "recording") {
       this.#recording.microphone?.resume();
       this.#recording.connection.retry();
-      this.#wakeLock.hold();
+      this.#wakeLock.acquire();
     }
   }
 }

@@ -1,19 +1,19 @@
-/** Shell: everything around the transcript: the button, the status, the notice, the meters, the choices. */
+/** Shell: everything around the transcript: button, status, notice, meters, choices. */
 
 import { clock } from "../session/transcript.js";
 import { backlog, languageName } from "./strings.js";
 
-// Offered until a session has told which languages its model knows.
+// Offered until the first session's config has listed the model's languages.
 const COMMON_LANGUAGES = "ar de en es fr hi it ja ko nl pl pt ru tr uk zh".split(" ");
 const METER_FLOOR_DB = -54;
 const BACKLOG_SHOWN_S = 3;
-const PASSING_MS = 2_500;
+const FLASH_MS = 2_500;
 
 function byId(id) {
   return document.getElementById(id);
 }
 
-export class Panel {
+export class Controls {
   #record = byId("record");
   #status = byId("status");
   #statusLine = byId("status-line");
@@ -26,8 +26,8 @@ export class Panel {
   #task = byId("task");
   #countdown = null;
   #expiry = null;
-  #passing = null;
-  #standing = null; // the status once none is passing
+  #flashTimer = null;
+  #lastingStatus = null; // shown again after a flashed one
   #onNoticeAction = null;
 
   constructor({ onRecord }) {
@@ -38,23 +38,23 @@ export class Panel {
       this.hideNotice();
       act();
     });
-    this.#offerLanguages(COMMON_LANGUAGES, true);
+    this.#setLanguages(COMMON_LANGUAGES, true);
   }
 
   get language() {
     return this.#language.value;
   }
 
-  /** Choose what an earlier page had chosen. */
-  choose({ language, task }) {
+  /** Select a restored session's choices. */
+  setChoices({ language, task }) {
     if (language !== "") {
-      this.#offerLanguages([...new Set([...COMMON_LANGUAGES, language])], true);
+      this.#setLanguages([...new Set([...COMMON_LANGUAGES, language])], true);
     }
     this.#language.value = language;
     this.#task.value = task;
   }
 
-  /** The chosen language as people call it; empty for none. */
+  /** The name of the chosen language; empty for none. */
   get languageName() {
     return this.language === "" ? "" : languageName(this.language);
   }
@@ -84,33 +84,33 @@ export class Panel {
 
   /** @param {"idle" | "busy" | "ready"} state */
   setStatus(text, state) {
-    clearTimeout(this.#passing);
-    this.#passing = null;
-    this.#standing = { text, state };
+    clearTimeout(this.#flashTimer);
+    this.#flashTimer = null;
+    this.#lastingStatus = { text, state };
     this.#status.textContent = text;
     this.#statusLine.dataset.state = state;
   }
 
-  /** Set a status that may wait until a passing one has been read. */
-  followStatus(text, state) {
-    if (this.#passing === null) {
+  /** Set a status, after the end of a flashed one. */
+  setStatusAfterFlash(text, state) {
+    if (this.#flashTimer === null) {
       this.setStatus(text, state);
     } else {
-      this.#standing = { text, state };
+      this.#lastingStatus = { text, state };
     }
   }
 
-  /** Show good news long enough to be read, then what stood before, or came meanwhile. One at a time is enough. */
-  passStatus(text) {
-    if (this.#passing !== null) {
+  /** Show a good status just long enough to be read; nothing if one is being flashed already. */
+  flashStatus(text) {
+    if (this.#flashTimer !== null) {
       return;
     }
-    const { text: before, state } = this.#standing;
+    const { text: previous, state } = this.#lastingStatus;
     this.setStatus(text, "ready");
     if (state === "ready") {
-      this.#standing = { text: before, state };
+      this.#lastingStatus = { text: previous, state };
     }
-    this.#passing = setTimeout(() => this.setStatus(this.#standing.text, this.#standing.state), PASSING_MS);
+    this.#flashTimer = setTimeout(() => this.setStatus(this.#lastingStatus.text, this.#lastingStatus.state), FLASH_MS);
   }
 
   setTime(seconds) {
@@ -129,9 +129,9 @@ export class Panel {
     this.#level.setAttribute("aria-valuenow", String(Math.round(100 * level)));
   }
 
-  /** @param {boolean} isUp whether there is a connection; one that is just back is not slow, but catching up */
+  /** @param {boolean} isUp false: not called slow, like one that is catching up after a reconnection */
   setBacklog(unsentS, isUp = true) {
-    const text = unsentS < BACKLOG_SHOWN_S ? "" : backlog(unsentS, isUp && this.#passing === null);
+    const text = unsentS < BACKLOG_SHOWN_S ? "" : backlog(unsentS, isUp && this.#flashTimer === null);
     if (this.#backlog.textContent !== text) {
       this.#backlog.textContent = text;
     }
@@ -160,14 +160,14 @@ export class Panel {
     this.#notice.hidden = true;
   }
 
-  /** Offer what the server's model can do. */
-  describeModel({ model, device, multilingual, languages }) {
+  /** Show the server's model, and offer its languages and tasks. */
+  showModel({ model, device, multilingual, languages }) {
     const badge = byId("model");
     badge.textContent = [model, device].filter(Boolean).join(" · ");
     badge.hidden = badge.textContent === "";
     byId("task-choice").hidden = multilingual !== true;
     if (Array.isArray(languages) && languages.length > 0) {
-      this.#offerLanguages(languages, multilingual === true);
+      this.#setLanguages(languages, multilingual === true);
     }
   }
 
@@ -179,10 +179,10 @@ export class Panel {
     }
   }
 
-  #offerLanguages(codes, canDetect) {
+  #setLanguages(codes, canDetect) {
     const chosen = this.#language.value;
     const named = codes.map((code) => [code, languageName(code)]).sort(([, a], [, b]) => a.localeCompare(b));
-    // A model of one language needs no choice, and is asked for none.
+    // For a model of one language no parameter is sent.
     const choices = canDetect || named.length > 1 ? [["", "Detect"], ...named] : [["", named[0][1]]];
     this.#language.replaceChildren(...choices.map(([value, name]) => new Option(name, value)));
     this.#language.value = choices.some(([value]) => value === chosen) ? chosen : "";

@@ -1,4 +1,4 @@
-/** Shell: what one can do with the transcript: copy, save, clear. */
+/** Shell: the buttons that copy, save and clear the transcript. */
 
 import { COPY_FAILED } from "./strings.js";
 
@@ -12,20 +12,20 @@ function byId(id) {
 export class Exports {
   #transcript;
   #view;
-  #panel;
+  #controls;
   #buttons = ["copy", "save-txt", "save-srt", "clear"].map(byId);
 
-  constructor(transcript, view, panel) {
+  constructor(transcript, view, controls) {
     this.#transcript = transcript;
     this.#view = view;
-    this.#panel = panel;
+    this.#controls = controls;
     byId("copy").addEventListener("click", ({ target }) => this.#copy(target));
     byId("save-txt").addEventListener("click", () => save(`${transcript.text()}\n`, "txt", "text/plain"));
     byId("save-srt").addEventListener("click", () => save(transcript.srt(), "srt", "application/x-subrip"));
     byId("clear").addEventListener("click", () => this.#clear());
   }
 
-  /** Offer only what there is something for. */
+  /** Enable the buttons if there is a transcript. */
   refresh() {
     for (const button of this.#buttons) {
       button.disabled = this.#transcript.isEmpty;
@@ -40,30 +40,30 @@ export class Exports {
         button.textContent = "Copy";
       }, COPIED_MS);
     } catch (error) {
-      // No clipboard at all on an insecure page, or a browser that refuses.
+      // TypeError: no clipboard on an insecure page; DOMException: the browser refuses.
       if (!(error instanceof DOMException || error instanceof TypeError)) {
         throw error;
       }
-      this.#panel.showNotice(COPY_FAILED);
+      this.#controls.showNotice(COPY_FAILED);
     }
   }
 
   #clear() {
     this.#transcript.clear();
-    this.#show();
-    const forget = setTimeout(() => {
+    this.#update();
+    const purge = setTimeout(() => {
       this.#view.purge();
       this.#transcript.purge();
     }, UNDO_MS);
     const act = () => {
-      clearTimeout(forget);
+      clearTimeout(purge);
       this.#transcript.restore();
-      this.#show();
+      this.#update();
     };
-    this.#panel.showNotice({ title: "The transcript is cleared.", detail: "", shownMs: UNDO_MS }, { label: "Undo", act });
+    this.#controls.showNotice({ title: "The transcript is cleared.", detail: "", shownMs: UNDO_MS }, { label: "Undo", act });
   }
 
-  #show() {
+  #update() {
     this.#view.refresh();
     this.refresh();
   }
@@ -75,6 +75,6 @@ function save(text, ending, type) {
   link.href = URL.createObjectURL(new Blob([text], { type }));
   link.download = `transcript-${time}.${ending}`;
   link.click();
-  // The browser has the file's content by then; only its handle is given back.
+  // Late enough for the browser to have read the file.
   setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
 }

@@ -1,33 +1,32 @@
-/** Shell: one press of the button: its microphone, its connection, and what is said about them. */
+/** Shell: one recording: its microphone, its connection, and what the page shows of them. */
 
-import { Claim } from "./session-lock.js";
 import { MicrophoneHints } from "./microphone-hints.js";
-import * as words from "./strings.js";
+import { SessionLock } from "./session-lock.js";
+import * as strings from "./strings.js";
 
 export class Recording {
   microphone = null;
   connection = null;
-  claim = new Claim();
-  status = null; // the server's last one
-  comeback = null; // if it was begun on an earlier page
+  lock = new SessionLock();
+  status = null; // the server's latest status message
+  restore = null; // a SessionRestore, if an earlier page began the recording
   #page;
-  #panel;
+  #controls;
   #transcript;
   #isStopped = false;
 
   /**
-   * @param {object} page which recording it has, and how that ends, see app.js
-   * @param {import("./controls.js").Panel} panel with the choices that it is made with
+   * @param {object} page see app.js
+   * @param {import("./controls.js").Controls} controls
    * @param {import("../session/transcript.js").Transcript} transcript
    */
-  constructor(page, panel, transcript) {
+  constructor(page, controls, transcript) {
     this.#page = page;
-    this.#panel = panel;
+    this.#controls = controls;
     this.#transcript = transcript;
-    this.hints = new MicrophoneHints(panel);
-    this.choices = { language: panel.language, task: panel.task };
-    // As people call it; the server may offer others by the end.
-    this.languageName = panel.languageName;
+    this.hints = new MicrophoneHints(controls);
+    this.choices = { language: controls.language, task: controls.task };
+    this.languageName = controls.languageName; // now: the list may have changed when a notice needs it
   }
 
   get session() {
@@ -38,17 +37,16 @@ export class Recording {
     return this.session.link;
   }
 
-  /** What the microphone calls. */
   get microphoneHandlers() {
     return {
-      onSamples: (pcm) => this.#captured(pcm),
-      onLevel: (peak) => this.#measured(peak),
+      onSamples: (pcm) => this.#onSamples(pcm),
+      onLevel: (peak) => this.#onLevel(peak),
       onSuspended: (suspended) => {
         if (this.#page.isRecording(this) && this.microphone !== null) {
-          this.hints.suspended(suspended);
+          this.hints.onSuspended(suspended);
         }
       },
-      onLost: () => this.#page.finishBecause(words.MICROPHONE_LOST),
+      onLost: () => this.#page.finishBecause(strings.MICROPHONE_LOST),
     };
   }
 
@@ -59,24 +57,24 @@ export class Recording {
     }
   }
 
-  #captured(pcm) {
-    if (!this.#page.isOpen(this) || this.connection === null) {
+  #onSamples(pcm) {
+    if (!this.#page.isCurrent(this) || this.connection === null) {
       return;
     }
     this.connection.send(pcm);
     const { session } = this;
-    this.#transcript.lengthen(session.capturedS);
-    this.#panel.setTime(session.capturedS);
-    this.#panel.setBacklog(session.unsentS, session.link === "up");
+    this.#transcript.setDuration(session.capturedS);
+    this.#controls.setTime(session.capturedS);
+    this.#controls.setBacklog(session.unsentS, session.link === "up");
     if (session.isFull && this.#page.isRecording(this)) {
-      this.#page.finishBecause(words.AUDIO_FULL);
+      this.#page.finishBecause(strings.AUDIO_FULL);
     }
   }
 
-  #measured(peak) {
+  #onLevel(peak) {
     if (this.#page.isRecording(this)) {
-      this.#panel.setLevel(peak);
-      this.hints.measured(peak, this.session.capturedS);
+      this.#controls.setLevel(peak);
+      this.hints.onLevel(peak, this.session.capturedS);
     }
   }
 }

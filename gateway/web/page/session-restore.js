@@ -1,99 +1,98 @@
 /**
- * Shell: a recording that was not over when the page was left or loaded anew. It is taken up: what was recorded and not
- * transcribed is sent, the words that came meanwhile are fetched, and the microphone is opened again, by itself where
- * the browser allows it, else by a click; without one, or after a longer absence, the recording is brought to its end.
+ * Shell: restores a recording that was not over when the page was reloaded or left. Unsent audio is sent, missed text is
+ * fetched, and the microphone is opened again: without a click where the browser allows that. If nobody clicks, or
+ * the page was away for longer, the recording is finished instead.
  */
 
 import { Microphone, MicrophoneError, isMicrophoneAllowed } from "../audio/microphone.js";
-import * as words from "./strings.js";
+import * as strings from "./strings.js";
 
-// A page that was away for longer than this does not record again by itself.
-const GO_ON_S = 30;
-// A session that waits for a click holds a slot, and its server would end it after a while.
-const CONTINUE_WITHIN_S = 20;
+const RECORD_AGAIN_WITHIN_S = 30;
+// A session that waits for a click holds a slot, and the server would end it after a while.
+const CLICK_WITHIN_S = 20;
 
-export class Comeback {
+export class SessionRestore {
   #page;
-  #panel;
+  #controls;
   #recording;
-  #kept;
-  #patience = null;
-  #left;
-  #goneS = null; // for how long nothing was recorded, once the microphone is open again
-  #isTold = false;
+  #saved;
+  #clickTimeout = null;
+  #leftAtMs;
+  #gapS = null; // for how long nothing was recorded, once the microphone runs again
+  #isAnnounced = false;
 
   /**
-   * @param {object} page what it does for a recording, see app.js
-   * @param {import("./controls.js").Panel} panel
+   * @param {object} page see app.js
+   * @param {import("./controls.js").Controls} controls
    * @param {import("./recording.js").Recording} recording
-   * @param {object} kept see session-storage.js
+   * @param {object} saved see session-storage.js
    */
-  constructor(page, panel, recording, kept) {
+  constructor(page, controls, recording, saved) {
     this.#page = page;
-    this.#panel = panel;
+    this.#controls = controls;
     this.#recording = recording;
-    this.#kept = kept;
-    this.#left = Date.now() - 1_000 * kept.ageS;
+    this.#saved = saved;
+    this.#leftAtMs = Date.now() - 1_000 * saved.ageS;
   }
 
-  /** @returns {Promise<boolean>} whether this tab may have the session; a copy of a tab that lives may not */
-  async claim() {
-    const { id } = this.#kept;
-    return id === null || (await this.#recording.claim.take(id));
+  /** @returns {Promise<boolean>} false: the tab of which this one is a copy still uses the session */
+  async acquireLock() {
+    const { id } = this.#saved;
+    return id === null || (await this.#recording.lock.acquire(id));
   }
 
-  /** Go on, or bring it to its end. The recording has its connection. */
+  /** Record again, or finish the recording. It must be connected. */
   async begin() {
-    if (this.#kept.isOver || this.#kept.ageS > GO_ON_S) {
+    if (this.#saved.isOver || this.#saved.ageS > RECORD_AGAIN_WITHIN_S) {
       this.#recording.connection.finish();
       return;
     }
     const isAllowed = await isMicrophoneAllowed();
-    if (this.#page.isOpen(this.#recording)) {
+    if (this.#page.isCurrent(this.#recording)) {
       await (isAllowed ? this.#record() : this.#pause());
     }
   }
 
-  /** The person wants to go on. */
+  /** Record again after the person's click. */
   async resume() {
-    clearTimeout(this.#patience);
-    this.#panel.hideNotice();
+    clearTimeout(this.#clickTimeout);
+    this.#controls.hideNotice();
     await this.#record();
   }
 
-  /** Whoever waits for the person need not wait any more. */
-  end() {
-    clearTimeout(this.#patience);
+  /** Stop waiting for the person's click. */
+  cancel() {
+    clearTimeout(this.#clickTimeout);
   }
 
   async #record() {
     const recording = this.#recording;
     this.#page.setPhase("recording");
-    this.#panel.setStatus(words.TAKING_UP, "busy");
+    this.#controls.setStatus(strings.RESTORING, "busy");
     try {
-      recording.microphone ??= await this.#open();
+      recording.microphone ??= await this.#openMicrophone();
     } catch (error) {
       if (!(error instanceof MicrophoneError)) {
         throw error;
       }
-      await this.#page.finishBecause(words.microphoneNotice(error.name));
+      await this.#page.finishBecause(strings.microphoneNotice(error.name));
       return;
     }
-    const hasBegun = await recording.microphone?.hasBegun();
+    const isRunning = await recording.microphone?.isRunning();
     if (!this.#page.isRecording(recording)) {
       return;
     }
-    if (hasBegun) {
-      this.#goneS = (Date.now() - this.#left) / 1_000;
+    if (isRunning) {
+      this.#gapS = (Date.now() - this.#leftAtMs) / 1_000;
       this.#page.showServerStatus(recording);
-      this.told();
+      this.announce();
     } else {
       this.#pause();
     }
   }
 
-  /** @returns {Promise<Microphone | null>} null when the recording was ended while the browser was asked */
-  async #open() {
+  /** @returns {Promise<Microphone | null>} null if the recording was ended while the browser asked */
+  async #openMicrophone() {
     const recording = this.#recording;
     const microphone = await Microphone.open(recording.microphoneHandlers);
     if (this.#page.isRecording(recording)) {
@@ -105,24 +104,25 @@ export class Comeback {
 
   #pause() {
     this.#page.setPhase("paused");
-    this.#panel.setStatus(words.PAUSED, "idle");
-    this.#panel.showNotice(words.continueNotice(CONTINUE_WITHIN_S), { label: "Continue recording", act: () => this.resume() });
-    this.#patience = setTimeout(() => this.#page.finish(), CONTINUE_WITHIN_S * 1_000);
+    this.#controls.setStatus(strings.PAUSED, "idle");
+    const action = { label: "Continue recording", act: () => this.resume() };
+    this.#controls.showNotice(strings.continueNotice(CLICK_WITHIN_S), action);
+    this.#clickTimeout = setTimeout(() => this.#page.finish(), CLICK_WITHIN_S * 1_000);
   }
 
-  /** Say once what became of the recording, when both the server and the microphone have answered. */
-  told() {
+  /** Tell the person once what became of the recording, when both the server and the microphone have answered. */
+  announce() {
     const { session } = this.#recording;
-    if (session.comeback !== null && session.link === "up" && this.#goneS !== null && !this.#isTold) {
-      this.#isTold = true;
-      this.#page.notify(words.comebackNotice(session.comeback, this.#goneS));
+    if (session.restoration !== null && session.link === "up" && this.#gapS !== null && !this.#isAnnounced) {
+      this.#isAnnounced = true;
+      this.#page.notify(strings.restoredNotice(session.restoration, this.#gapS));
     }
   }
 
-  /** What there is still to say at the end; null when all is said, or the end was asked for and is whole. */
-  get lastNotice() {
-    const { comeback } = this.#recording.session;
-    const isWhole = this.#kept.isOver && comeback?.isKnown && comeback.missingS === 0;
-    return comeback === null || this.#isTold || isWhole ? null : words.comebackNotice(comeback, this.#goneS);
+  /** What is left to tell when the session has ended; null if it was told, or if nothing is missing after a stop. */
+  get finalNotice() {
+    const { restoration } = this.#recording.session;
+    const isWhole = this.#saved.isOver && restoration?.isKnown && restoration.missingS === 0;
+    return restoration === null || this.#isAnnounced || isWhole ? null : strings.restoredNotice(restoration, this.#gapS);
   }
 }

@@ -1,106 +1,103 @@
-/**
- * Shell: what is on the page, and the session that is not over, across a reload; in this tab's storage only. Who opens
- * the page anew begins anew.
- */
+/** Shell: keeps the transcript and an unfinished session across a reload, in this tab's sessionStorage. */
 
 import { fromBase64, toBase64 } from "../audio/pcm-base64.js";
 import { SAMPLE_RATE } from "../session/replay-buffer.js";
 
 const RUNS = "runs";
 const SESSION = "session";
-const KEEP_EVERY_MS = 10_000;
-// Storages hold 2.5 million characters and more, a second of audio takes 43 thousand: less of it where the text is long.
+const SAVE_EVERY_MS = 10_000;
+// Storages hold at least 2.5 million characters; a second of audio takes 43 thousand, so a long text leaves less room.
 const AUDIO_S = [40, 10, 0];
 
-/** Keeps what `keep` says when the page goes away, and now and then, for it may go without a word. */
-export class Keeper {
-  #keep;
+/** Saves when the page is left, and periodically, because a browser may kill a page without an event. */
+export class AutoSave {
+  #save;
   #hasLeft = false;
 
   /**
-   * @param {{keep: () => void, leave: () => void, isBusy: () => boolean}} page keep calls `keep` below; leave lets go of
-   *   what a later page takes up; isBusy: there is a session
+   * @param {{save: () => void, detach: () => void, isBusy: () => boolean}} page save calls `saveState`; detach closes the
+   *   connection of a session that a later page resumes; isBusy: there is a session
    */
-  constructor({ keep, leave, isBusy }) {
-    this.#keep = keep;
+  constructor({ save, detach, isBusy }) {
+    this.#save = save;
     addEventListener("pagehide", () => {
-      this.now();
+      this.saveNow();
       this.#hasLeft = true;
-      leave();
+      detach();
     });
-    // A page out of the browser's memory has let go of its session: it comes back as one that was loaded anew.
+    // A page from the back/forward cache has closed its connection: it must start like a reloaded one.
     addEventListener("pageshow", ({ persisted }) => persisted && location.reload());
-    setInterval(() => isBusy() && this.now(), KEEP_EVERY_MS);
+    setInterval(() => isBusy() && this.saveNow(), SAVE_EVERY_MS);
   }
 
-  now() {
+  saveNow() {
     if (!this.#hasLeft) {
-      this.#keep();
+      this.#save();
     }
   }
 }
 
 /**
- * Keep the transcript and a session that is not over.
+ * Save the transcript, and the session unless it is over.
  * @param {import("../session/transcript.js").Transcript} transcript
  * @param {import("../session/session.js").Session | undefined} session
- * @param {{language: string, task: string}} choices it was begun with
+ * @param {{language: string, task: string}} choices of the session
  */
-export function keep(transcript, session, choices) {
-  discard();
-  const isGoingOn = session !== undefined && session.kept(0) !== null;
-  const texts = [true, false].map((withTimes) => () => transcript.saved({ isGoingOn, withTimes }));
-  const isTextKept = store(RUNS, texts);
-  if (isGoingOn) {
-    // Without the text, the server is asked to say all of it again.
-    const known = isTextKept ? {} : { lastSeq: 0 };
-    const sessions = AUDIO_S.map((most) => () => {
-      const { pcm, ...kept } = session.kept(most * SAMPLE_RATE);
-      return { ...kept, ...known, choices, keptAt: Date.now(), audio: toBase64(pcm) };
+export function saveState(transcript, session, choices) {
+  discardSession();
+  const isRecording = session !== undefined && session.checkpoint(0) !== null;
+  const texts = [true, false].map((withTimes) => () => transcript.snapshot({ isRecording, withTimes }));
+  const isTextSaved = store(RUNS, texts);
+  if (isRecording) {
+    // Without the text, the server must send all of it again.
+    const overrides = isTextSaved ? {} : { lastSeq: 0 };
+    const sessions = AUDIO_S.map((seconds) => () => {
+      const { pcm, ...checkpoint } = session.checkpoint(seconds * SAMPLE_RATE);
+      return { ...checkpoint, ...overrides, choices, keptAt: Date.now(), audio: toBase64(pcm) };
     });
     store(SESSION, sessions);
   }
 }
 
-/** Forget the session: it is over. */
-export function discard() {
-  quietly(() => sessionStorage.removeItem(SESSION));
+/** Delete the saved session: it is over. */
+export function discardSession() {
+  attempt(() => sessionStorage.removeItem(SESSION));
 }
 
 /**
- * Return what an earlier page kept in this tab.
- * @returns {{runs: object[], session: object | null}} session: with its audio as pcm, and its age when it was taken, ageS
+ * Return what an earlier page in this tab has saved; nothing if this page was opened and not reloaded.
+ * @returns {{runs: object[], session: object | null}} session: a checkpoint with its choices and its age, ageS
  */
-export function takeKept() {
+export function loadState() {
   const [navigation] = performance.getEntriesByType("navigation");
   if (navigation?.type === "navigate" && document.wasDiscarded !== true) {
-    quietly(() => sessionStorage.removeItem(RUNS));
-    discard();
+    attempt(() => sessionStorage.removeItem(RUNS));
+    discardSession();
   }
   const runs = load(RUNS) ?? [];
   const session = load(SESSION);
   if (session === null) {
     return { runs, session };
   }
-  const { audio, keptAt, ...kept } = session;
-  return { runs, session: { ...kept, pcm: fromBase64(audio), ageS: (Date.now() - keptAt) / 1_000 } };
+  const { audio, keptAt, ...checkpoint } = session;
+  return { runs, session: { ...checkpoint, pcm: fromBase64(audio), ageS: (Date.now() - keptAt) / 1_000 } };
 }
 
-/** Store the first of the values that there is room for; say whether there was. */
+/** Store the first value that fits; return true if one did. */
 function store(key, makers) {
-  return makers.some((make) => quietly(() => sessionStorage.setItem(key, JSON.stringify(make()))));
+  return makers.some((make) => attempt(() => sessionStorage.setItem(key, JSON.stringify(make()))));
 }
 
 function load(key) {
   let text = null;
-  quietly(() => {
+  attempt(() => {
     text = sessionStorage.getItem(key);
   });
   return text === null ? null : JSON.parse(text);
 }
 
-/** Say whether the storage did it: it may be full, or forbidden. */
-function quietly(act) {
+/** Return false if the storage is full or forbidden. */
+function attempt(act) {
   try {
     act();
     return true;

@@ -1,4 +1,4 @@
-/** Core: what the page says to the person, for everything that can happen. */
+/** Core: every sentence that the page shows. */
 
 import { SAMPLE_RATE } from "../session/replay-buffer.js";
 import { clock } from "../session/transcript.js";
@@ -9,7 +9,7 @@ const MISSING_SHOWN_S = 0.25;
 
 export const IDLE = "Press the red button to start";
 
-const MICROPHONE = {
+const MICROPHONE_NOTICES = {
   InsecureOrigin: {
     title: "The microphone needs a secure page.",
     detail:
@@ -30,11 +30,11 @@ const MICROPHONE = {
   },
 };
 
-/** @returns {Notice} why there is no microphone */
+/** @param {string} name of a MicrophoneError @returns {Notice} */
 export function microphoneNotice(name) {
   const aliases = { SecurityError: "NotAllowedError", OverconstrainedError: "NotFoundError", AbortError: "NotReadableError" };
   return (
-    MICROPHONE[aliases[name] ?? name] ?? {
+    MICROPHONE_NOTICES[aliases[name] ?? name] ?? {
       title: "The microphone could not be started.",
       detail: `The browser says: ${name}.`,
       canRetry: true,
@@ -69,48 +69,48 @@ export const COPY_FAILED = {
 
 export const FINISHING = "Finishing…";
 export const RECONNECTED = "Reconnected";
-export const STRANDED = "Not connected. Recording goes on.";
+export const GAVE_UP = "Not connected. Recording goes on.";
 
-/** The status line while there is no connection, or none with a slot. */
+/** The status line while there is no connection or no slot. */
 export function waitingStatus(link) {
   return link === "queued"
     ? "All slots are busy. Waiting for one… your words are kept."
     : "Connection lost. Reconnecting… your words are kept.";
 }
 
-/** @returns {Notice} the session could not go on for a minute; the recording goes on */
-export function strandedNotice({ lostBy }) {
+/** @returns {Notice} reconnecting has failed for a minute; the recording goes on */
+export function gaveUpNotice({ lossKind }) {
   return {
-    title: lostBy === "busy" ? "All transcription slots are still busy." : "The connection could not be restored.",
+    title: lossKind === "busy" ? "All transcription slots are still busy." : "The connection could not be restored.",
     detail: "Your words, and what you say meanwhile, are kept. Check the network, then try again.",
   };
 }
 
-/** @returns {Notice} the same after the recording: it waits on the page */
-export function unsentNotice({ lostBy, pendingS }) {
+/** @returns {Notice} the same after the end of the recording */
+export function unsentNotice({ lossKind, pendingS }) {
   return {
-    title: lostBy === "busy" ? "All transcription slots are still busy." : "The last words could not be sent yet.",
-    detail: `The last ${lasting(pendingS)} of your recording are kept on this page. Try again in a while.`,
+    title: lossKind === "busy" ? "All transcription slots are still busy." : "The last words could not be sent yet.",
+    detail: `The last ${durationText(pendingS)} of your recording are kept on this page. Try again in a while.`,
   };
 }
 
-/** The status line then. */
+/** The status line for `unsentNotice`. */
 export function unsentStatus({ pendingS }) {
-  return `Stopped · the last ${lasting(pendingS)} are not transcribed yet`;
+  return `Stopped · the last ${durationText(pendingS)} are not transcribed yet`;
 }
 
-/** @returns {Notice} a new recording is asked for while that one still waits */
+/** @returns {Notice} the person starts a new recording while one is unsent */
 export function discardNotice({ pendingS }) {
   return {
     title: "Your former recording is not transcribed to its end.",
-    detail: `Its last ${lasting(pendingS)} still wait to be sent, and are lost if you record anew now.`,
+    detail: `Its last ${durationText(pendingS)} still wait to be sent, and are lost if you record anew now.`,
   };
 }
 
-export const TAKING_UP = "Taking up your recording…";
+export const RESTORING = "Taking up your recording…";
 export const PAUSED = "Paused";
 
-/** @returns {Notice} after a reload where the browser wants a click before it opens the microphone */
+/** @returns {Notice} after a reload, if the browser wants a click before it opens the microphone */
 export function continueNotice(withinS) {
   return {
     title: "The page was loaded anew during your recording.",
@@ -118,60 +118,60 @@ export function continueNotice(withinS) {
   };
 }
 
-export const ELSEWHERE = {
+export const IN_ANOTHER_TAB = {
   title: "The recording goes on in another tab.",
   detail: "This tab is a copy of that one, and shows what had been said by then.",
 };
 
 /**
- * @param {{isKnown: boolean, missingS: number}} comeback how the server received the session of the earlier page
- * @param {number | null} goneS for how long nothing was recorded; null: the recording does not go on
+ * @param {{isKnown: boolean, missingS: number}} restoration see session.js
+ * @param {number | null} gapS for how long nothing was recorded; null: the recording does not go on
  * @returns {Notice}
  */
-export function comebackNotice({ isKnown, missingS }, goneS) {
-  const wholeS = Math.max(1, Math.round(goneS ?? 0));
+export function restoredNotice({ isKnown, missingS }, gapS) {
+  const wholeS = Math.max(1, Math.round(gapS ?? 0));
   const isMissing = missingS >= MISSING_SHOWN_S;
   const detail = [
-    goneS === null ? "" : `What was said in the ${wholeS} s between was not recorded.`,
+    gapS === null ? "" : `What was said in the ${wholeS} s between was not recorded.`,
     isKnown ? "" : "The server had ended that session, and began another with what was not transcribed yet.",
-    isMissing ? `${lasting(missingS)} of audio could not be kept: words may be missing there.` : "",
+    isMissing ? `${durationText(missingS)} of audio could not be kept: words may be missing there.` : "",
   ];
   return {
-    title: goneS === null ? "The recording ended when the page was left." : "The page was loaded anew. Recording goes on.",
+    title: gapS === null ? "The recording ended when the page was left." : "The page was loaded anew. Recording goes on.",
     detail: detail.filter(Boolean).join(" ") || "Everything that was said until then is here.",
-    shownMs: isMissing || goneS === null ? Infinity : 10_000,
+    shownMs: isMissing || gapS === null ? Infinity : 10_000,
   };
 }
 
-/** What waits to be sent, as the status line says it. */
+/** What the status line adds while audio waits to be sent. */
 export function backlog(unsentS, isSlow) {
   return `${isSlow ? "The connection is slow: " : ""}${Math.round(unsentS)} s wait to be sent`;
 }
 
-function lasting(seconds) {
+function durationText(seconds) {
   return seconds < 60 ? `${Math.max(1, Math.round(seconds))} s` : `${clock(seconds)} min`;
 }
 
-const KEPT = "Your transcript so far stays here.";
+const TRANSCRIPT_STAYS = "Your transcript so far stays here.";
 
-const ENDS = {
+const END_NOTICES = {
   unreachable: { title: "The server cannot be reached.", detail: "It may be starting, or the network may be down.", canRetry: true },
-  lost: { title: "The connection was lost.", detail: `${KEPT} Press the red button to go on.`, canRetry: true },
-  restarting: { title: "The server is restarting.", detail: `${KEPT} Try again in a moment.`, canRetry: true },
-  replaced: { title: "This session continues elsewhere.", detail: `Another window took it over. ${KEPT}` },
+  lost: { title: "The connection was lost.", detail: `${TRANSCRIPT_STAYS} Press the red button to go on.`, canRetry: true },
+  restarting: { title: "The server is restarting.", detail: `${TRANSCRIPT_STAYS} Try again in a moment.`, canRetry: true },
+  replaced: { title: "This session continues elsewhere.", detail: `Another window took it over. ${TRANSCRIPT_STAYS}` },
   forbidden: {
     title: "This page's address is not allowed to use the server.",
     detail: "Its operator can add the address to the allowed origins.",
   },
-  limit: { title: "The session has reached its limit.", detail: `${KEPT} Press the red button to begin a new one.`, canRetry: true },
+  limit: { title: "The session has reached its limit.", detail: `${TRANSCRIPT_STAYS} Press the red button to begin a new one.`, canRetry: true },
   refused: { title: "The server did not accept this session.", detail: "" },
-  failed: { title: "The transcription was interrupted.", detail: `${KEPT} Press the red button to begin a new one.`, canRetry: true },
+  failed: { title: "The transcription was interrupted.", detail: `${TRANSCRIPT_STAYS} Press the red button to begin a new one.`, canRetry: true },
 };
 
 /**
  * @param {{kind: string, error: {error: string, retry_after_s?: number} | null, timedOut: string | null}} end
- * @param {string} languageName the chosen language as people call it; empty when none was chosen
- * @returns {Notice | null} null when the session simply finished
+ * @param {string} languageName of the chosen language; empty for none
+ * @returns {Notice | null} null if the session simply finished
  */
 export function endNotice({ kind, error, timedOut }, languageName) {
   if (kind === "finished" || kind === "unauthorised") {
@@ -181,20 +181,20 @@ export function endNotice({ kind, error, timedOut }, languageName) {
     return busyNotice(error?.retry_after_s);
   }
   if (timedOut === "finishing") {
-    return { title: "The server did not finish in time.", detail: `Some of the last words may be missing. ${KEPT}` };
+    return { title: "The server did not finish in time.", detail: `Some of the last words may be missing. ${TRANSCRIPT_STAYS}` };
   }
-  const said = error?.error ?? "";
-  if (kind === "refused" && languageName !== "" && /language/i.test(said)) {
-    return { title: `This server cannot transcribe ${languageName}.`, detail: `Choose another language. (${sentence(said)})` };
+  const reason = error?.error ?? "";
+  if (kind === "refused" && languageName !== "" && /language/i.test(reason)) {
+    return { title: `This server cannot transcribe ${languageName}.`, detail: `Choose another language. (${sentence(reason)})` };
   }
-  const { detail, ...rest } = ENDS[kind];
-  return { ...rest, detail: [said && sentence(said), detail].filter(Boolean).join(" ") };
+  const { detail, ...rest } = END_NOTICES[kind];
+  return { ...rest, detail: [reason && sentence(reason), detail].filter(Boolean).join(" ") };
 }
 
-/** The status line after a session: with the server's books, how much audio became what. */
-export function endStatus({ kind }, books, capturedS) {
+/** The status line after a session, with the audio that the server had to drop. */
+export function endStatus({ kind }, audioAccounting, capturedS) {
   if (kind === "finished") {
-    const droppedS = (books?.dropped ?? 0) / SAMPLE_RATE;
+    const droppedS = (audioAccounting?.dropped ?? 0) / SAMPLE_RATE;
     const lost = droppedS > 0 ? `, of which ${droppedS.toFixed(1)} s could not be transcribed` : "";
     return `Finished · ${clock(capturedS)} recorded${lost}`;
   }
@@ -210,7 +210,7 @@ function busyNotice(retryAfterS) {
   return { title, detail: `Please try again in ${wholeS} s.`, retryAfterS: wholeS, canRetry: true };
 }
 
-/** An error message of the server's while the session goes on. */
+/** @returns {Notice} an error message of the server while the session goes on */
 export function errorNotice({ error }) {
   return { title: "The server reports a problem.", detail: sentence(String(error)) };
 }
@@ -219,14 +219,14 @@ function sentence(text) {
   return /[.!?]$/.test(text) ? text : `${text}.`;
 }
 
-/** A language code as people call it, in the page's language. */
+/** Return the English name of a language code. */
 export function languageName(code) {
   try {
     const name = new Intl.DisplayNames(["en"], { type: "language" }).of(code);
     return name.charAt(0).toUpperCase() + name.slice(1);
   } catch (error) {
     if (error instanceof RangeError) {
-      return code; // Whisper's list may hold a code that is no language tag
+      return code; // not every code of Whisper is a language tag
     }
     throw error;
   }

@@ -1,4 +1,4 @@
-/** Shell: the API token: asked for when the server wants one, kept in this tab, never in an address. */
+/** Shell: asks for the API token when the server demands one. It is kept in this tab only, and never in an address. */
 
 const KEY = "api-token";
 
@@ -6,7 +6,7 @@ export class TokenDialog {
   #dialog = document.getElementById("token-dialog");
   #input = document.getElementById("token");
   #hint = document.getElementById("token-hint");
-  #token = stored();
+  #token = loadToken();
   #answer = null;
 
   constructor() {
@@ -20,8 +20,8 @@ export class TokenDialog {
   }
 
   /**
-   * Ask for a token, for the server refused the session without one or with this one.
-   * @returns {Promise<boolean>} whether there is one to try
+   * Ask for a token after the server has refused the session, without a token or with the present one.
+   * @returns {Promise<boolean>} false: cancelled
    */
   ask() {
     if (this.#token !== "") {
@@ -41,13 +41,13 @@ export class TokenDialog {
       sessionStorage.setItem(KEY, this.#token);
     } catch (error) {
       if (!(error instanceof DOMException)) {
-        throw error; // a browser that keeps nothing: the token lives as long as the page
+        throw error; // a DOMException: storage is forbidden, so the token is kept as long as the page
       }
     }
   }
 }
 
-function stored() {
+function loadToken() {
   try {
     return sessionStorage.getItem(KEY) ?? "";
   } catch (error) {

@@ -1,4 +1,4 @@
-/** Shell: the transcript on the screen. Text enters the page through textContent only. */
+/** Shell: shows the transcript. Text enters the page through textContent only. */
 
 import { clock, isShown } from "../session/transcript.js";
 
@@ -15,13 +15,13 @@ function element(name, className, text = "") {
 class Line {
   #committed = element("span", "committed");
   #tail = element("span", "tail");
-  #shown = "";
+  #shownText = "";
 
   constructor(segment) {
     this.node = element("div", "line");
     const paragraph = element("p", "words");
     paragraph.dir = "auto";
-    // A screen reader is told what is settled, once, and not every guess.
+    // A screen reader should read committed words once, and no guesses.
     this.#tail.setAttribute("aria-hidden", "true");
     paragraph.append(this.#committed, this.#tail);
     this.node.append(element("time", "stamp", clock(segment.start)), paragraph);
@@ -30,19 +30,19 @@ class Line {
 
   update(segment) {
     const { committed, tail } = segment;
-    if (committed.startsWith(this.#shown)) {
-      this.#append(committed.slice(this.#shown.length));
+    if (committed.startsWith(this.#shownText)) {
+      this.#append(committed.slice(this.#shownText.length));
     } else {
       this.#committed.replaceChildren();
       this.#append(committed);
     }
-    this.#shown = committed;
+    this.#shownText = committed;
     this.#tail.textContent = tail;
     this.node.hidden = !isShown(segment);
     this.node.classList.toggle("open", !segment.isFinal);
   }
 
-  /** New words are new nodes: only they are read out, and only they fade in. */
+  /** Add new words as a new node: only new nodes are read out and fade in. */
   #append(text) {
     if (text !== "") {
       this.#committed.append(element("span", "word", text));
@@ -59,7 +59,7 @@ export class TranscriptView {
   #lines = new Map();
   #run = null;
   #followsEnd = true;
-  #placed = 0;
+  #lastTop = 0; // where the view itself has scrolled to
 
   /** @param {{scroller: HTMLElement, list: HTMLElement, empty: HTMLElement, latest: HTMLButtonElement}} parts */
   constructor({ scroller, list, empty, latest }, transcript) {
@@ -68,23 +68,23 @@ export class TranscriptView {
     this.#empty = empty;
     this.#latest = latest;
     this.#transcript = transcript;
-    scroller.addEventListener("scroll", () => this.#scrolled(), { passive: true });
-    new ResizeObserver(() => this.#follow()).observe(scroller);
+    scroller.addEventListener("scroll", () => this.#onScroll(), { passive: true });
+    new ResizeObserver(() => this.#scroll()).observe(scroller);
     latest.addEventListener("click", () => {
-      this.#turnToEnd();
-      this.#follow();
+      this.#followEnd();
+      this.#scroll();
     });
   }
 
-  /** Show the transcript's newest run, separated from the former ones. */
+  /** Add the transcript's newest run, separated from the one before. */
   beginRun() {
     this.#run = element("section", "run");
     const { startedAt } = this.#transcript.runs.at(-1);
     const time = startedAt.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
     this.#run.append(element("h2", "mark", time));
     this.#list.append(this.#run);
-    this.#turnToEnd();
-    this.#settle();
+    this.#followEnd();
+    this.#update();
   }
 
   update(segment) {
@@ -96,18 +96,18 @@ export class TranscriptView {
       this.#lines.set(segment, added);
       this.#run.append(added.node);
     }
-    this.#settle();
+    this.#update();
   }
 
-  /** Show again what the transcript hides or brings back. */
+  /** Show or hide each line as the transcript says. */
   refresh() {
     for (const [segment, line] of this.#lines) {
       line.node.hidden = !isShown(segment);
     }
-    this.#settle();
+    this.#update();
   }
 
-  /** Take the lines that are hidden for good off the page. */
+  /** Remove the hidden lines. */
   purge() {
     for (const [segment, line] of this.#lines) {
       if (segment.hidden) {
@@ -117,31 +117,32 @@ export class TranscriptView {
     }
   }
 
-  #settle() {
+  #update() {
     this.#empty.hidden = !this.#transcript.isEmpty;
-    this.#follow();
+    this.#scroll();
   }
 
-  #turnToEnd() {
+  #followEnd() {
     this.#followsEnd = true;
-    this.#placed = 0;
+    this.#lastTop = 0;
   }
 
-  #follow() {
+  #scroll() {
     const { scrollTop, clientHeight, scrollHeight } = this.#scroller;
-    // Whoever has scrolled up is left there, also before their scroll is told. A page that became shorter moves too.
-    if (scrollTop < Math.min(this.#placed, scrollHeight - clientHeight) - NEAR_END_PX) {
+    // A person who has scrolled up stays there, even before the scroll event arrives. A page that became shorter was
+    // moved by the browser.
+    if (scrollTop < Math.min(this.#lastTop, scrollHeight - clientHeight) - NEAR_END_PX) {
       this.#followsEnd = false;
     }
     if (this.#followsEnd) {
       this.#scroller.scrollTop = scrollHeight;
-      this.#placed = this.#scroller.scrollTop;
+      this.#lastTop = this.#scroller.scrollTop;
     }
     this.#latest.hidden = this.#followsEnd;
   }
 
-  /** Who scrolls up is reading: leave the page where it is until they are back at the end. */
-  #scrolled() {
+  /** Stop following new words while the person has scrolled up to read. */
+  #onScroll() {
     const { scrollTop, clientHeight, scrollHeight } = this.#scroller;
     this.#followsEnd = scrollHeight - scrollTop - clientHeight < NEAR_END_PX;
     this.#latest.hidden = this.#followsEnd;

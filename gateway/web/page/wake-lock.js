@@ -1,10 +1,10 @@
-/** Shell: keeps the screen on. A phone that falls asleep stops recording; where it cannot be prevented, asking is free. */
+/** Shell: keeps the screen on where the browser can: a phone that falls asleep stops recording. */
 
 export class WakeLock {
   #isWanted = false;
   #lock = null;
 
-  async hold() {
+  async acquire() {
     this.#isWanted = true;
     try {
       const lock = (await navigator.wakeLock?.request("screen")) ?? null;

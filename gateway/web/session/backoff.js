@@ -1,30 +1,29 @@
-/** Core: when to try the network again: at once, then ever less often, never all clients together, and not for ever. */
+/** Core: when to reconnect: exponential delays with jitter, up to a limit. */
 
 const FIRST_S = 0.3;
-const MOST_S = 5;
+const MAX_S = 5;
 const GIVE_UP_S = 60;
 
 export class Backoff {
-  #tries = 0;
-  #since = null; // when the first try of this outage was asked for
+  #attempts = 0;
+  #since = null; // when this outage began
 
   /**
    * @param {number} now seconds
-   * @param {number} chance 0 to 1, drawn anew each time
-   * @param {number} atLeastS what the server asked for
-   * @returns {number | null} when the next try is due, in seconds; null when it has been tried for long enough
+   * @param {number} random 0 to 1: spreads clients that lost the same server
+   * @param {number} atLeastS the server's retry_after_s
+   * @returns {number | null} when the next attempt is due, in seconds; null to give up
    */
-  next(now, chance, atLeastS = 0) {
+  next(now, random, atLeastS = 0) {
     this.#since ??= now;
-    const ownS = Math.min(MOST_S, FIRST_S * 2 ** this.#tries) * (0.5 + 0.5 * chance);
-    const due = now + Math.max(ownS, atLeastS * (1 + 0.1 * chance));
-    this.#tries += 1;
+    const ownS = Math.min(MAX_S, FIRST_S * 2 ** this.#attempts) * (0.5 + 0.5 * random);
+    const due = now + Math.max(ownS, atLeastS * (1 + 0.1 * random));
+    this.#attempts += 1;
     return due - this.#since <= GIVE_UP_S ? due : null;
   }
 
-  /** The outage is over, or a person asks for another round. */
   reset() {
-    this.#tries = 0;
+    this.#attempts = 0;
     this.#since = null;
   }
 }

@@ -1,4 +1,4 @@
-/** Core: what the end of a socket means. */
+/** Core: what a socket's close code means. */
 
 const KINDS = {
   1009: "refused",
@@ -14,8 +14,9 @@ const KINDS = {
 /**
  * @param {number} code the socket's close code
  * @param {boolean} wasOpen
- * @param {{code?: string} | null} error the server's last message, when that was an error: the close is its consequence
- * @returns {string} one of the kinds that strings.js knows
+ * @param {{code?: string} | null} error the server's last message, if that was an error: the close is its consequence
+ * @returns {string} "busy", "failed", "forbidden", "limit", "lost", "refused", "replaced", "restarting", "unauthorised"
+ *   or "unreachable"
  */
 export function endKind(code, wasOpen, error) {
   if (error?.code === "service_restart") {

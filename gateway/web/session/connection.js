@@ -1,19 +1,23 @@
-/** Shell: a session's WebSockets, one after the other, its clock and its chance. */
+/** Shell: a session's WebSockets, one after another, with its clock, timers and randomness. */
 
 import { Session } from "./session.js";
 
-const PUMP_MS = 100; // only while audio waits for the socket; otherwise each block of audio pumps
+const SEND_AGAIN_MS = 100; // while audio waits for the socket; otherwise each block of audio sends
 const SUBPROTOCOL = "whisperlive";
 const CLOSE_GRACE_MS = 3_000;
-const LEFT = 1000;
-const LOST = 1006;
-const GIVEN_UP = 4000; // to a server that still hears us it must not sound like a goodbye
+const NORMAL_CLOSURE = 1000;
+const ABNORMAL_CLOSURE = 1006;
+const RESUMABLE = 4000; // a server that still receives it must keep the session, which 1000 would end
 
 function seconds() {
   return performance.now() / 1_000;
 }
 
-/** The socket's address beside the page, wherever the page is. */
+function openSocket(url, protocols) {
+  return new WebSocket(url, protocols);
+}
+
+/** Return the address of `/asr` under the page's own path prefix. */
 export function socketUrl(pageUrl, { language, task }) {
   const url = new URL("asr", pageUrl);
   url.protocol = url.protocol === "https:" ? "wss:" : "ws:";
@@ -26,7 +30,7 @@ export function socketUrl(pageUrl, { language, task }) {
   return url.href;
 }
 
-/** The same address for a further socket: the server goes on with the session after the last message we have seen. */
+/** Return the address for a further socket: the server continues after the last message that has arrived. */
 export function resumeUrl(url, { config, lastSeq }) {
   const resumed = new URL(url);
   if (typeof config?.resume_token === "string") {
@@ -36,7 +40,7 @@ export function resumeUrl(url, { config, lastSeq }) {
   return resumed.href;
 }
 
-/** The subprotocols that carry a token: a browser cannot set headers, and an address ends up in logs. */
+/** Return the subprotocols that carry a token: a browser cannot set headers, and addresses end up in logs. */
 export function subprotocols(token) {
   if (!token) {
     return [];
@@ -56,16 +60,16 @@ export class Connection {
   #onEnd;
   #link;
   #timer = null;
-  #closing = null;
+  #closeTimer = null;
 
   /**
    * @param {{url: string, protocols: string[], onMessage: (message: object) => void,
-   *   onLink: (link: "up" | "down" | "stranded") => void, onEnd: (end: object) => void,
-   *   kept?: object | null, createSocket?: (url: string, protocols: string[]) => WebSocket}} options onLink is told of
-   *   changes; onEnd is called once, at last; kept: an earlier page's session, to go on with
+   *   onLink: (link: "up" | "down" | "queued" | "gave-up") => void, onEnd: (end: object) => void,
+   *   checkpoint?: object | null, createSocket?: (url: string, protocols: string[]) => WebSocket}} options onLink is
+   *   called on changes, onEnd once; checkpoint: of an earlier page's session, to resume it
    */
-  constructor({ url, protocols, onMessage, onLink, onEnd, kept = null, createSocket = (...args) => new WebSocket(...args) }) {
-    this.#session = new Session(seconds(), kept);
+  constructor({ url, protocols, onMessage, onLink, onEnd, checkpoint = null, createSocket = openSocket }) {
+    this.#session = new Session(seconds(), checkpoint);
     this.#link = this.#session.link;
     this.#onMessage = onMessage;
     this.#onLink = onLink;
@@ -83,106 +87,106 @@ export class Connection {
   /** @param {Int16Array} pcm */
   send(pcm) {
     this.#session.capture(pcm);
-    this.#pump();
+    this.#send();
   }
 
   finish() {
     this.#session.finish(seconds());
-    this.#pump();
-    this.#tellLink();
+    this.#send();
+    this.#notifyLink();
   }
 
-  /** Try again now, if the connection is lost. */
+  /** Reconnect now, if the connection is lost. */
   retry() {
     this.#session.retry(seconds());
-    this.#tellLink();
+    this.#notifyLink();
     this.#schedule();
   }
 
-  /** The page goes away: a later one may go on with the session. Nothing more is heard or sent here. */
-  leave() {
+  /** Close the socket without ending the session, so that a later page can resume it. */
+  detach() {
     clearTimeout(this.#timer);
-    clearTimeout(this.#closing);
+    clearTimeout(this.#closeTimer);
     if (this.#socket !== null) {
       Object.assign(this.#socket, { onopen: null, onmessage: null, onclose: null });
-      this.#socket.close(this.#session.state === "done" ? LEFT : GIVEN_UP);
+      this.#socket.close(this.#session.state === "done" ? NORMAL_CLOSURE : RESUMABLE);
     }
   }
 
   #connect() {
     const socket = this.#createSocket(resumeUrl(this.#url, this.#session));
     socket.binaryType = "arraybuffer";
-    socket.onopen = () => this.#opened();
-    socket.onmessage = ({ data }) => this.#received(data);
-    socket.onclose = ({ code }) => this.#closed(code);
+    socket.onopen = () => this.#onOpen();
+    socket.onmessage = ({ data }) => this.#onData(data);
+    socket.onclose = ({ code }) => this.#onClose(code);
     this.#socket = socket;
   }
 
-  #opened() {
-    this.#session.opened();
-    this.#pump();
+  #onOpen() {
+    this.#session.onOpen();
+    this.#send();
   }
 
-  #received(data) {
-    const message = typeof data === "string" ? this.#session.received(data, seconds()) : null;
+  #onData(data) {
+    const message = typeof data === "string" ? this.#session.onMessage(data, seconds()) : null;
     if (message === null) {
       return;
     }
     this.#onMessage(message);
-    this.#tellLink();
+    this.#notifyLink();
     if (message.type === "ready_to_stop") {
-      this.#socket.close(LEFT);
-      this.#closing ??= setTimeout(() => this.#closed(LEFT), CLOSE_GRACE_MS); // a peer that does not answer
+      this.#socket.close(NORMAL_CLOSURE);
+      // The server may not answer the close.
+      this.#closeTimer ??= setTimeout(() => this.#onClose(NORMAL_CLOSURE), CLOSE_GRACE_MS);
     }
-    this.#pump();
+    this.#send();
   }
 
-  #pump() {
-    for (const message of this.#session.take(this.#socket?.bufferedAmount ?? 0, seconds())) {
+  #send() {
+    for (const message of this.#session.takeMessages(this.#socket?.bufferedAmount ?? 0, seconds())) {
       this.#socket.send(message);
     }
     this.#schedule();
   }
 
-  /** Look again soon while audio waits, else when the session's patience ends. */
+  /** Set the timer: soon while audio waits for the socket, else at the session's deadline. */
   #schedule() {
     clearTimeout(this.#timer);
     this.#timer = null;
-    const waiting = this.#session.unsentS > 0 && this.#session.isSending;
-    const patience_ms = (this.#session.deadline - seconds()) * 1_000;
-    const delay_ms = waiting ? Math.min(PUMP_MS, patience_ms) : patience_ms;
+    const waiting = this.#session.unsentS > 0 && this.#session.canSend;
+    const deadline_ms = (this.#session.deadline - seconds()) * 1_000;
+    const delay_ms = waiting ? Math.min(SEND_AGAIN_MS, deadline_ms) : deadline_ms;
     if (delay_ms < Infinity) {
-      this.#timer = setTimeout(() => this.#wake(), Math.max(0, delay_ms));
+      this.#timer = setTimeout(() => this.#onTimer(), Math.max(0, delay_ms));
     }
   }
 
-  #wake() {
-    const due = this.#session.expire(seconds());
+  #onTimer() {
+    const due = this.#session.onDeadline(seconds());
     if (due === "connect") {
       this.#connect();
       this.#schedule();
     } else if (due === null) {
-      this.#pump();
+      this.#send();
     } else {
-      this.#socket.close(due === "leave" ? LEFT : GIVEN_UP);
-      this.#closed(LOST);
+      this.#socket.close(due === "leave" ? NORMAL_CLOSURE : RESUMABLE);
+      this.#onClose(ABNORMAL_CLOSURE);
     }
   }
 
-  /** The socket is closed, or counts as closed: nothing more is taken from it. */
-  #closed(code) {
+  #onClose(code) {
     Object.assign(this.#socket, { onopen: null, onmessage: null, onclose: null });
     this.#socket = null;
-    clearTimeout(this.#closing);
-    const end = this.#session.closed(code, seconds(), Math.random());
-    this.#tellLink();
+    clearTimeout(this.#closeTimer);
+    const end = this.#session.onClose(code, seconds(), Math.random());
+    this.#notifyLink();
     this.#schedule();
     if (end !== null) {
       this.#onEnd(end);
     }
   }
 
-  #tellLink() {
+  #notifyLink() {
     const { link } = this.#session;
     if (link !== this.#link) {
       this.#link = link;

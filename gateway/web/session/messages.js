@@ -1,6 +1,6 @@
-/** Core: the server's messages. */
+/** Core: what the server's messages mean. */
 
-/** @returns {{type: string} | null} null when the text is no message of the protocol */
+/** @returns {{type: string} | null} null if the text is not a message of the protocol */
 export function parse(text) {
   try {
     const message = JSON.parse(text);
@@ -13,7 +13,12 @@ export function parse(text) {
   }
 }
 
-/** Whether a message comes of our audio, and so proves that it arrives. */
-export function isAnswer({ type }) {
+/** Return true if a message is a result of our audio, and so proves that the audio arrives. */
+export function isAboutAudio({ type }) {
   return ["ack", "partial", "final"].includes(type);
+}
+
+/** Return true for the status that says that the session has a slot with its model loaded. Statuses have no codes. */
+export function isReady({ type, message }) {
+  return type === "status" && /^Ready/.test(message);
 }

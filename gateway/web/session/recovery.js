@@ -1,45 +1,44 @@
-/** Core: whether and when another socket, or another slot, is asked for after one was lost. */
+/** Core: whether and when to reconnect after a loss. */
 
 import { Backoff } from "./backoff.js";
 
 export class Recovery {
-  lostBy = null; // the kind of the last loss
-  isPlaced = true; // false after the server began anew, until it has a slot for us again
-  #wasPlaced;
+  lossKind = null;
+  hasSlot = true; // false after the server has started a new session, until that has a slot
+  #hadSlot;
   #backoff = new Backoff();
 
-  constructor({ wasPlaced }) {
-    this.#wasPlaced = wasPlaced;
+  /** @param {{hadSlot: boolean}} options whether the session has been served before */
+  constructor({ hadSlot }) {
+    this.#hadSlot = hadSlot;
   }
 
-  /** @param {boolean} isAnswer it is about our audio, so whatever was lost is found */
-  heard({ gpu_id: gpuId }, isAnswer) {
+  onMessage({ gpu_id: gpuId }, isAboutAudio) {
     if (Number.isInteger(gpuId)) {
-      this.#wasPlaced = true;
-      this.isPlaced = true;
+      this.#hadSlot = true;
+      this.hasSlot = true;
     }
-    if (isAnswer) {
+    if (isAboutAudio) {
       this.#backoff.reset();
     }
   }
 
-  /** Say whether a session that ended so may go on. Whoever never had a slot is refused one, and told so. */
-  canFollow(kind) {
-    return ["lost", "restarting", "unreachable"].includes(kind) || (kind === "busy" && this.#wasPlaced);
+  /** Return true if the session may continue. One that never had a slot is simply refused when there is none. */
+  canReconnect(kind) {
+    return ["lost", "restarting", "unreachable"].includes(kind) || (kind === "busy" && this.#hadSlot);
   }
 
   /**
    * @param {string} kind of the loss
    * @param {{retry_after_s?: number} | null} error that came with it
-   * @returns {number | null} when to try again, in seconds; null when it has been tried for long enough
+   * @returns {number | null} when to reconnect, in seconds; null to give up
    */
-  lost(kind, error, now, chance) {
-    this.lostBy = kind;
-    return this.#backoff.next(now, chance, kind === "busy" ? error?.retry_after_s : 0);
+  nextAttempt(kind, error, now, random) {
+    this.lossKind = kind;
+    return this.#backoff.next(now, random, kind === "busy" ? error?.retry_after_s : 0);
   }
 
-  /** A person asks for another round of tries. */
-  again() {
+  reset() {
     this.#backoff.reset();
   }
 }

@@ -1,42 +1,39 @@
 /**
- * Core: the recorded audio between the microphone and the server's last word about it.
+ * Core: recorded audio until its text is final.
  *
- * Positions are sample indices at 16 kHz from the start of the recording. Three marks lie on the audio: settled (its
- * text is final) ≤ sent ≤ captured. What lies before `settled` is dropped; what lies before `sent` is kept as long as
- * it fits, so that a later connection can send it again: then `sent` moves back.
+ * Positions are sample indices at 16 kHz from the start of the recording: settled (its text is final) ≤ sent ≤
+ * captured. Audio before `settled` is dropped; audio before `sent` is kept as long as it fits, so that a later
+ * connection can replay it: then `sent` moves back.
  */
 
 export const SAMPLE_RATE = 16_000;
 export const MESSAGE_SAMPLES = SAMPLE_RATE / 10;
 
-export class Outbox {
-  #chunks = []; // {start, pcm}, in order, without holes
+export class ReplayBuffer {
+  #chunks = []; // {start, pcm}, in order, without gaps
   #maxUnsent;
   #maxKept;
   captured = 0;
   sent = 0;
   settled = 0;
   acknowledged = 0; // what the server is known to have
-  #furthest = 0; // the most that was ever sent
-  #joint = Infinity; // where an earlier page's audio ends, until the server has said how much of it there was
+  #everSent = 0;
+  #restoredEnd = Infinity; // where an earlier page's audio ends, until the server has said how much it received
 
-  /** @param {{maxUnsentSamples: number, maxKeptSamples: number}} bounds */
+  /** @param {{maxUnsentSamples: number, maxKeptSamples: number}} limits */
   constructor({ maxUnsentSamples, maxKeptSamples }) {
     this.#maxUnsent = maxUnsentSamples;
     this.#maxKept = maxKeptSamples;
   }
 
-  /**
-   * Go on with what an earlier page had kept.
-   * @param {ReturnType<Outbox["kept"]>} kept
-   */
-  static revived({ settled, acknowledged, start, pcm }, bounds) {
-    const outbox = new Outbox(bounds);
-    Object.assign(outbox, { settled, acknowledged, captured: start, sent: start });
-    outbox.#furthest = start;
-    outbox.append(pcm);
-    outbox.#joint = outbox.captured;
-    return outbox;
+  /** @param {ReturnType<ReplayBuffer["checkpoint"]>} checkpoint of an earlier page */
+  static restore({ settled, acknowledged, start, pcm }, limits) {
+    const buffer = new ReplayBuffer(limits);
+    Object.assign(buffer, { settled, acknowledged, captured: start, sent: start });
+    buffer.#everSent = start;
+    buffer.append(pcm);
+    buffer.#restoredEnd = buffer.captured;
+    return buffer;
   }
 
   get unsent() {
@@ -48,14 +45,14 @@ export class Outbox {
     return this.captured - this.settled;
   }
 
-  /** First sample that is still here. */
+  /** Position of the first sample that is still kept. */
   get start() {
     return this.#chunks.length > 0 ? this.#chunks[0].start : this.captured;
   }
 
-  /** Whether too much was never sent at all; what is only sent again is bounded already. */
+  /** Return true if too much has never been sent; what is only sent again is limited already. */
   get isFull() {
-    return this.captured - this.#furthest >= this.#maxUnsent;
+    return this.captured - this.#everSent >= this.#maxUnsent;
   }
 
   /** @param {Int16Array} pcm */
@@ -67,63 +64,63 @@ export class Outbox {
   }
 
   /**
-   * Return the next message's samples and count them as sent; null when there is not enough for one.
-   * @param {{rest: boolean}} options rest: a message may be shorter, for no more audio comes
+   * Return the next message's samples and count them as sent; null if there is not enough for one.
+   * @param {{flush: boolean}} options flush: no more audio will come, so that the last message may be shorter
    * @returns {Int16Array | null}
    */
-  take({ rest }) {
+  takeMessage({ flush }) {
     const length = Math.min(MESSAGE_SAMPLES, this.unsent);
-    if (length === 0 || (length < MESSAGE_SAMPLES && !rest)) {
+    if (length === 0 || (length < MESSAGE_SAMPLES && !flush)) {
       return null;
     }
     const message = this.#copy(this.sent, length);
     this.sent += length;
-    this.#furthest = Math.max(this.#furthest, this.sent);
-    this.#forget();
+    this.#everSent = Math.max(this.#everSent, this.sent);
+    this.#discard();
     return message;
   }
 
-  /** Note how far the text is final. */
+  /** Note up to where the text is final. */
   settle(position) {
     this.settled = Math.max(this.settled, Math.min(position, this.sent));
-    this.#forget();
+    this.#discard();
   }
 
-  /** Note how much the server has. */
+  /** Note up to where the server has received the audio. */
   acknowledge(position) {
     this.acknowledged = Math.max(this.acknowledged, Math.min(position, this.sent));
   }
 
   /**
-   * Note at the first word of a server how much it has. A page that was cut off may not have kept all that it had
-   * sent: what was recorded since then comes after that.
+   * Move what this page has recorded behind what the server has received. An earlier page that was killed may have sent
+   * more than its last checkpoint held.
    */
-  adopt(position) {
-    const ahead = position - this.#joint;
+  reconcile(position) {
+    const ahead = position - this.#restoredEnd;
     if (ahead > 0) {
-      const since = this.#chunks.filter(({ start }) => start >= this.#joint);
+      const since = this.#chunks.filter(({ start }) => start >= this.#restoredEnd);
       this.#chunks = since.map(({ start, pcm }) => ({ start: start + ahead, pcm }));
       this.captured += ahead;
       this.sent = position;
-      this.#furthest = Math.max(this.#furthest, position);
+      this.#everSent = Math.max(this.#everSent, position);
     }
-    this.#joint = Infinity;
+    this.#restoredEnd = Infinity;
   }
 
   /**
-   * Return what a later page needs to go on: everything whose text is not final if it is not too much, else from what
-   * the server does not have on.
-   * @param {number} mostSamples
+   * Return what a later page needs: all audio whose text is not final, or if that is too much, what the server does not
+   * have.
+   * @param {number} maxSamples
    */
-  kept(mostSamples) {
-    const needed = this.captured - this.settled <= mostSamples ? this.settled : Math.max(this.settled, this.acknowledged);
+  checkpoint(maxSamples) {
+    const needed = this.captured - this.settled <= maxSamples ? this.settled : Math.max(this.settled, this.acknowledged);
     const start = Math.max(this.start, needed);
-    const pcm = this.#copy(start, Math.min(mostSamples, this.captured - start));
+    const pcm = this.#copy(start, Math.min(maxSamples, this.captured - start));
     return { settled: this.settled, acknowledged: this.acknowledged, recorded: this.captured, start, pcm };
   }
 
   /**
-   * Send again from a position on, or from the first one after it that is still here.
+   * Send again from a position, or from the first one after it that is still kept.
    * @returns {number} the position that is sent next
    */
   rewind(position) {
@@ -146,20 +143,20 @@ export class Outbox {
     return copy;
   }
 
-  /** Drop whole chunks whose text is final, or that are sent and more than we keep. */
-  #forget() {
+  /** Drop whole chunks whose text is final, or that are sent and exceed the limit. */
+  #discard() {
     const until = Math.max(this.settled, this.sent - this.#maxKept);
     const first = this.#chunks.findIndex(({ start, pcm }) => start + pcm.length > until);
     this.#chunks.splice(0, first === -1 ? this.#chunks.length : first);
   }
 
-  /** Assert what must hold between two calls. */
+  /** Throw if an invariant is broken; for tests. */
   check() {
     const marks = [0, this.settled, this.sent, this.captured];
     const ordered = marks.every((mark, i) => i === 0 || marks[i - 1] <= mark);
     const held = this.#chunks.reduce((sum, { pcm }) => sum + pcm.length, 0);
     if (!ordered || this.start + held !== this.captured || this.start > this.sent) {
-      throw new Error(`outbox broken: marks ${marks}, start ${this.start}, held ${held}`);
+      throw new Error(`replay buffer broken: marks ${marks}, start ${this.start}, held ${held}`);
     }
   }
 }

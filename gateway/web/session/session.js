@@ -1,132 +1,131 @@
 /**
- * Core: one conversation with `/asr?mode=events`, over as many sockets as it takes, without any socket or clock.
+ * Core: one session on `/asr?mode=events`, over one or more sockets one after another. It owns no socket and no clock.
  *
- * connecting ──opened──▶ open ──finish──▶ finishing ──ready_to_stop──▶ done ──closed──▶ ended
- * open, finishing ──closed──▶ waiting ──expire──▶ connecting ──opened──▶ greeting ──config──▶ open, finishing
- * connecting again, greeting ──closed──▶ waiting; when that has lasted too long: stranded ──retry──▶ waiting
+ * connecting ──onOpen──▶ open ──finish──▶ finishing ──ready_to_stop──▶ done ──onClose──▶ ended
+ * open, finishing ──onClose──▶ waiting ──onDeadline──▶ connecting ──onOpen──▶ greeting ──config──▶ open, finishing
+ * connecting again, greeting ──onClose──▶ waiting; when that has lasted too long: gave-up ──retry──▶ waiting
  *
- * A server that knows the conversation says how many samples it has; the rest follows. One that has forgotten it (it
- * was restarted, or we were away too long) begins at zero: everything after the last final text is sent again, and
- * what it says is moved to where it belongs in our time. A page that was loaded anew begins with what the earlier one
- * kept, at "connecting again". All positions and times outside are the recording's.
+ * A server that knows the session says how many samples it has, and is sent the rest. One that does not (it was
+ * restarted, or the session expired) starts at zero: everything after the last final text is sent again, and its
+ * times are translated to the recording's. A reloaded page starts from a checkpoint, at "connecting again". All
+ * positions and times at this interface are the recording's.
  */
 
 import { endKind } from "./close-codes.js";
 import { Liveness } from "./liveness.js";
-import { isAnswer, parse } from "./messages.js";
-import { Outbox, SAMPLE_RATE } from "./replay-buffer.js";
+import { isAboutAudio, isReady, parse } from "./messages.js";
+import { ReplayBuffer, SAMPLE_RATE } from "./replay-buffer.js";
 import { Recovery } from "./recovery.js";
 import { Timeline } from "./timeline.js";
 
-// One socket buffers at most this much before we keep the audio ourselves: two seconds.
+// Two seconds: above this, audio waits here instead of in the socket, where it could not be taken back.
 const HIGH_WATER_BYTES = 2 * SAMPLE_RATE * 2;
 const MAX_UNSENT_SAMPLES = 5 * 60 * SAMPLE_RATE;
 const MAX_KEPT_SAMPLES = 5 * 60 * SAMPLE_RATE;
 const CONNECT_TIMEOUT_S = 15;
 const RECONNECT_TIMEOUT_S = 8;
-// Longer than the server waits for its own last words, by default: it has more to say about a delay than we do.
+// Longer than the server's own limit (by default), so that its explanation of a delay arrives first.
 const FINISH_TIMEOUT_S = 150;
 
-const BOUNDS = { maxUnsentSamples: MAX_UNSENT_SAMPLES, maxKeptSamples: MAX_KEPT_SAMPLES };
+const LIMITS = { maxUnsentSamples: MAX_UNSENT_SAMPLES, maxKeptSamples: MAX_KEPT_SAMPLES };
 
 const END_OF_AUDIO = new Int16Array(0);
 
 export class Session {
   state = "connecting";
-  config = null; // the newest one
+  config = null; // the server's latest
   lastSeq = null;
-  error = null; // the server's last message, when that was an error: a close after it is its consequence
+  error = null; // the server's last message, if that was an error: a close after it is its consequence
   endSent = false;
-  books = null; // what became of the audio, from ready_to_stop
-  comeback = null; // for a session of an earlier page: how the server received it, once that is known
-  #outbox;
+  audioAccounting = null; // how many samples were transcribed or dropped, from ready_to_stop
+  restoration = null; // for a session from a checkpoint: {isKnown, missingS}, once the server has answered
+  #buffer;
   #recovery;
   #liveness = new Liveness();
   #timeline;
   #noMoreAudio = false;
-  #kept;
+  #checkpoint;
   #deadline;
   #timedOut = null;
 
   /**
    * @param {number} now seconds
-   * @param {ReturnType<Session["kept"]>} kept what an earlier page left of a session, to go on with it
+   * @param {object | null} checkpoint of an earlier page's session, to resume it
    */
-  constructor(now, kept = null) {
-    this.#kept = kept;
-    this.#timeline = new Timeline(kept?.place);
-    this.#recovery = new Recovery({ wasPlaced: kept !== null });
-    this.#outbox = kept === null ? new Outbox(BOUNDS) : Outbox.revived(kept, BOUNDS);
+  constructor(now, checkpoint = null) {
+    this.#checkpoint = checkpoint;
+    this.#timeline = new Timeline(checkpoint?.place);
+    this.#recovery = new Recovery({ hadSlot: checkpoint !== null });
+    this.#buffer = checkpoint === null ? new ReplayBuffer(LIMITS) : ReplayBuffer.restore(checkpoint, LIMITS);
     this.#deadline = now + CONNECT_TIMEOUT_S;
-    if (kept !== null) {
-      this.config = { resume_token: kept.token, session: kept.id }; // the next socket is a further one
-      this.lastSeq = kept.lastSeq;
-      this.#noMoreAudio = kept.isOver;
+    if (checkpoint !== null) {
+      this.config = { resume_token: checkpoint.token, session: checkpoint.id }; // makes the first socket a reconnection
+      this.lastSeq = checkpoint.lastSeq;
+      this.#noMoreAudio = checkpoint.isOver;
       this.#deadline = now + RECONNECT_TIMEOUT_S;
     }
   }
 
   /**
-   * Return what a later page needs to go on; null when there is nothing to go on with.
-   * @param {number} mostSamples of audio
+   * Return what a later page needs to resume the session; null if it is over.
+   * @param {number} maxSamples of audio
    */
-  kept(mostSamples) {
+  checkpoint(maxSamples) {
     if (this.state === "done" || this.state === "ended") {
       return null;
     }
     const { resume_token: token = null, session: id = null } = this.config ?? {};
     const { place } = this.#timeline;
-    return { id, token, lastSeq: this.lastSeq ?? 0, isOver: this.#noMoreAudio, place, ...this.#outbox.kept(mostSamples) };
+    return { id, token, lastSeq: this.lastSeq ?? 0, isOver: this.#noMoreAudio, place, ...this.#buffer.checkpoint(maxSamples) };
   }
 
   /** Audio that is recorded and not yet handed to the socket, in seconds. */
   get unsentS() {
-    return this.#outbox.unsent / SAMPLE_RATE;
+    return this.#buffer.unsent / SAMPLE_RATE;
   }
 
   get capturedS() {
-    return this.#outbox.captured / SAMPLE_RATE;
+    return this.#buffer.captured / SAMPLE_RATE;
   }
 
   /** Audio whose text is not final, in seconds. */
   get pendingS() {
-    return this.#outbox.pending / SAMPLE_RATE;
+    return this.#buffer.pending / SAMPLE_RATE;
   }
 
   get isFull() {
-    return this.#outbox.isFull;
+    return this.#buffer.isFull;
   }
 
-  /** Whether audio may go out now. */
-  get isSending() {
+  get canSend() {
     return this.state === "open" || this.state === "finishing";
   }
 
   /**
-   * @returns {"up" | "down" | "queued" | "stranded"} down: another socket is being tried; queued: another slot;
-   *   stranded: that took too long, and `retry` must be asked for
+   * @returns {"up" | "down" | "queued" | "gave-up"} down: reconnecting; queued: waiting for a free slot;
+   *   gave-up: either took too long, and only `retry` starts again
    */
   get link() {
-    if (this.state === "stranded") {
-      return "stranded";
+    if (this.state === "gave-up") {
+      return "gave-up";
     }
-    if (this.state !== "waiting" && !this.#isReconnecting && (this.#recovery.isPlaced || !this.isSending)) {
+    if (this.state !== "waiting" && !this.#isReconnecting && (this.#recovery.hasSlot || !this.canSend)) {
       return "up";
     }
-    return this.lostBy === "busy" ? "queued" : "down";
+    return this.lossKind === "busy" ? "queued" : "down";
   }
 
-  /** The kind of the last loss. */
-  get lostBy() {
-    return this.#recovery.lostBy;
+  /** The kind of the last loss, see close-codes.js. */
+  get lossKind() {
+    return this.#recovery.lossKind;
   }
 
   get #isReconnecting() {
     return this.state === "greeting" || (this.state === "connecting" && this.config !== null);
   }
 
-  /** The socket is open. A later one's first message says from where to go on. */
-  opened() {
+  /** Start sending; after a reconnection not before the server's config has said from where. */
+  onOpen() {
     if (this.config === null) {
       this.#begin();
     } else {
@@ -137,57 +136,57 @@ export class Session {
   /** @param {Int16Array} pcm */
   capture(pcm) {
     if (!this.#noMoreAudio) {
-      this.#outbox.append(pcm);
+      this.#buffer.append(pcm);
     }
   }
 
-  /** The recording is over: what is here still goes out, then the end of the audio. */
+  /** End the recording: send what is buffered, then the end of the audio. */
   finish(now) {
     this.#noMoreAudio = true;
     if (this.state === "open") {
       this.state = "finishing";
-    } else if (this.state === "stranded") {
+    } else if (this.state === "gave-up") {
       this.retry(now);
     }
   }
 
   /**
-   * Return what the socket should send now, given what it still holds.
-   * @param {number} bufferedBytes
+   * Return what the socket should send now.
+   * @param {number} bufferedBytes what the socket has not sent yet
    * @param {number} now seconds
    * @returns {Int16Array[]} messages in order; an empty one ends the audio
    */
-  take(bufferedBytes, now) {
+  takeMessages(bufferedBytes, now) {
     const messages = [];
-    if (!this.isSending) {
+    if (!this.canSend) {
       return messages;
     }
     let buffered = bufferedBytes;
     while (buffered < HIGH_WATER_BYTES) {
-      const message = this.#outbox.take({ rest: this.#noMoreAudio });
+      const message = this.#buffer.takeMessage({ flush: this.#noMoreAudio });
       if (message === null) {
         break;
       }
       messages.push(message);
       buffered += message.byteLength;
-      this.#liveness.sent(message.length, now);
+      this.#liveness.onSent(message.length, now);
     }
-    if (this.#noMoreAudio && this.#outbox.unsent === 0 && !this.endSent) {
+    if (this.#noMoreAudio && this.#buffer.unsent === 0 && !this.endSent) {
       messages.push(END_OF_AUDIO);
       this.endSent = true;
       this.#deadline = now + FINISH_TIMEOUT_S;
-      this.#liveness.sent(Infinity, now);
+      this.#liveness.onSent(Infinity, now);
     }
     return messages;
   }
 
   /**
-   * Take a text message of the server.
+   * Handle a text message of the server.
    * @param {string} text
    * @param {number} now seconds
-   * @returns {{type: string} | null} the message in the recording's time, or null when it is none of the protocol's
+   * @returns {{type: string} | null} the message in the recording's time; null if it is not one of the protocol
    */
-  received(text, now) {
+  onMessage(text, now) {
     const message = parse(text);
     if (message === null) {
       return null;
@@ -199,52 +198,51 @@ export class Session {
       this.#deadline = now + FINISH_TIMEOUT_S;
     }
     this.error = message.type === "error" ? message : null;
-    this.#recovery.heard(message, isAnswer(message));
-    const isReady = this.state === "open" && message.type === "status" && /^Ready/.test(message.message);
-    this.#liveness.heard(isAnswer(message) || isReady, now);
-    return this.#take(message);
+    this.#recovery.onMessage(message, isAboutAudio(message));
+    this.#liveness.onMessage(isAboutAudio(message) || (this.state === "open" && isReady(message)), now);
+    return this.#dispatch(message);
   }
 
-  #take(message) {
+  #dispatch(message) {
     if (message.type === "config") {
-      this.#greeted(message);
+      this.#onConfig(message);
     } else if (message.type === "ack") {
-      this.#outbox.acknowledge(this.#timeline.position(message.received));
+      this.#buffer.acknowledge(this.#timeline.position(message.received));
     } else if (message.type === "ready_to_stop") {
       this.state = "done";
-      this.books = message.audio ?? null;
+      this.audioAccounting = message.audio ?? null;
       this.#deadline = Infinity;
     } else if (message.type === "partial" || message.type === "final") {
-      const moved = this.#timeline.moved(message);
-      if (moved.type === "final") {
-        this.#outbox.settle(Math.round(moved.end * SAMPLE_RATE));
+      const translated = this.#timeline.translate(message);
+      if (translated.type === "final") {
+        this.#buffer.settle(Math.round(translated.end * SAMPLE_RATE));
       }
-      return moved;
+      return translated;
     }
     return message;
   }
 
-  #greeted(config) {
+  #onConfig(config) {
     this.config = config;
     if (this.state === "greeting") {
-      const isKnown = this.#timeline.goOn(config, this.#outbox);
-      this.#recovery.isPlaced = isKnown;
-      this.#noteComeback(isKnown);
+      const isKnown = this.#timeline.reconnect(config, this.#buffer);
+      this.#recovery.hasSlot = isKnown;
+      this.#noteRestoration(isKnown);
       this.endSent = false;
       this.#begin();
     }
   }
 
-  /** Tell what of an earlier page's recording neither it nor the server has. */
-  #noteComeback(isKnown) {
-    if (this.#kept === null) {
+  /** Work out how much of the earlier page's recording neither the checkpoint nor the server has. */
+  #noteRestoration(isKnown) {
+    if (this.#checkpoint === null) {
       return;
     }
-    const { settled, start, pcm, recorded } = this.#kept;
-    this.#kept = null;
-    const unkept = recorded - Math.max(start + pcm.length, isKnown ? this.#outbox.sent : 0);
-    const missing = Math.max(0, unkept) + (isKnown ? 0 : start - settled);
-    this.comeback = { isKnown, missingS: missing / SAMPLE_RATE };
+    const { settled, start, pcm, recorded } = this.#checkpoint;
+    this.#checkpoint = null;
+    const notSaved = recorded - Math.max(start + pcm.length, isKnown ? this.#buffer.sent : 0);
+    const missing = Math.max(0, notSaved) + (isKnown ? 0 : start - settled);
+    this.restoration = { isKnown, missingS: missing / SAMPLE_RATE };
   }
 
   #begin() {
@@ -252,18 +250,19 @@ export class Session {
     this.#deadline = Infinity;
   }
 
-  /** When to ask `expire` next, in seconds; Infinity for never. */
+  /** When to call `onDeadline` next, in seconds; may be Infinity. */
   get deadline() {
-    const canGoOn = this.isSending && this.config !== null;
-    return Math.min(this.#deadline, canGoOn ? this.#liveness.deadline : Infinity);
+    // A socket that looks dead is only dropped where there is a token to resume with.
+    const canResume = this.canSend && this.config !== null;
+    return Math.min(this.#deadline, canResume ? this.#liveness.deadline : Infinity);
   }
 
   /**
-   * Say what is due: `connect` another socket; `drop` this one, which seems to be dead; `leave` a server that has been
-   * waited for long enough. After the latter two the socket counts as closed.
+   * Return what is due: `connect` another socket; `drop` this one, which seems to be dead; `leave` a server that has
+   * taken too long. After the latter two the caller reports the socket as closed.
    * @returns {"connect" | "drop" | "leave" | null}
    */
-  expire(now) {
+  onDeadline(now) {
     if (now < this.deadline || this.state === "ended") {
       return null;
     }
@@ -279,10 +278,10 @@ export class Session {
     return "leave";
   }
 
-  /** Try again now, if another socket is waited for: the network is back, or a person asks for it. */
+  /** Reconnect now instead of at the next attempt's time; also after giving up. */
   retry(now) {
-    if (this.state === "stranded") {
-      this.#recovery.again();
+    if (this.state === "gave-up") {
+      this.#recovery.reset();
       this.state = "waiting";
     }
     if (this.state === "waiting") {
@@ -291,19 +290,19 @@ export class Session {
   }
 
   /**
-   * The socket is closed.
+   * Decide what follows the end of the socket.
    * @param {number} code
    * @param {number} now seconds
-   * @param {number} chance 0 to 1, drawn anew each time
+   * @param {number} random 0 to 1, drawn for each call
    * @returns {{kind: string, code: number, error: object | null, timedOut: string | null} | null} how the session
-   *   ended; null when it goes on with another socket
+   *   ended; null if it continues with another socket
    */
-  closed(code, now, chance) {
+  onClose(code, now, random) {
     const wasOpen = this.state !== "connecting";
     const kind = this.state === "done" && this.endSent ? "finished" : endKind(code, wasOpen, this.error);
-    if (this.config !== null && this.#timedOut === null && this.#recovery.canFollow(kind)) {
-      const due = this.#recovery.lost(kind, this.error, now, chance);
-      this.state = due === null ? "stranded" : "waiting";
+    if (this.config !== null && this.#timedOut === null && this.#recovery.canReconnect(kind)) {
+      const due = this.#recovery.nextAttempt(kind, this.error, now, random);
+      this.state = due === null ? "gave-up" : "waiting";
       this.#deadline = due ?? Infinity;
       this.error = null;
       return null;
@@ -313,9 +312,10 @@ export class Session {
     return { kind, code, error: this.error, timedOut: this.#timedOut };
   }
 
+  /** Throw if an invariant is broken; for tests. */
   check() {
-    this.#outbox.check();
-    if (this.endSent && this.#outbox.unsent !== 0) {
+    this.#buffer.check();
+    if (this.endSent && this.#buffer.unsent !== 0) {
       throw new Error("the end of the audio was sent before the audio");
     }
   }

@@ -1,15 +1,15 @@
 /**
- * Core: where the server's samples lie in the recording. A server that has forgotten the session begins another at
- * zero (a new part); its times and segment numbers are then its own.
+ * Core: translates the server's times to the recording's. A server that no longer knows the session starts another at
+ * zero (a new part), with its own times and segment numbers.
  */
 
 import { SAMPLE_RATE } from "./replay-buffer.js";
 
 export class Timeline {
   #part;
-  #base; // where the server's sample 0 lies
+  #base; // position of the server's sample 0 in the recording
 
-  /** @param {{part: number, base: number}} place of an earlier page */
+  /** @param {{part: number, base: number}} place from a checkpoint */
   constructor({ part, base } = { part: 0, base: 0 }) {
     this.#part = part;
     this.#base = base;
@@ -19,25 +19,25 @@ export class Timeline {
     return { part: this.#part, base: this.#base };
   }
 
-  /** Return where a sample of the server's lies in the recording. */
+  /** Return the position in the recording of one of the server's samples. */
   position(sample) {
     return this.#base + sample;
   }
 
   /**
-   * Place a further connection, and have the outbox send what the server does not have.
-   * @param {{resumed: boolean, received: number}} config the server's greeting
-   * @param {import("./replay-buffer.js").Outbox} outbox
-   * @returns {boolean} whether the server knows the session
+   * Start a further connection: rewind the buffer to what the server does not have.
+   * @param {{resumed: boolean, received: number}} config
+   * @param {import("./replay-buffer.js").ReplayBuffer} buffer
+   * @returns {boolean} true if the server knows the session
    */
-  goOn({ resumed, received }, outbox) {
+  reconnect({ resumed, received }, buffer) {
     const isKnown = resumed === true && Number.isInteger(received);
     const next = isKnown ? received : 0;
     this.#part += isKnown ? 0 : 1;
     if (isKnown) {
-      outbox.adopt(this.#base + next);
+      buffer.reconcile(this.#base + next);
     }
-    this.#base = outbox.rewind(isKnown ? this.#base + next : outbox.settled) - next;
+    this.#base = buffer.rewind(isKnown ? this.#base + next : buffer.settled) - next;
     return isKnown;
   }
 
@@ -45,10 +45,10 @@ export class Timeline {
    * Return a partial or a final in the recording's time, with its part.
    * @param {{start: number, end: number, words?: {start: number, end: number}[]}} message times in seconds
    */
-  moved(message) {
+  translate(message) {
     const offsetS = this.#base / SAMPLE_RATE;
-    const moved = ({ start, end }) => ({ start: start + offsetS, end: end + offsetS });
-    const words = message.words?.map((word) => ({ ...word, ...moved(word) }));
-    return { ...message, ...moved(message), part: this.#part, ...(words === undefined ? {} : { words }) };
+    const shifted = ({ start, end }) => ({ start: start + offsetS, end: end + offsetS });
+    const words = message.words?.map((word) => ({ ...word, ...shifted(word) }));
+    return { ...message, ...shifted(message), part: this.#part, ...(words === undefined ? {} : { words }) };
   }
 }

@@ -1,10 +1,10 @@
-/** Core: what was said, as runs (one for each press of the button) of segments, and its exports. */
+/** Core: the transcript: runs (one for each recording) of segments, and its exports as text and subtitles. */
 
 const CUE_CHARACTERS = 84; // two subtitle lines
 const CUE_S = 6;
 
 /**
- * A tail brings its own leading space, and so does each word: text is joined by plain concatenation.
+ * Tails and words begin with their own space: texts are joined by plain concatenation.
  *
  * @typedef {{key: string, part: number, committed: string, tail: string, start: number, end: number, isFinal: boolean,
  *   hidden: boolean, words: {word: string, start: number, end: number}[]}} Segment times in seconds of its run
@@ -19,24 +19,24 @@ export class Transcript {
     return this.#visible().length === 0;
   }
 
-  /** Begin a new recording after the former ones. */
-  begin(startedAt) {
-    const former = this.runs.at(-1);
-    const offsetS = former === undefined ? 0 : former.offsetS + former.durationS;
+  /** Add the run of a new recording. */
+  beginRun(startedAt) {
+    const previous = this.runs.at(-1);
+    const offsetS = previous === undefined ? 0 : previous.offsetS + previous.durationS;
     this.runs.push({ startedAt, offsetS, durationS: 0, isOver: false, segments: new Map() });
   }
 
-  /** Note how long the current recording has become, in seconds. */
-  lengthen(durationS) {
+  /** @param {number} durationS of the current recording so far */
+  setDuration(durationS) {
     this.runs.at(-1).durationS = durationS;
   }
 
   /**
-   * The recording is over. When it was finished, a tail that is still here was withdrawn: everything said is final.
-   * When it was cut off, the tail is the best that is known of the last words.
+   * End the current run. After a regular end every segment has become final, and a tail that is left was withdrawn.
+   * After an interruption the tail is the best guess of the last words, and stays.
    * @returns {Segment[]} the segments that changed
    */
-  end({ finished }) {
+  endRun({ finished }) {
     const run = this.runs.at(-1);
     run.isOver = true;
     const open = finished ? [...run.segments.values()].filter(({ isFinal }) => !isFinal) : [];
@@ -47,19 +47,19 @@ export class Transcript {
   }
 
   /**
-   * Take a `partial` or `final` message of the current recording.
+   * Apply a `partial` or `final` message of the current recording.
    * @returns {Segment[]} the segments that changed
    */
   apply(message) {
     const { segments } = this.runs.at(-1);
     const { part = 0 } = message;
     const key = `${part}.${message.segment}`;
-    const former = segments.get(key);
-    if (former?.isFinal) {
-      return []; // a final never changes, and may be told twice
+    const existing = segments.get(key);
+    if (existing?.isFinal) {
+      return []; // a final never changes, but may be sent again after a reconnection
     }
     const isFinal = message.type === "final";
-    const segment = former ?? { key, part, hidden: false };
+    const segment = existing ?? { key, part, hidden: false };
     Object.assign(segment, {
       committed: isFinal ? message.text : message.committed,
       tail: isFinal ? "" : message.tail,
@@ -72,14 +72,14 @@ export class Transcript {
     return [...(isShown(segment) ? this.#supersede(part) : []), segment];
   }
 
-  /** A server that began anew (a later part) says again what was not final: its first words replace the former ones. */
+  /** Empty the unfinished segments of earlier parts: a restarted server transcribes that audio again in a later part. */
   #supersede(part) {
-    const former = [...this.runs.at(-1).segments.values()].filter((each) => each.part < part && !each.isFinal);
-    former.forEach((segment) => Object.assign(segment, { committed: "", tail: "", isFinal: true }));
-    return former;
+    const superseded = [...this.runs.at(-1).segments.values()].filter((each) => each.part < part && !each.isFinal);
+    superseded.forEach((segment) => Object.assign(segment, { committed: "", tail: "", isFinal: true }));
+    return superseded;
   }
 
-  /** Hide everything but the sentence being spoken; `restore` brings it back, `purge` forgets it. */
+  /** Hide everything but the segment being spoken; `restore` shows it again, `purge` deletes it. */
   clear() {
     this.#all().forEach(({ run, segment }) => {
       segment.hidden ||= segment.isFinal || run.isOver;
@@ -101,34 +101,35 @@ export class Transcript {
   }
 
   /**
-   * What a later page can show again, as plain values: every run with what is visible of it.
-   * @param {{isGoingOn: boolean, withTimes: boolean}} options isGoingOn: the last run is not over, whatever it has;
+   * Return every run with its visible segments, as plain values for `restoreRun`.
+   * @param {{isRecording: boolean, withTimes: boolean}} options isRecording: keep the last run even if it is empty;
    *   withTimes: with each word's times, which only subtitles need
    */
-  saved({ isGoingOn, withTimes }) {
-    const savedRun = ({ startedAt, offsetS, durationS, segments }) => ({
+  snapshot({ isRecording, withTimes }) {
+    const runSnapshot = ({ startedAt, offsetS, durationS, segments }) => ({
       startedAt: startedAt.getTime(),
       offsetS,
       durationS,
       segments: [...segments.values()].filter(isShown).map((each) => (withTimes ? each : { ...each, words: [] })),
     });
-    const last = isGoingOn ? this.runs.at(-1) : null;
-    return this.runs.filter((run) => run === last || [...run.segments.values()].some(isShown)).map(savedRun);
+    const last = isRecording ? this.runs.at(-1) : null;
+    return this.runs.filter((run) => run === last || [...run.segments.values()].some(isShown)).map(runSnapshot);
   }
 
   /**
-   * Add a run that an earlier page had saved. Unless it goes on it is over: its last tail is the best that is known of
-   * the last words.
+   * Add a run from an earlier page's snapshot.
+   * @param {object} run
+   * @param {{isOver: boolean}} options false: more messages will come for it
    * @returns {Segment[]} its segments
    */
-  revive({ startedAt, offsetS, durationS, segments }, { goesOn }) {
+  restoreRun({ startedAt, offsetS, durationS, segments }, { isOver }) {
     const byKey = new Map(segments.map((segment) => [segment.key, segment]));
-    this.runs.push({ startedAt: new Date(startedAt), offsetS, durationS, isOver: !goesOn, segments: byKey });
+    this.runs.push({ startedAt: new Date(startedAt), offsetS, durationS, isOver, segments: byKey });
     return segments;
   }
 
-  /** Take what is open for the best that will be known: its audio is gone, and nothing that is said now replaces it. */
-  settle() {
+  /** Make unfinished segments final as they are: their audio is lost, so that no later part transcribes it again. */
+  finalizeOpen() {
     const open = [...this.runs.at(-1).segments.values()].filter(({ isFinal }) => !isFinal);
     open.forEach((segment) => {
       segment.isFinal = true;
@@ -136,14 +137,14 @@ export class Transcript {
     return open;
   }
 
-  /** The text as paragraphs, a blank line between them. */
+  /** Return the text as paragraphs with a blank line between them. */
   text() {
     return this.#visible()
       .map(({ segment }) => `${segment.committed}${segment.tail}`.trim())
       .join("\n\n");
   }
 
-  /** The text as SubRip subtitles; a later recording's times follow the former's. */
+  /** Return the text as SubRip subtitles; each recording's times continue those of the one before. */
   srt() {
     return this.#visible()
       .flatMap(({ segment, run }) => cues(segment, run.offsetS))
@@ -160,12 +161,11 @@ export class Transcript {
   }
 }
 
-/** Whether the segment has anything to read. */
 export function isShown({ hidden, committed, tail }) {
   return !hidden && `${committed}${tail}`.trim() !== "";
 }
 
-/** Cut a segment into subtitles, after a sentence where one ends in time. */
+/** Split a segment into subtitles, preferably at the end of a sentence. */
 function cues(segment, offsetS) {
   const words = segment.words.length > 0 ? segment.words : [{ ...segment, word: `${segment.committed}${segment.tail}` }];
   const result = [];
@@ -187,7 +187,7 @@ function srtTime(seconds) {
   return `${pad(ms / 3_600_000)}:${pad((ms / 60_000) % 60)}:${pad((ms / 1_000) % 60)},${pad(ms % 1_000, 3)}`;
 }
 
-/** Seconds as a clock: 0:07, 12:34, 1:02:03. */
+/** Format seconds as a clock: 0:07, 12:34, 1:02:03. */
 export function clock(seconds) {
   const whole = Math.floor(seconds);
   const pad = (value) => String(value).padStart(2, "0");
