@@ -223,3 +223,33 @@ def test_blocked_microphone_is_explained(server):
         browser.wait_for("document.querySelector('#notice-title').textContent === 'The microphone is blocked.'")
         assert browser.evaluate(IDLE)
     assert server.sessions == []
+
+
+def test_silence_is_not_told_after_the_stop(server, tmp_path):
+    """A muted microphone is told while it records; once it has stopped the notice is gone."""
+    with chromium.Chromium(tone.write(tmp_path / "silence.wav", amplitude=0)) as browser:
+        browser.navigate(server.url)
+        browser.click("#record")
+        shown = "!document.querySelector('#notice').hidden"
+        browser.wait_for(shown)
+        assert browser.text("#notice-title") == "No sound is coming from the microphone."
+        stop(browser)
+        browser.wait_for("document.querySelector('#status').textContent.startsWith('Finished')")
+        assert not browser.evaluate(shown)
+
+
+def test_recorder_that_does_not_load_is_explained(server):
+    """When the server is gone at the first click, the page does not blame the microphone, and a later try works."""
+    with chromium.Chromium() as browser:
+        browser.navigate(server.url)
+        browser.call("Network.enable")
+        browser.call("Network.setBlockedURLs", urls=["*/recorder-worklet.js"])
+        browser.click("#record")
+        title = "The recorder could not be loaded from the server."
+        browser.wait_for(f"document.querySelector('#notice-title').textContent === '{title}'")
+        assert browser.evaluate(IDLE)
+        assert server.sessions == []
+        browser.call("Network.setBlockedURLs", urls=[])
+        browser.click("#notice-action")
+        browser.wait_for("document.querySelector('.committed')")
+        stop(browser)

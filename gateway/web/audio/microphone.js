@@ -28,11 +28,20 @@ export async function isMicrophoneAllowed() {
   }
 }
 
-/** Why the microphone cannot be opened: `name` is a DOMException's or "InsecureOrigin". */
+/** Why the microphone cannot be opened: `name` is a DOMException's, "InsecureOrigin" or "RecorderNotLoaded". */
 export class MicrophoneError extends Error {
   constructor(name, options) {
     super(name, options);
     this.name = name;
+  }
+}
+
+/** A failed download is an AbortError, which from getUserMedia means that the microphone is in use. */
+async function loadRecorder(context) {
+  try {
+    await context.audioWorklet.addModule(new URL("recorder-worklet.js", import.meta.url));
+  } catch (error) {
+    throw error instanceof DOMException ? new MicrophoneError("RecorderNotLoaded", { cause: error }) : error;
   }
 }
 
@@ -61,7 +70,7 @@ export class Microphone {
     try {
       context = new AudioContext(); // before any await: Safari allows it only during the click
       stream = await navigator.mediaDevices.getUserMedia(CONSTRAINTS);
-      await context.audioWorklet.addModule(new URL("recorder-worklet.js", import.meta.url));
+      await loadRecorder(context);
       return new Microphone(context, stream, handlers);
     } catch (error) {
       stream?.getTracks().forEach((track) => track.stop());

@@ -29,6 +29,7 @@ export class Controls {
   #flashTimer = null;
   #lastingStatus = null; // shown again after a flashed one
   #onNoticeAction = null;
+  #shownNotice = null;
 
   constructor({ onRecord }) {
     this.#record.addEventListener("click", onRecord);
@@ -141,8 +142,10 @@ export class Controls {
    * @param {import("./strings.js").Notice} notice
    * @param {{label: string, act: () => void} | null} action
    */
-  showNotice({ title, detail, retryAfterS = 0, shownMs = Infinity }, action = null) {
+  showNotice(notice, action = null) {
+    const { title, detail, retryAfterS = 0, shownMs = Infinity } = notice;
     this.hideNotice();
+    this.#shownNotice = notice;
     byId("notice-title").textContent = title;
     byId("notice-detail").textContent = detail;
     this.#noticeAction.hidden = action === null;
@@ -154,10 +157,13 @@ export class Controls {
     }
   }
 
-  hideNotice() {
-    clearTimeout(this.#countdown);
-    clearTimeout(this.#expiry);
-    this.#notice.hidden = true;
+  /** Hide the notice; if one is given, only that one. */
+  hideNotice(notice = this.#shownNotice) {
+    if (notice === this.#shownNotice) {
+      clearTimeout(this.#countdown);
+      clearTimeout(this.#expiry);
+      this.#notice.hidden = true;
+    }
   }
 
   /** Show the server's model, and offer its languages and tasks. */

@@ -8,7 +8,7 @@ const SILENT_NOTICE_S = 4;
 export class MicrophoneHints {
   #controls;
   #shown = null;
-  #lastSoundS = 0;
+  #lastSoundS = null;
 
   /** @param {import("./controls.js").Controls} controls */
   constructor(controls) {
@@ -17,9 +17,10 @@ export class MicrophoneHints {
 
   /**
    * @param {number} peak of a block, 0 to 1
-   * @param {number} nowS recorded so far
+   * @param {number} nowS recorded so far; a restored recording does not start at 0
    */
   onLevel(peak, nowS) {
+    this.#lastSoundS ??= nowS;
     if (peak >= SOUND_PEAK) {
       this.#lastSoundS = nowS;
       this.#show(null);
@@ -32,6 +33,11 @@ export class MicrophoneHints {
     this.#show(isSuspended ? strings.MICROPHONE_SUSPENDED : null);
   }
 
+  /** Take back what is shown: recording has stopped. */
+  onStop() {
+    this.#show(null);
+  }
+
   /** Forget what is shown: another notice replaces it. */
   reset() {
     this.#shown = null;
@@ -41,7 +47,7 @@ export class MicrophoneHints {
     if (notice !== null && notice !== this.#shown) {
       this.#controls.showNotice(notice);
     } else if (notice === null && this.#shown !== null) {
-      this.#controls.hideNotice();
+      this.#controls.hideNotice(this.#shown);
     }
     this.#shown = notice;
   }

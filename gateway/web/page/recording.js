@@ -53,6 +53,7 @@ export class Recording {
   async stopMicrophone() {
     if (!this.#isStopped) {
       this.#isStopped = true;
+      this.hints.onStop();
       await this.microphone?.stop();
     }
   }

@@ -28,6 +28,11 @@ const MICROPHONE_NOTICES = {
     title: "The microphone is in use.",
     detail: "Another program seems to hold it. Close that program, then press the red button again.",
   },
+  RecorderNotLoaded: {
+    title: "The recorder could not be loaded from the server.",
+    detail: "The server may be restarting, or the network may be down. Nothing is wrong with the microphone.",
+    canRetry: true,
+  },
 };
 
 /** @param {string} name of a MicrophoneError @returns {Notice} */

@@ -41,6 +41,8 @@ def test_suites_are_found():
         "connection.test.mjs",
         "resume.test.mjs",
         "transcript.test.mjs",
+        "microphone.test.mjs",
+        "monitor.test.mjs",
     }
 
 
