@@ -91,7 +91,7 @@ class Box extends Node {
   }
 }
 
-test("who scrolls up is left there before the browser tells of it, and who does not sees the end", () => {
+test("a reader who has scrolled up stays there, even before the scroll event; otherwise the end is shown", () => {
   const transcript = new Transcript();
   const scroller = new Box("div");
   const parts = { scroller, list: new Node("div"), empty: new Node("p"), latest: new Node("button") };
@@ -113,7 +113,7 @@ test("who scrolls up is left there before the browser tells of it, and who does 
   view.beginRun();
   say("three");
   assert.equal(scroller.scrollTop, scroller.scrollHeight - 100);
-  scroller.scrollHeight = 200; // lines were taken off: the box moves, and nobody has scrolled
+  scroller.scrollHeight = 200; // lines were removed: the box moves without being scrolled
   scroller.scrollTop = 1000;
   say("three four");
   assert.equal(scroller.scrollTop, 130);

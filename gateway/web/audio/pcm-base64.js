@@ -1,6 +1,6 @@
 /** Core: PCM samples as text, because sessionStorage holds only strings. */
 
-const CHUNK = 0x8000; // a call takes only so many arguments
+const CHUNK = 0x8000; // engines limit the number of arguments of a call
 
 /** @param {Int16Array} pcm */
 export function toBase64(pcm) {

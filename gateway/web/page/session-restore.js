@@ -1,7 +1,7 @@
 /**
  * Shell: restores a recording that was not over when the page was reloaded or left. Unsent audio is sent, missed text is
- * fetched, and the microphone is opened again: without a click where the browser allows that. If nobody clicks, or
- * the page was away for longer, the recording is finished instead.
+ * fetched, and the microphone is opened again: without a click where the browser allows that. If no click
+ * comes, or the page was away for longer, the recording is finished instead.
  */
 
 import { Microphone, MicrophoneError, isMicrophoneAllowed } from "../audio/microphone.js";

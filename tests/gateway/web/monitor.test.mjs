@@ -1,4 +1,4 @@
-/** The wall's words and shapes. */
+// Run by test_web.py through `node --test`: the monitor's texts and charts.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";

@@ -75,7 +75,7 @@ class Talk {
     assert.equal(this.session.link, "down");
   }
 
-  /** Come back to a server that has so many samples of the session. */
+  /** Reconnect to a server that has this many samples of the session. */
   resume(received) {
     this.reopen();
     this.got.length = received;
@@ -328,10 +328,10 @@ test("a server that is silent after the end is asked once by another socket, the
   assert.equal(talk.lose(1006).timedOut, "finishing");
 });
 
-test("tries come at once, then ever less often, and chance keeps clients apart", () => {
-  const delays = (chance) => {
+test("the first attempt comes at once, later ones less and less often, and at random times", () => {
+  const delays = (random) => {
     const backoff = new Backoff();
-    return Array.from({ length: 6 }, () => backoff.next(0, chance));
+    return Array.from({ length: 6 }, () => backoff.next(0, random));
   };
   assert.deepEqual(delays(1).map((each) => Math.round(10 * each)), [3, 6, 12, 24, 48, 50]);
   assert.deepEqual(delays(0).map((each) => Math.round(100 * each)), [15, 30, 60, 120, 240, 250]);
@@ -343,9 +343,9 @@ test("tries come at once, then ever less often, and chance keeps clients apart",
   assert.equal(backoff.next(100, 1), 100.3);
 });
 
-/** Go on with what a page kept of a talk, as JSON would carry it; more is recorded before the server answers. */
-function comeBack(talk, mostS = 40) {
-  const { pcm, ...checkpoint } = talk.session.checkpoint(mostS * SAMPLE_RATE);
+/** Resume a talk from a checkpoint that went through JSON; more is recorded before the server answers. */
+function restorePage(talk, maxS = 40) {
+  const { pcm, ...checkpoint } = talk.session.checkpoint(maxS * SAMPLE_RATE);
   const later = new Talk();
   later.session = new Session(talk.now, { ...JSON.parse(JSON.stringify(checkpoint)), pcm });
   made.push(later.session);
@@ -367,7 +367,7 @@ test("a later page goes on with the session: token, place, and the audio that ha
   const talk = new Talk();
   talk.record(10);
   talk.final(1, 0, 6.25);
-  const later = comeBack(talk);
+  const later = restorePage(talk);
   assert.deepEqual([later.session.config.resume_token, later.session.lastSeq], ["r1", 3]);
   assert.equal(later.session.capturedS, 10);
   assert.deepEqual(later.session.takeMessages(0, 10), []); // not before the server has said where to go on
@@ -383,7 +383,7 @@ test("a later page of a server that forgot sends all that is not final; its time
   const talk = new Talk();
   talk.record(10);
   talk.final(1, 0, 6.25);
-  const later = comeBack(talk);
+  const later = restorePage(talk);
   later.got = [];
   greet(later, 0, false);
   later.record(11);
@@ -398,7 +398,7 @@ test("where there is no room for all, the audio is kept that the server does not
   talk.record(10);
   talk.say({ type: "ack", received: 9 * SAMPLE_RATE, committed_until: 0 });
   assert.equal(talk.session.checkpoint(10 * SAMPLE_RATE).start, 0);
-  const later = comeBack(talk, 9);
+  const later = restorePage(talk, 9);
   assert.equal(later.session.checkpoint(5 * SAMPLE_RATE).start, 9 * SAMPLE_RATE);
   greet(later, 9.25 * SAMPLE_RATE);
   assertGapless(later, 0, 10 * SAMPLE_RATE);
@@ -409,10 +409,10 @@ test("audio that neither the page nor the server has is told by its length", () 
   const talk = new Talk();
   talk.record(10);
   talk.say({ type: "ack", received: 4 * SAMPLE_RATE, committed_until: 0 });
-  const known = comeBack(talk, 2);
+  const known = restorePage(talk, 2);
   greet(known, 5 * SAMPLE_RATE);
   assert.deepEqual(known.session.restoration, { isKnown: true, missingS: 4 }); // it has 0 to 5 s, the page 4 to 6 s
-  const forgotten = comeBack(talk, 2);
+  const forgotten = restorePage(talk, 2);
   greet(forgotten, 0, false);
   assert.deepEqual(forgotten.session.restoration, { isKnown: false, missingS: 8 });
 });
@@ -420,7 +420,7 @@ test("audio that neither the page nor the server has is told by its length", () 
 test("a page that was cut off after it had kept goes on behind what the server has got since", () => {
   const talk = new Talk();
   talk.record(10);
-  const later = comeBack(talk);
+  const later = restorePage(talk);
   talk.record(13); // the old page went on for a while
   later.got = [...talk.got];
   later.session.capture(counting(13 * SAMPLE_RATE, 15 * SAMPLE_RATE)); // the new one has begun to record
@@ -435,7 +435,7 @@ test("a recording that had been ended is brought to its end by the later page", 
   const talk = new Talk();
   talk.record(3);
   talk.session.finish(3);
-  const later = comeBack(talk);
+  const later = restorePage(talk);
   greet(later, 2 * SAMPLE_RATE);
   assertGapless(later, 0, 3 * SAMPLE_RATE);
   assert.equal(later.ends, 1);
@@ -445,12 +445,12 @@ test("a recording that had been ended is brought to its end by the later page", 
 });
 
 test("a later page waits for a slot as the earlier one would have, and ends when it is refused entrance", () => {
-  const later = comeBack(new Talk());
+  const later = restorePage(new Talk());
   later.session.onOpen();
   later.say({ type: "error", error: "No GPU resources available", code: "no_capacity", retry_after_s: 1 });
   assert.equal(later.lose(1013), null);
   assert.equal(later.session.link, "queued");
-  const stranger = comeBack(new Talk());
+  const stranger = restorePage(new Talk());
   stranger.session.onOpen();
   assert.equal(stranger.lose(4401).kind, "unauthorised");
 });

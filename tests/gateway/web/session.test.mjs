@@ -212,7 +212,7 @@ test("audio that is sent again comes from the asked position on, or from the fir
   assert.equal(box.rewind(0), 7 * MESSAGE_SAMPLES);
   box.settle(1e9);
   assert.equal(box.settled, 7 * MESSAGE_SAMPLES);
-  assert.equal(box.rewind(1e9), 10 * MESSAGE_SAMPLES); // nobody has what was never recorded
+  assert.equal(box.rewind(1e9), 10 * MESSAGE_SAMPLES); // nothing more was recorded
 });
 
 test("audio that is only sent again does not count as too much", () => {

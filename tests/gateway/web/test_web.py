@@ -1,4 +1,4 @@
-"""The page's cores, tested where they run: in JavaScript, by node's own test runner."""
+"""The page's files, and its modules tested in JavaScript by node's own test runner."""
 
 import re
 import shutil
@@ -61,14 +61,14 @@ def _forbidden(folder):
     return found
 
 
-def test_page_asks_nobody_else():
+def test_page_loads_nothing_from_elsewhere():
     """No file of the page names another host, holds inline code or style, or parses text as HTML."""
     assert _forbidden(WEB) == []
 
 
 @pytest.mark.parametrize("word", FORBIDDEN)
-def test_page_asks_nobody_else_in_any_folder(tmp_path, word):
-    """What is forbidden is found however deep the file lies."""
+def test_what_is_forbidden_is_found_in_any_folder(tmp_path, word):
+    """Each forbidden word is found in a folder within a folder."""
     folder = tmp_path / "room" / "inner"
     folder.mkdir(parents=True)
     (folder / "planted.js").write_text(f"const planted = '{word}';\n")
