@@ -280,7 +280,7 @@ def test_with_the_token_the_wall_is_live(guarded_server, start):
             page = browser.get(f"/monitor?token={MONITOR_TOKEN}")
             assert (page.status_code, str(page.url)) == (200, f"{proxy.origin}/monitor")
             assert "; Secure" in page.history[0].headers["set-cookie"]
-            for part in ("monitor.js", "monitor.css"):
+            for part in ("monitor/app.js", "monitor.css"):
                 assert part in page.text
                 assert browser.get(f"/{part}").status_code == 200
             _check_the_stream(browser)

@@ -140,7 +140,7 @@ def test_nothing_else_is_served(gateway, path):
 def test_a_websocket_elsewhere_is_refused(gateway):
     """Only ``/asr`` takes WebSockets."""
     client, _ = gateway
-    for path in ("/health", "/", "/asr2", "/app.js"):
+    for path in ("/health", "/", "/asr2", "/page/app.js"):
         assert client.connect(path) == ["websocket.close"]
 
 

@@ -1,9 +1,9 @@
-// Run by test_peers.py through `node --test`: the sound card's quanta through worklet, resampler and outbox, as on the page.
+// Run by test_peers.py through `node --test`: the sound card's quanta through worklet, resampler and buffer, as on the page.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { Outbox } from "../../gateway/web/outbox.js";
-import { OUTPUT_RATE, Resampler, toPcm16 } from "../../gateway/web/resampler.js";
+import { ReplayBuffer } from "../../gateway/web/session/replay-buffer.js";
+import { OUTPUT_RATE, Resampler, toPcm16 } from "../../gateway/web/audio/resampler.js";
 
 const QUANTUM = 128;
 const LENGTH_S = 60;
@@ -18,7 +18,7 @@ async function recorder() {
   globalThis.registerProcessor = (_name, processor) => {
     found = processor;
   };
-  await import("../../gateway/web/recorder-worklet.js");
+  await import("../../gateway/web/audio/recorder-worklet.js");
   return found;
 }
 
@@ -27,15 +27,15 @@ const Recorder = await recorder();
 for (const rate of [44_100, 48_000]) {
   test(`a minute at ${rate} Hz is a minute, and what happens in its last second is heard there`, () => {
     const resampler = new Resampler(rate);
-    const outbox = new Outbox({ maxUnsentSamples: 1_600_000, maxKeptSamples: 1_600_000 });
+    const buffer = new ReplayBuffer({ maxUnsentSamples: 1_600_000, maxKeptSamples: 1_600_000 });
     const pieces = [];
     let blocks = 0;
     const processor = new Recorder();
     processor.port.postMessage = (block) => {
       const pcm = toPcm16(block === null ? resampler.flush() : resampler.push(block));
       blocks += block === null ? 0 : 1;
-      outbox.append(pcm);
-      for (let message = outbox.take({ rest: false }); message !== null; message = outbox.take({ rest: false })) {
+      buffer.append(pcm);
+      for (let message = buffer.takeMessage({ flush: false }); message !== null; message = buffer.takeMessage({ flush: false })) {
         pieces.push(message);
       }
     };
@@ -48,7 +48,7 @@ for (const rate of [44_100, 48_000]) {
       processor.process([[quantum]]);
     }
     processor.port.onmessage({ data: "stop" });
-    assert.equal(outbox.captured, LENGTH_S * OUTPUT_RATE);
+    assert.equal(buffer.captured, LENGTH_S * OUTPUT_RATE);
     assert.ok(blocks < 25 * LENGTH_S, `${blocks} blocks`);
     assert.ok(pieces.length <= 10 * LENGTH_S, `${pieces.length} messages`);
     const heard = Int16Array.from(pieces.flatMap((piece) => [...piece]));

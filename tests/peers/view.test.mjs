@@ -54,15 +54,15 @@ globalThis.ResizeObserver = class {
   observe() {}
 };
 
-const { Transcript } = await import("../../gateway/web/transcript.js");
-const { TranscriptView } = await import("../../gateway/web/view.js");
+const { Transcript } = await import("../../gateway/web/session/transcript.js");
+const { TranscriptView } = await import("../../gateway/web/page/transcript-view.js");
 
 test("markup in a tail, in committed words and in a final is shown letter by letter", () => {
   const transcript = new Transcript();
   const list = new Node("div");
   const parts = { scroller: new Node("div"), list, empty: new Node("p"), latest: new Node("button") };
   const view = new TranscriptView(parts, transcript);
-  transcript.begin(new Date(0));
+  transcript.beginRun(new Date(0));
   view.beginRun();
   const states = [
     { type: "partial", committed: "", tail: MARKUP },
@@ -91,7 +91,7 @@ class Box extends Node {
   }
 }
 
-test("who scrolls up is left there before the browser tells of it, and who does not sees the end", () => {
+test("a reader who has scrolled up stays there, even before the scroll event; otherwise the end is shown", () => {
   const transcript = new Transcript();
   const scroller = new Box("div");
   const parts = { scroller, list: new Node("div"), empty: new Node("p"), latest: new Node("button") };
@@ -101,7 +101,7 @@ test("who scrolls up is left there before the browser tells of it, and who does 
     const message = { segment: 1, start: 0, end: 1, type: "partial", committed: text, tail: "" };
     transcript.apply(message).forEach((segment) => view.update(segment));
   };
-  transcript.begin(new Date(0));
+  transcript.beginRun(new Date(0));
   view.beginRun();
   say("one");
   assert.equal(scroller.scrollTop, 330);
@@ -109,11 +109,11 @@ test("who scrolls up is left there before the browser tells of it, and who does 
   say("one two");
   assert.equal(scroller.scrollTop, 0);
   assert.equal(parts.latest.hidden, false);
-  transcript.begin(new Date(1));
+  transcript.beginRun(new Date(1));
   view.beginRun();
   say("three");
   assert.equal(scroller.scrollTop, scroller.scrollHeight - 100);
-  scroller.scrollHeight = 200; // lines were taken off: the box moves, and nobody has scrolled
+  scroller.scrollHeight = 200; // lines were removed: the box moves without being scrolled
   scroller.scrollTop = 1000;
   say("three four");
   assert.equal(scroller.scrollTop, 130);

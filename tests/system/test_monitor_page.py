@@ -1,4 +1,4 @@
-"""The wall in a real Chromium, on a real gateway with scripted workers: what it shows is what is so."""
+"""The monitor page in a real Chromium, on a real gateway with scripted workers."""
 
 import asyncio
 import contextlib
@@ -51,7 +51,7 @@ def server(start_server):
 
 @pytest.fixture
 def people():
-    """Give a function that has so many sessions open at a server, from a thread of its own, until it is called again."""
+    """Give a function that keeps this many sessions open at a server, from its own thread, until it is called again."""
     with contextlib.ExitStack() as closing:
 
         def come(server, count):
@@ -83,7 +83,7 @@ def same(expression, value):
     return f"JSON.stringify({expression}) === JSON.stringify({value!r})"
 
 
-def test_the_wall_follows_the_server(browser, server, people):
+def test_the_monitor_follows_the_server(browser, server, people):
     """Tiles, rows, figures and events follow sessions that come and go and a worker that dies and returns, in place."""
     browser.navigate(f"{server.http_url}/monitor")
     see(browser, LIVE)
@@ -175,8 +175,8 @@ PALE = """(() => {
 })()"""
 
 
-def test_the_way_back_holds_no_connection(browser, server):
-    """Whoever goes to and fro between the pages is served each time: a browser has six connections to a server."""
+def test_the_back_forward_cache_holds_no_connection(browser, server):
+    """Going back and forth between pages leaves no connection open: a browser has six for each server."""
     for _ in range(8):
         browser.navigate(f"{server.http_url}/monitor")
         see(browser, LIVE)
@@ -194,7 +194,7 @@ def test_the_way_back_holds_no_connection(browser, server):
     assert browser.console == []
 
 
-def test_stale_news_look_stale(browser, server):
+def test_out_of_date_figures_look_so(browser, server):
     """When the gateway is frozen the page says that it hears nothing; when it is gone and back, the page finds it by itself."""
     browser.navigate(f"{server.http_url}/monitor")
     see(browser, LIVE)
@@ -216,7 +216,7 @@ def test_stale_news_look_stale(browser, server):
     assert [line for line in browser.console if "net::ERR" not in line] == []
 
 
-def test_a_token_opens_the_wall(browser, start_server):
+def test_a_token_opens_the_monitor(browser, start_server):
     """With MONITOR_TOKEN the page opens with ?token= once, then without, and the token stays in no address."""
     server = start_server(workers=1, MONITOR_TOKEN="open sesame")
     assert server.fetch("/monitor").status_code == 401

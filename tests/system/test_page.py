@@ -131,7 +131,7 @@ def test_token_is_asked_for(browser, server):
     stop(browser)
 
 
-def test_refusal_is_kind(browser, server):
+def test_refusal_says_when_to_try_again(browser, server):
     """When all slots are taken the page says so, says when to try again, and the next try works."""
     error = {"error": "No GPU resources available", "code": "no_capacity", "retry_after_s": 1.0}
     server.script = Script(refuse=(error, 1013))
@@ -179,7 +179,7 @@ def test_model_decides_the_choices(browser, server):
     assert browser.evaluate("document.querySelector('#task-choice').hidden")
 
 
-def test_replaced_session_ends_kindly(browser, server):
+def test_replaced_session_is_explained(browser, server):
     """When another window has taken the session over, the page says so, stops the microphone and keeps what was said."""
     server.script = Script(close_after_words=(4, 4409))
     browser.navigate(server.url)
@@ -190,8 +190,8 @@ def test_replaced_session_ends_kindly(browser, server):
     assert len(server.sessions) == 1
 
 
-def test_reader_is_left_in_peace(browser, server):
-    """Who scrolls up stays there while words come; the button at the end leads back to them."""
+def test_reader_who_scrolled_up_stays(browser, server):
+    """A reader who has scrolled up stays there while words come; a button leads back to the end."""
     server.script = Script(word_s=0.02)
     browser.navigate(server.url)
     at_end = "(s => s.scrollHeight - s.scrollTop - s.clientHeight < 2)(document.querySelector('#scroller'))"
@@ -216,10 +216,35 @@ def test_insecure_address_is_explained(browser, server):
 
 
 def test_blocked_microphone_is_explained(server):
-    """Who denies the microphone reads how to allow it, and no session is opened."""
+    """When the microphone is denied the page says how to allow it, and opens no session."""
     with chromium.Chromium(allow=False) as browser:
         browser.navigate(server.url)
         browser.click("#record")
         browser.wait_for("document.querySelector('#notice-title').textContent === 'The microphone is blocked.'")
         assert browser.evaluate(IDLE)
     assert server.sessions == []
+
+
+def test_silence_is_not_told_after_the_stop(server, tmp_path):
+    """A muted microphone is told while it records; once it has stopped the notice is gone."""
+    with chromium.Chromium(tone.write(tmp_path / "silence.wav", amplitude=0)) as browser:
+        browser.navigate(server.url)
+        browser.click("#record")
+        shown = "!document.querySelector('#notice').hidden"
+        browser.wait_for(shown)
+        assert browser.text("#notice-title") == "No sound is coming from the microphone."
+        stop(browser)
+        browser.wait_for("document.querySelector('#status').textContent.startsWith('Finished')")
+        assert not browser.evaluate(shown)
+
+
+def test_recorder_that_does_not_load_is_explained():
+    """When the server is gone at the first click, the page does not blame the microphone."""
+    with chromium.Chromium() as browser:
+        with ScriptedServer() as gone:
+            browser.navigate(gone.url)
+        browser.click("#record")
+        title = "The recorder could not be loaded from the server."
+        browser.wait_for(f"document.querySelector('#notice-title').textContent === '{title}'")
+        assert browser.text("#notice-action") == "Try again"
+        assert browser.evaluate(IDLE)

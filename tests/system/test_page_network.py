@@ -58,12 +58,12 @@ def relay(server):
 
 
 def wait_words(browser, count):
-    """Wait until so many words are on the page."""
+    """Wait until this many words are on the page."""
     browser.wait_for(f"{HEARD}.length >= {count}")
 
 
 def whole(samples):
-    """Return the words that the server says to so many samples."""
+    """Return the words that the server sends for this many samples."""
     return [WORDS[i % WORDS_PER_SEGMENT] for i in range(int(samples / SAMPLE_RATE / 0.1))]
 
 

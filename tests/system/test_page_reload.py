@@ -60,7 +60,7 @@ def server(running_server, browser):
 
 
 def record(browser, url, words=20):
-    """Record until so many words are there, and return them."""
+    """Record until this many words are shown, and return them."""
     browser.navigate(url)
     browser.click("#record")
     browser.wait_for(f"{HEARD}.length >= {words}")
@@ -87,7 +87,7 @@ def visit_later(browser, change="", keep=None, microphone="granted"):
 
 
 def said(samples):
-    """Return the words that the server says to so many samples."""
+    """Return the words that the server sends for this many samples."""
     return [WORDS[i % len(WORDS)] for i in range(int(samples / SAMPLE_RATE / WORD_S))]
 
 
@@ -175,7 +175,7 @@ def test_audio_that_stays_suspended_asks_for_a_click(browser, server):
 
 
 def test_without_a_click_it_ends(browser, server):
-    """Who does not go on gets the last words, and the session is ended and not left to the server."""
+    """Without the click the last words come, and the page ends the session."""
     record(browser, server.url)
     hold = browser.call(
         "Page.addScriptToEvaluateOnNewDocument",
@@ -225,7 +225,7 @@ def test_a_server_that_forgot_gets_what_is_not_final(browser, server):
 
 @pytest.mark.parametrize("forgets", [False, True])
 def test_a_long_absence_ends_the_recording(browser, server, forgets):
-    """Who comes back after minutes gets every word of what was recorded; nothing more is, and the page says so."""
+    """After minutes away every recorded word comes, nothing more is recorded, and the page says so."""
     record(browser, server.url)
     server.script = Script(word_s=WORD_S, forgets=forgets)
     visit_later(browser, "kept.keptAt -= 300_000")
@@ -238,8 +238,8 @@ def test_a_long_absence_ends_the_recording(browser, server, forgets):
     assert len(browser.evaluate(HEARD)) >= 20
 
 
-def test_audio_that_could_not_be_kept_is_owned_up_to(browser, server):
-    """What neither page nor server has is told by its length, and the text that was there of it stays."""
+def test_audio_that_could_not_be_kept_is_reported(browser, server):
+    """The page says how much audio neither it nor the server has, and the text shown of it stays."""
     heard = record(browser, server.url, 25)
     server.script = Script(word_s=WORD_S, forgets=True)
     visit_later(browser, "kept.audio = ''; kept.start = kept.recorded")
@@ -281,7 +281,7 @@ def test_without_locks_the_newest_tab_wins(browser, server):
 
 
 def test_the_page_opened_anew_begins_anew(browser, server):
-    """Who types the address again gets an empty page and no microphone; nothing of the old session is kept."""
+    """A page opened by its address is empty, records nothing, and keeps nothing of the old session."""
     record(browser, server.url)
     browser.navigate(server.url)
     assert browser.evaluate(f"[{PHASE}, {HEARD}.length, {KEPT}]") == [None, 1, None]

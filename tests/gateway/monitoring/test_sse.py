@@ -302,5 +302,5 @@ def test_a_drain_is_an_event_once():
 def test_the_page_is_where_it_is_looked_for():
     """The page's file exists and asks for its parts by relative names, so that it works behind a path prefix."""
     page = sse.PAGE.read_text()
-    assert 'src="monitor.js"' in page
+    assert 'src="monitor/app.js"' in page
     assert 'href="/' not in page

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { Connection, socketUrl, subprotocols } from "../../../gateway/web/connection.js";
+import { Connection, socketUrl, subprotocols } from "../../../gateway/web/session/connection.js";
 
 /** The browser's end of a socket, as far as a connection uses it. */
 class Wire {
@@ -144,10 +144,10 @@ test("a page that goes away leaves its session to a later one, with a close that
   const { wire, ends, heard, connection } = connect();
   wire.onopen();
   wire.say({ type: "config", seq: 1, resume_token: "r", session: "s" });
-  connection.leave();
+  connection.detach();
   assert.equal(wire.closeCode, 4000);
   assert.deepEqual([wire.onmessage, wire.onclose, ends], [null, null, []]);
-  const kept = connection.session.kept(0);
+  const checkpoint = connection.session.checkpoint(0);
   const wires = [];
   const later = new Connection({
     url: "ws://localhost/asr?mode=events",
@@ -155,7 +155,7 @@ test("a page that goes away leaves its session to a later one, with a close that
     onMessage: (message) => heard.push(message),
     onLink: () => {},
     onEnd: () => {},
-    kept,
+    checkpoint,
     createSocket: (url) => {
       wires.push(new Wire(url));
       return wires.at(-1);

@@ -1,11 +1,11 @@
-/** The wall's words and shapes. */
+// Run by test_web.py through `node --test`: the monitor's texts and charts.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { AreaChart, BarChart } from "../../../gateway/web/monitor-charts.js";
-import { describe } from "../../../gateway/web/monitor-events.js";
-import { duration, gigabytes, lagText, niceCeiling, setupText } from "../../../gateway/web/monitor-format.js";
+import { AreaChart, BarChart } from "../../../gateway/web/monitor/charts.js";
+import { describe } from "../../../gateway/web/monitor/event-list.js";
+import { duration, gigabytes, lagText, niceCeiling, setupText } from "../../../gateway/web/monitor/format.js";
 
 test("lengths of time are short and unmistakable", () => {
   const cases = [[0, "0:00"], [42.4, "0:42"], [192, "3:12"], [3_849, "1:04:09"], [86_400 * 2 + 3_600 * 3, "2 d 3 h"], [-1, "0:00"]];

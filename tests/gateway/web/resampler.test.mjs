@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { OUTPUT_RATE, Resampler, toPcm16 } from "../../../gateway/web/resampler.js";
+import { OUTPUT_RATE, Resampler, toPcm16 } from "../../../gateway/web/audio/resampler.js";
 
 const RATES = [44_100, 48_000];
 

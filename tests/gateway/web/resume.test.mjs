@@ -2,12 +2,12 @@
 import assert from "node:assert/strict";
 import { afterEach, test } from "node:test";
 
-import { fromBase64, toBase64 } from "../../../gateway/web/base64.js";
-import { Backoff } from "../../../gateway/web/backoff.js";
-import { MESSAGE_SAMPLES, SAMPLE_RATE } from "../../../gateway/web/outbox.js";
-import { Session } from "../../../gateway/web/session.js";
+import { fromBase64, toBase64 } from "../../../gateway/web/audio/pcm-base64.js";
+import { Backoff } from "../../../gateway/web/session/backoff.js";
+import { MESSAGE_SAMPLES, SAMPLE_RATE } from "../../../gateway/web/session/replay-buffer.js";
+import { Session } from "../../../gateway/web/session/session.js";
 
-const LEAST = 0; // of chance
+const LEAST = 0; // random delay
 const made = [];
 afterEach(() => made.splice(0).forEach((core) => core.check()));
 
@@ -34,14 +34,14 @@ class Talk {
   constructor() {
     this.session = new Session(0);
     made.push(this.session);
-    this.session.opened();
+    this.session.onOpen();
     this.say({ type: "config", resume_token: "r1", resumed: false, received: 0 });
     this.say({ type: "status", message: "Ready to transcribe", gpu_id: 0 });
   }
 
   say(message) {
     this.seq += 1;
-    return this.session.received(JSON.stringify({ ...message, seq: this.seq }), this.now);
+    return this.session.onMessage(JSON.stringify({ ...message, seq: this.seq }), this.now);
   }
 
   final(segment, start, end) {
@@ -57,25 +57,25 @@ class Talk {
   }
 
   pump() {
-    for (let messages = this.session.take(0, this.now); messages.length > 0; messages = this.session.take(0, this.now)) {
+    for (let messages = this.session.takeMessages(0, this.now); messages.length > 0; messages = this.session.takeMessages(0, this.now)) {
       messages.forEach((message) => message.forEach((sample) => this.got.push(sample)));
       this.ends += messages.filter((message) => message.length === 0).length;
     }
   }
 
   lose(code = 1006) {
-    return this.session.closed(code, this.now, LEAST);
+    return this.session.onClose(code, this.now, LEAST);
   }
 
   /** Let the next try be due, and its socket open. */
   reopen() {
     this.now = Math.max(this.now, this.session.deadline);
-    assert.equal(this.session.expire(this.now), "connect");
-    this.session.opened();
+    assert.equal(this.session.onDeadline(this.now), "connect");
+    this.session.onOpen();
     assert.equal(this.session.link, "down");
   }
 
-  /** Come back to a server that has so many samples of the session. */
+  /** Reconnect to a server that has this many samples of the session. */
   resume(received) {
     this.reopen();
     this.got.length = received;
@@ -151,7 +151,7 @@ test("a restart is told by its error even when the socket just breaks", () => {
   const talk = new Talk();
   talk.say({ type: "error", error: "The service restarts", code: "service_restart" });
   assert.equal(talk.lose(1006), null);
-  assert.equal(talk.session.lostBy, "restarting");
+  assert.equal(talk.session.lossKind, "restarting");
 });
 
 test("the end of the audio is told again after the audio, until the server has said its last", () => {
@@ -195,12 +195,12 @@ test("who is replaced, refused or at a limit does not come back", () => {
 
 test("a server that was never reached, or never had a slot, is not asked again by itself", () => {
   const unreachable = new Session(0);
-  assert.equal(unreachable.closed(1006, 1, LEAST).kind, "unreachable");
+  assert.equal(unreachable.onClose(1006, 1, LEAST).kind, "unreachable");
   const busy = new Session(0);
-  busy.opened();
-  busy.received(JSON.stringify({ type: "config", resume_token: "r" }), 0);
-  busy.received(JSON.stringify({ type: "error", error: "No GPU", code: "no_capacity", retry_after_s: 5 }), 0);
-  assert.equal(busy.closed(1013, 1, LEAST).kind, "busy");
+  busy.onOpen();
+  busy.onMessage(JSON.stringify({ type: "config", resume_token: "r" }), 0);
+  busy.onMessage(JSON.stringify({ type: "error", error: "No GPU", code: "no_capacity", retry_after_s: 5 }), 0);
+  assert.equal(busy.onClose(1013, 1, LEAST).kind, "busy");
 });
 
 test("who had a slot waits for another as long as the server asks for, and says so until it has one", () => {
@@ -215,8 +215,8 @@ test("who had a slot waits for another as long as the server asks for, and says 
   assert.equal(talk.session.link, "queued");
   assert.ok(talk.session.deadline >= before + 5);
   talk.now = talk.session.deadline;
-  talk.session.expire(talk.now);
-  talk.session.opened();
+  talk.session.onDeadline(talk.now);
+  talk.session.onOpen();
   talk.got = [];
   talk.say({ type: "config", resume_token: "r3", resumed: false, received: 0 });
   assert.equal(talk.session.link, "queued");
@@ -233,11 +233,11 @@ test("after a minute in vain it waits for a person, with all audio, and then goe
   let tries = 0;
   while (talk.session.link === "down") {
     talk.now = talk.session.deadline;
-    assert.equal(talk.session.expire(talk.now), "connect");
+    assert.equal(talk.session.onDeadline(talk.now), "connect");
     assert.equal(talk.lose(), null);
     tries += 1;
   }
-  assert.equal(talk.session.link, "stranded");
+  assert.equal(talk.session.link, "gave-up");
   assert.equal(talk.session.deadline, Infinity);
   assert.ok(talk.now > 40 && talk.now <= 62, `${talk.now} s`);
   assert.ok(tries > 10 && tries < 40, `${tries} tries`);
@@ -263,12 +263,12 @@ test("each outage has its own minute, once audio was answered; a greeting alone 
   assert.equal(delay(), 15);
 });
 
-test("a stop while stranded is another try", () => {
+test("a stop after giving up is another attempt", () => {
   const talk = new Talk();
   talk.lose();
   while (talk.session.link === "down") {
     talk.now = talk.session.deadline;
-    talk.session.expire(talk.now);
+    talk.session.onDeadline(talk.now);
     talk.lose();
   }
   talk.session.finish(talk.now);
@@ -280,35 +280,35 @@ test("the network's return is used at once; without an outage it changes nothing
   const talk = new Talk();
   talk.session.retry(0);
   assert.equal(talk.session.link, "up");
-  assert.equal(talk.session.expire(0), null);
+  assert.equal(talk.session.onDeadline(0), null);
   talk.lose();
-  assert.equal(talk.session.expire(0), null);
+  assert.equal(talk.session.onDeadline(0), null);
   talk.session.retry(0);
-  assert.equal(talk.session.expire(0), "connect");
+  assert.equal(talk.session.onDeadline(0), "connect");
   talk.session.retry(0); // a try is on its way
-  assert.equal(talk.session.expire(0), null);
+  assert.equal(talk.session.onDeadline(0), null);
 });
 
 test("a socket over which nothing is answered any more is dropped; one in which nothing was asked is not", () => {
   const talk = new Talk();
   talk.record(1);
   talk.say({ type: "ack", received: SAMPLE_RATE, committed_until: 0 });
-  assert.equal(talk.session.expire(1_000), null);
+  assert.equal(talk.session.onDeadline(1_000), null);
   talk.now = 1_000; // the system had paused the microphone
   talk.record(4);
-  assert.equal(talk.session.expire(1_029), null);
-  assert.equal(talk.session.expire(1_030), "drop");
+  assert.equal(talk.session.onDeadline(1_029), null);
+  assert.equal(talk.session.onDeadline(1_030), "drop");
   assert.equal(talk.lose(), null);
   talk.resume(2 * SAMPLE_RATE);
   assertGapless(talk, 0, 4 * SAMPLE_RATE);
-  assert.equal(talk.session.expire(2_000), null); // it has greeted, and does not answer audio before it is ready
+  assert.equal(talk.session.onDeadline(2_000), null); // it has greeted, and does not answer audio before it is ready
 });
 
 test("while the server looks for a slot its silence is no loss", () => {
   const talk = new Talk();
   talk.say({ type: "status", message: "Waiting for a free GPU..." });
   talk.record(100);
-  assert.equal(talk.session.expire(1_000), null);
+  assert.equal(talk.session.onDeadline(1_000), null);
 });
 
 test("a server that is silent after the end is asked once by another socket, then left", () => {
@@ -317,21 +317,21 @@ test("a server that is silent after the end is asked once by another socket, the
   talk.session.finish(3);
   talk.pump();
   talk.say({ type: "partial", segment: 1, committed: "", tail: "So", start: 0, end: 1 });
-  assert.equal(talk.session.expire(32.9), null);
-  assert.equal(talk.session.expire(33), "drop");
+  assert.equal(talk.session.onDeadline(32.9), null);
+  assert.equal(talk.session.onDeadline(33), "drop");
   talk.now = 33;
   talk.lose();
   talk.resume(3 * SAMPLE_RATE);
   talk.say({ type: "status", message: "Ready to transcribe", gpu_id: 0 });
-  assert.equal(talk.session.expire(talk.now + 149), null);
-  assert.equal(talk.session.expire(talk.now + 150), "leave");
+  assert.equal(talk.session.onDeadline(talk.now + 149), null);
+  assert.equal(talk.session.onDeadline(talk.now + 150), "leave");
   assert.equal(talk.lose(1006).timedOut, "finishing");
 });
 
-test("tries come at once, then ever less often, and chance keeps clients apart", () => {
-  const delays = (chance) => {
+test("the first attempt comes at once, later ones less and less often, and at random times", () => {
+  const delays = (random) => {
     const backoff = new Backoff();
-    return Array.from({ length: 6 }, () => backoff.next(0, chance));
+    return Array.from({ length: 6 }, () => backoff.next(0, random));
   };
   assert.deepEqual(delays(1).map((each) => Math.round(10 * each)), [3, 6, 12, 24, 48, 50]);
   assert.deepEqual(delays(0).map((each) => Math.round(100 * each)), [15, 30, 60, 120, 240, 250]);
@@ -343,11 +343,11 @@ test("tries come at once, then ever less often, and chance keeps clients apart",
   assert.equal(backoff.next(100, 1), 100.3);
 });
 
-/** Go on with what a page kept of a talk, as JSON would carry it; more is recorded before the server answers. */
-function comeBack(talk, mostS = 40) {
-  const { pcm, ...kept } = talk.session.kept(mostS * SAMPLE_RATE);
+/** Resume a talk from a checkpoint that went through JSON; more is recorded before the server answers. */
+function restorePage(talk, maxS = 40) {
+  const { pcm, ...checkpoint } = talk.session.checkpoint(maxS * SAMPLE_RATE);
   const later = new Talk();
-  later.session = new Session(talk.now, { ...JSON.parse(JSON.stringify(kept)), pcm });
+  later.session = new Session(talk.now, { ...JSON.parse(JSON.stringify(checkpoint)), pcm });
   made.push(later.session);
   later.now = talk.now;
   later.seq = talk.seq;
@@ -357,7 +357,7 @@ function comeBack(talk, mostS = 40) {
 
 /** The server's first word to a later page. */
 function greet(talk, received, resumed = true) {
-  talk.session.opened();
+  talk.session.onOpen();
   talk.got.length = received;
   talk.say({ type: "config", resume_token: "r1", session: "s", resumed, received });
   talk.pump();
@@ -367,14 +367,14 @@ test("a later page goes on with the session: token, place, and the audio that ha
   const talk = new Talk();
   talk.record(10);
   talk.final(1, 0, 6.25);
-  const later = comeBack(talk);
+  const later = restorePage(talk);
   assert.deepEqual([later.session.config.resume_token, later.session.lastSeq], ["r1", 3]);
   assert.equal(later.session.capturedS, 10);
-  assert.deepEqual(later.session.take(0, 10), []); // not before the server has said where to go on
+  assert.deepEqual(later.session.takeMessages(0, 10), []); // not before the server has said where to go on
   later.record(11);
   greet(later, 9.5 * SAMPLE_RATE);
   assertGapless(later, 0, 11 * SAMPLE_RATE);
-  assert.deepEqual(later.session.comeback, { isKnown: true, missingS: 0 });
+  assert.deepEqual(later.session.restoration, { isKnown: true, missingS: 0 });
   assert.equal(later.say({ type: "final", segment: 2, text: "", start: 7, end: 8 }).part, 0);
   assert.equal(later.session.pendingS, 3);
 });
@@ -383,12 +383,12 @@ test("a later page of a server that forgot sends all that is not final; its time
   const talk = new Talk();
   talk.record(10);
   talk.final(1, 0, 6.25);
-  const later = comeBack(talk);
+  const later = restorePage(talk);
   later.got = [];
   greet(later, 0, false);
   later.record(11);
   assertGapless(later, 6.25 * SAMPLE_RATE, 11 * SAMPLE_RATE);
-  assert.deepEqual(later.session.comeback, { isKnown: false, missingS: 0 });
+  assert.deepEqual(later.session.restoration, { isKnown: false, missingS: 0 });
   const moved = later.say({ type: "partial", segment: 1, committed: "", tail: "So", start: 0, end: 1 });
   assert.deepEqual([moved.part, moved.start], [1, 6.25]);
 });
@@ -397,30 +397,30 @@ test("where there is no room for all, the audio is kept that the server does not
   const talk = new Talk();
   talk.record(10);
   talk.say({ type: "ack", received: 9 * SAMPLE_RATE, committed_until: 0 });
-  assert.equal(talk.session.kept(10 * SAMPLE_RATE).start, 0);
-  const later = comeBack(talk, 9);
-  assert.equal(later.session.kept(5 * SAMPLE_RATE).start, 9 * SAMPLE_RATE);
+  assert.equal(talk.session.checkpoint(10 * SAMPLE_RATE).start, 0);
+  const later = restorePage(talk, 9);
+  assert.equal(later.session.checkpoint(5 * SAMPLE_RATE).start, 9 * SAMPLE_RATE);
   greet(later, 9.25 * SAMPLE_RATE);
   assertGapless(later, 0, 10 * SAMPLE_RATE);
-  assert.equal(later.session.comeback.missingS, 0);
+  assert.equal(later.session.restoration.missingS, 0);
 });
 
 test("audio that neither the page nor the server has is told by its length", () => {
   const talk = new Talk();
   talk.record(10);
   talk.say({ type: "ack", received: 4 * SAMPLE_RATE, committed_until: 0 });
-  const known = comeBack(talk, 2);
+  const known = restorePage(talk, 2);
   greet(known, 5 * SAMPLE_RATE);
-  assert.deepEqual(known.session.comeback, { isKnown: true, missingS: 4 }); // it has 0 to 5 s, the page 4 to 6 s
-  const forgotten = comeBack(talk, 2);
+  assert.deepEqual(known.session.restoration, { isKnown: true, missingS: 4 }); // it has 0 to 5 s, the page 4 to 6 s
+  const forgotten = restorePage(talk, 2);
   greet(forgotten, 0, false);
-  assert.deepEqual(forgotten.session.comeback, { isKnown: false, missingS: 8 });
+  assert.deepEqual(forgotten.session.restoration, { isKnown: false, missingS: 8 });
 });
 
 test("a page that was cut off after it had kept goes on behind what the server has got since", () => {
   const talk = new Talk();
   talk.record(10);
-  const later = comeBack(talk);
+  const later = restorePage(talk);
   talk.record(13); // the old page went on for a while
   later.got = [...talk.got];
   later.session.capture(counting(13 * SAMPLE_RATE, 15 * SAMPLE_RATE)); // the new one has begun to record
@@ -428,30 +428,30 @@ test("a page that was cut off after it had kept goes on behind what the server h
   later.now = 15;
   assertGapless(later, 0, 15 * SAMPLE_RATE);
   assert.equal(later.session.capturedS, 15);
-  assert.equal(later.session.comeback.missingS, 0);
+  assert.equal(later.session.restoration.missingS, 0);
 });
 
 test("a recording that had been ended is brought to its end by the later page", () => {
   const talk = new Talk();
   talk.record(3);
   talk.session.finish(3);
-  const later = comeBack(talk);
+  const later = restorePage(talk);
   greet(later, 2 * SAMPLE_RATE);
   assertGapless(later, 0, 3 * SAMPLE_RATE);
   assert.equal(later.ends, 1);
   later.say({ type: "ready_to_stop", audio: {} });
-  assert.equal(later.session.kept(0), null);
+  assert.equal(later.session.checkpoint(0), null);
   assert.equal(later.lose(1000).kind, "finished");
 });
 
 test("a later page waits for a slot as the earlier one would have, and ends when it is refused entrance", () => {
-  const later = comeBack(new Talk());
-  later.session.opened();
+  const later = restorePage(new Talk());
+  later.session.onOpen();
   later.say({ type: "error", error: "No GPU resources available", code: "no_capacity", retry_after_s: 1 });
   assert.equal(later.lose(1013), null);
   assert.equal(later.session.link, "queued");
-  const stranger = comeBack(new Talk());
-  stranger.session.opened();
+  const stranger = restorePage(new Talk());
+  stranger.session.onOpen();
   assert.equal(stranger.lose(4401).kind, "unauthorised");
 });
 

@@ -1,7 +1,7 @@
 """A server for the page's tests: it speaks `mode=events` by a script and keeps all audio that it receives.
 
-It stands where the gateway will be, outside of what is tested here, and knows nothing of recognition: a word comes
-for every so much audio.
+It stands where the gateway will be, outside of what is tested here, and knows nothing of recognition: it sends a
+word for each `word_s` of audio.
 """
 
 import asyncio
@@ -37,7 +37,7 @@ class Script:
         word_s: seconds of audio for each word.
         token: the only one that is let in; None lets in everybody.
         refuse: an error message sent after the first statuses, and the close code after it.
-        close_after_words: after so many words, close the socket with this code and no word of why.
+        close_after_words: after this many words, close the socket with this code and without an error message.
         forgets: no session is known any more, as after a restart.
         multilingual: what the model is said to be.
         ready_delay_s: how long the weights take to load.
@@ -168,7 +168,7 @@ class _Conversation:
         self.seen.close_code = 1000
 
     async def _begin(self) -> bool:
-        """Greet a new client; say whether it is let in."""
+        """Greet a new client; return True if it is accepted."""
         await self._send("config", resumed=False, received=0, **self._config())
         for status in STATUSES[:2]:
             await self._send("status", message=status)

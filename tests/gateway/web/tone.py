@@ -14,10 +14,10 @@ START_SAMPLES = SAMPLE_RATE // 2
 """The first half second is the device's start and the gain control's."""
 
 
-def write(path: Path) -> Path:
-    """Write a WAV of the tone and return its path."""
+def write(path: Path, amplitude: float = 8_000) -> Path:
+    """Write a WAV of the tone and return its path; with amplitude 0 it is silence."""
     turn = 2 * math.pi * TONE_HZ / MICROPHONE_RATE
-    samples = array.array("h", (round(8_000 * math.sin(turn * i)) for i in range(MICROPHONE_RATE * LENGTH_S)))
+    samples = array.array("h", (round(amplitude * math.sin(turn * i)) for i in range(MICROPHONE_RATE * LENGTH_S)))
     with wave.open(str(path), "wb") as file:
         file.setnchannels(1)
         file.setsampwidth(2)

@@ -2,23 +2,23 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { Transcript, clock } from "../../../gateway/web/transcript.js";
+import { Transcript, clock } from "../../../gateway/web/session/transcript.js";
 import {
-  comebackNotice,
+  restoredNotice,
   discardNotice,
   endNotice,
   endStatus,
   languageName,
   microphoneNotice,
-  strandedNotice,
+  gaveUpNotice,
   unsentNotice,
   unsentStatus,
   waitingStatus,
-} from "../../../gateway/web/words.js";
+} from "../../../gateway/web/page/strings.js";
 
 function begun() {
   const transcript = new Transcript();
-  transcript.begin(new Date(0));
+  transcript.beginRun(new Date(0));
   return transcript;
 }
 
@@ -50,8 +50,8 @@ test("each segment is a paragraph; one without words is none", () => {
 test("a second recording keeps the first, though segment numbers begin again", () => {
   const transcript = begun();
   transcript.apply(final(0, "One.", 0, 2));
-  transcript.lengthen(5);
-  transcript.begin(new Date(1));
+  transcript.setDuration(5);
+  transcript.beginRun(new Date(1));
   transcript.apply(final(0, "Two.", 1, 2));
   assert.equal(transcript.text(), "One.\n\nTwo.");
   assert.match(transcript.srt(), /00:00:06,000 --> 00:00:07,000\nTwo\./);
@@ -75,7 +75,7 @@ test("a tail that no final took up was withdrawn when the recording is finished"
   const transcript = begun();
   transcript.apply(final(1, "Said."));
   transcript.apply(partial(2, "", "Guessed"));
-  assert.deepEqual(transcript.end({ finished: true }).map(({ key }) => key), ["0.2"]);
+  assert.deepEqual(transcript.endRun({ finished: true }).map(({ key }) => key), ["0.2"]);
   assert.equal(transcript.text(), "Said.");
 });
 
@@ -97,7 +97,7 @@ test("a server that begins anew replaces what was not final, with its first word
 test("once the recording is over, clearing leaves nothing", () => {
   const transcript = begun();
   transcript.apply(partial(0, "Cut", " off"));
-  transcript.end({ finished: false });
+  transcript.endRun({ finished: false });
   assert.equal(transcript.text(), "Cut off");
   transcript.clear();
   assert.equal(transcript.isEmpty, true);
@@ -148,7 +148,7 @@ test("every way to end has words, and only a good one has none", () => {
   assert.equal(endNotice({ kind: "finished", error: null, timedOut: null }, ""), null);
 });
 
-test("the end says how long it was, and what the server's books call dropped", () => {
+test("the end says how long it was, and what the server's accounting call dropped", () => {
   const finished = { kind: "finished" };
   assert.equal(endStatus(finished, { dropped: 0 }, 65), "Finished · 1:05 recorded");
   assert.equal(endStatus(finished, { dropped: 24_000 }, 65), "Finished · 1:05 recorded, of which 1.5 s could not be transcribed");
@@ -169,27 +169,27 @@ test("a code that is no language tag is shown as it is", () => {
 test("without a connection the page says what it waits for, and how much it keeps", () => {
   assert.match(waitingStatus("down"), /^Connection lost\. Reconnecting… your words are kept\.$/);
   assert.match(waitingStatus("queued"), /slots are busy.*your words are kept/);
-  assert.match(strandedNotice({ lostBy: "lost" }).title, /could not be restored/);
-  assert.match(strandedNotice({ lostBy: "busy" }).title, /busy/);
-  assert.match(unsentNotice({ lostBy: "lost", pendingS: 12.2 }).detail, /The last 12 s of your recording are kept/);
+  assert.match(gaveUpNotice({ lossKind: "lost" }).title, /could not be restored/);
+  assert.match(gaveUpNotice({ lossKind: "busy" }).title, /busy/);
+  assert.match(unsentNotice({ lossKind: "lost", pendingS: 12.2 }).detail, /The last 12 s of your recording are kept/);
   assert.match(unsentStatus({ pendingS: 0.2 }), /the last 1 s/);
   assert.match(unsentStatus({ pendingS: 95 }), /the last 1:35 min/);
 });
 
-test("a transcript is the same after it was saved and revived, and a new recording follows it", () => {
+test("a transcript is the same after it was saved and restored, and a new recording follows it", () => {
   const transcript = begun();
   transcript.apply(final(0, "One.", 0, 2));
   transcript.apply(partial(1, "Two", " and", 2, 3));
-  transcript.lengthen(5);
-  transcript.begin(new Date(9));
+  transcript.setDuration(5);
+  transcript.beginRun(new Date(9));
   const later = new Transcript();
-  for (const run of JSON.parse(JSON.stringify(transcript.saved({ isGoingOn: false, withTimes: true })))) {
-    later.revive(run, { goesOn: false });
+  for (const run of JSON.parse(JSON.stringify(transcript.snapshot({ isRecording: false, withTimes: true })))) {
+    later.restoreRun(run, { isOver: true });
   }
   assert.equal(later.text(), transcript.text());
   assert.equal(later.srt(), transcript.srt());
   assert.equal(later.runs.length, 1); // the empty one is none
-  later.begin(new Date(10));
+  later.beginRun(new Date(10));
   later.apply(final(0, "New.", 1, 2));
   assert.equal(later.text(), "One.\n\nTwo and\n\nNew.");
   assert.match(later.srt(), /00:00:06,000 --> 00:00:07,000\nNew\./);
@@ -197,13 +197,13 @@ test("a transcript is the same after it was saved and revived, and a new recordi
 
 test("a run that goes on takes later messages, and is kept even while nothing is said", () => {
   const transcript = begun();
-  assert.equal(transcript.saved({ isGoingOn: true, withTimes: true }).length, 1);
+  assert.equal(transcript.snapshot({ isRecording: true, withTimes: true }).length, 1);
   transcript.apply(final(0, "One.", 0, 2));
   transcript.apply(partial(1, "Two", " and", 2, 3));
   const later = new Transcript();
-  const [run] = JSON.parse(JSON.stringify(transcript.saved({ isGoingOn: true, withTimes: false })));
+  const [run] = JSON.parse(JSON.stringify(transcript.snapshot({ isRecording: true, withTimes: false })));
   assert.deepEqual(run.segments.map(({ words }) => words), [[], []]);
-  later.revive(run, { goesOn: true });
+  later.restoreRun(run, { isOver: false });
   later.apply(final(1, "Two and three.", 2, 4));
   assert.equal(later.text(), "One.\n\nTwo and three.");
   later.clear();
@@ -213,26 +213,26 @@ test("a run that goes on takes later messages, and is kept even while nothing is
 test("settled text stays when a server says anew what it still hears", () => {
   const transcript = begun();
   transcript.apply(partial(0, "One", " two", 0, 2));
-  transcript.settle();
+  transcript.finalizeOpen();
   transcript.apply({ ...partial(0, "Three", "", 5, 6), part: 1 });
   assert.equal(transcript.text(), "One two\n\nThree");
 });
 
 test("after a reload the page says what became of the recording, no more and no less", () => {
-  const whole = comebackNotice({ isKnown: true, missingS: 0 }, 2.4);
+  const whole = restoredNotice({ isKnown: true, missingS: 0 }, 2.4);
   assert.deepEqual([whole.detail, whole.shownMs], ["What was said in the 2 s between was not recorded.", 10_000]);
-  const gone = comebackNotice({ isKnown: false, missingS: 95 }, 2.4);
+  const gone = restoredNotice({ isKnown: false, missingS: 95 }, 2.4);
   assert.match(gone.detail, /The server had ended that session.* 1:35 min of audio could not be kept/);
   assert.equal(gone.shownMs, Infinity);
-  assert.match(comebackNotice({ isKnown: true, missingS: 0 }, null).detail, /Everything that was said until then is here/);
-  assert.doesNotMatch(comebackNotice({ isKnown: true, missingS: 3 }, null).detail, /Everything/);
+  assert.match(restoredNotice({ isKnown: true, missingS: 0 }, null).detail, /Everything that was said until then is here/);
+  assert.doesNotMatch(restoredNotice({ isKnown: true, missingS: 3 }, null).detail, /Everything/);
 });
 
 test("what was cleared is not saved", () => {
   const transcript = begun();
   transcript.apply(final(0, "Secret."));
   transcript.clear();
-  assert.deepEqual(transcript.saved({ isGoingOn: false, withTimes: true }), []);
+  assert.deepEqual(transcript.snapshot({ isRecording: false, withTimes: true }), []);
 });
 
 test("what would be lost, or may have been, is told with its length", () => {
