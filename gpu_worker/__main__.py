@@ -6,9 +6,9 @@ import signal
 import sys
 from pathlib import Path
 
-from gpu_worker import gpu
 from gpu_worker.recognizer import Recognizer
-from gpu_worker.worker import Worker
+from gpu_worker.serving import device_memory
+from gpu_worker.serving.worker import Worker
 from shared import logs
 from shared.errors import ModelUnavailableError, SettingsError
 from shared.settings import WorkerSettings
@@ -31,7 +31,7 @@ def main() -> int:
     except (ModelUnavailableError, SettingsError) as error:
         sys.stderr.write(f"gpu_worker {settings.gpu_id}: {error}\n")
         return NEVER
-    asyncio.run(serve(settings, recognizer, gpu.gauge(device)))
+    asyncio.run(serve(settings, recognizer, device_memory.gauge(device)))
     return 0
 
 
@@ -44,7 +44,7 @@ def pin(settings: WorkerSettings) -> str:
     os.environ.setdefault("CUDA_DEVICE_ORDER", "PCI_BUS_ID")
     os.environ.setdefault("CUDA_VISIBLE_DEVICES", str(settings.gpu_id))
     try:
-        found = settings.device != "cpu" and gpu.has_gpu()
+        found = settings.device != "cpu" and device_memory.has_gpu()
     except LookupError as error:
         raise SettingsError(f"DEVICE={settings.device!r}: {error}") from error
     if settings.device == "cuda" and not found:
@@ -59,7 +59,7 @@ def load(settings: WorkerSettings, device: str) -> Recognizer:
         ModelUnavailableError: there are no usable weights.
     """
     from gpu_worker.model import load_recognizer  # noqa: PLC0415 - CUDA reads its environment at import
-    from gpu_worker.model.weights import default_cache_dir  # noqa: PLC0415
+    from gpu_worker.model.checkpoint.locate import default_cache_dir  # noqa: PLC0415
 
     cache_dir = Path(settings.model_cache_dir).expanduser() if settings.model_cache_dir else default_cache_dir()
     threads = settings.torch_threads or max(1, (os.cpu_count() or 1) // settings.gpu_workers)
@@ -70,7 +70,7 @@ def load(settings: WorkerSettings, device: str) -> Recognizer:
     return recognizer
 
 
-async def serve(settings: WorkerSettings, recognizer: Recognizer, gauge: gpu.Gauge) -> None:
+async def serve(settings: WorkerSettings, recognizer: Recognizer, gauge: device_memory.Gauge) -> None:
     """Serve until SIGTERM or SIGINT."""
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -1,6 +1,6 @@
 """The seam between policy and model: what a step asks about each stream, and what it is told.
 
-Policy (`gpu_worker.stream` and its cores) knows nothing of torch; the model (`gpu_worker.model`) knows nothing of
+Policy (`gpu_worker.recognition.stream` and its cores) knows nothing of torch; the model (`gpu_worker.model`) knows nothing of
 sockets, sessions or commitment. Samples are 16 kHz; positions count from the start of the session.
 """
 

@@ -7,9 +7,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gpu_worker.model.alignment_together import boundaries_together
-from gpu_worker.model.smoothing import median
-from gpu_worker.model.tokens import Tokens
+from gpu_worker.model.cuda.alignment import boundaries_together
+from gpu_worker.model.nn.median_filter import median
+from gpu_worker.model.nn.tokens import Tokens
 from gpu_worker.recognizer import FRAME, TimedWord
 
 

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 
 from torch import Tensor
 
-from gpu_worker.guards import repetition
-from gpu_worker.model.batch import Batch, Part, Sheet, TextDecoder
-from gpu_worker.model.columns import Encoding
+from gpu_worker.model.nn.compaction import Encoding
+from gpu_worker.model.nn.decoder_api import Batch, Part, Sheet, TextDecoder
+from gpu_worker.model.repetition import repetition
 
 
 @dataclass(frozen=True, slots=True)

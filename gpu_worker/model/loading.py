@@ -6,9 +6,9 @@ from pathlib import Path
 
 import torch
 
-from gpu_worker.model import weights
-from gpu_worker.model.linear import Kind, Precision, cpu_precision
-from gpu_worker.model.whisper_recognizer import Weights, WhisperRecognizer
+from gpu_worker.model.checkpoint import locate
+from gpu_worker.model.nn.linear import Kind, Precision, cpu_precision
+from gpu_worker.model.recognizer import Weights, WhisperRecognizer
 from shared.errors import ModelUnavailableError
 
 _CPU_MODEL = "tiny.en"
@@ -39,14 +39,14 @@ def load_recognizer(model: str, *, cache_dir: Path, device: str, threads: int) -
     place = torch.device(device)
     name = model or default_model(device)
     try:
-        file = weights.locate(name, cache_dir=cache_dir)
+        file = locate.locate(name, cache_dir=cache_dir)
     except ModelUnavailableError:
         if model or name == _CPU_MODEL:
             raise
         name = _CPU_MODEL
-        file = weights.locate(name, cache_dir=cache_dir)
-    dims, state = weights.load_checkpoint(file)
-    official = weights.official_name(name, file)
+        file = locate.locate(name, cache_dir=cache_dir)
+    dims, state = locate.load_checkpoint(file)
+    official = locate.official_name(name, file)
     return WhisperRecognizer(
         Weights(official or file.stem, official, file, dims, state),
         precision=precision_for(place, dims.n_audio_state),

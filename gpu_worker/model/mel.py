@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 from whisper.audio import HOP_LENGTH, N_FFT, mel_filters
 
-from gpu_worker.model.shapes import batch_rows, up
-from gpu_worker.model.staging import room, sent
+from gpu_worker.model.cuda.shapes import batch_rows, up
+from gpu_worker.model.nn.pinned_copy import room, sent
 from gpu_worker.recognizer import FRAME, Pcm
 
 _HOPS = 128

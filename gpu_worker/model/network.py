@@ -6,20 +6,20 @@ from dataclasses import dataclass
 import torch
 from whisper.model import ModelDimensions
 
-from gpu_worker.model.batch import Part, Sheet, TextDecoder
-from gpu_worker.model.blocks import State
-from gpu_worker.model.columns import EncoderSettings, Encoding
-from gpu_worker.model.decoder import Decoder
-from gpu_worker.model.dense_decoder import DenseDecoder
-from gpu_worker.model.dense_encoder import DenseEncoder
-from gpu_worker.model.encoder import Encoder
-from gpu_worker.model.graphs import Graphs
-from gpu_worker.model.layers import AudioLayers, TextLayers
-from gpu_worker.model.linear import Precision, dtype_of
+from gpu_worker.model.checkpoint.official_models import alignment_heads
+from gpu_worker.model.cpu.decoder import Decoder
+from gpu_worker.model.cpu.encoder import Encoder
+from gpu_worker.model.cuda.decoder import DenseDecoder
+from gpu_worker.model.cuda.encoder import DenseEncoder
+from gpu_worker.model.cuda.graphs import Graphs
 from gpu_worker.model.mel import Spectrum
-from gpu_worker.model.official_models import alignment_heads
-from gpu_worker.model.tokens import Tokens
-from gpu_worker.model.vocabulary import Vocabulary
+from gpu_worker.model.nn.blocks import State
+from gpu_worker.model.nn.compaction import EncoderSettings, Encoding
+from gpu_worker.model.nn.decoder_api import Part, Sheet, TextDecoder
+from gpu_worker.model.nn.layers import AudioLayers, TextLayers
+from gpu_worker.model.nn.linear import Precision, dtype_of
+from gpu_worker.model.nn.tokens import Tokens
+from gpu_worker.model.nn.vocabulary import Vocabulary
 
 
 @dataclass(frozen=True, slots=True)

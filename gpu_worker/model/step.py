@@ -6,14 +6,14 @@ from typing import TypeVar
 
 from torch import Tensor
 
-from gpu_worker.guards import without_repeats
 from gpu_worker.model.alignment import boundaries, timed_words
-from gpu_worker.model.batch import TextDecoder
-from gpu_worker.model.columns import Encoding
+from gpu_worker.model.cpu.encoder import Encoder, Kept
 from gpu_worker.model.decoding import Decoded, DecodeRequest, decode
-from gpu_worker.model.encoder import Encoder, Kept
 from gpu_worker.model.mel import whole_frames
 from gpu_worker.model.network import Network
+from gpu_worker.model.nn.compaction import Encoding
+from gpu_worker.model.nn.decoder_api import TextDecoder
+from gpu_worker.model.repetition import without_repeats
 from gpu_worker.recognizer import FRAME, WindowRequest, WindowResult
 
 FAILURES = (ArithmeticError, LookupError, RuntimeError, TypeError, ValueError)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from gpu_worker.model.staging import staged
+from gpu_worker.model.nn.pinned_copy import staged
 from gpu_worker.recognizer import VAD_FRAME, Pcm
 
 _CONTEXT = 64

@@ -12,8 +12,8 @@ from whisper.model import disable_sdpa
 from whisper.tokenizer import get_tokenizer
 
 from gpu_worker.model.alignment import token_boundaries
-from gpu_worker.model.official_models import alignment_heads
-from gpu_worker.model.whisper_recognizer import Weights
+from gpu_worker.model.checkpoint.official_models import alignment_heads
+from gpu_worker.model.recognizer import Weights
 from scripts.capacity.stages import Part
 
 from .local_agreement import HeardWord

@@ -8,8 +8,8 @@ import numpy as np
 from rich.status import Status
 from whisper_live_client.audio import SAMPLE_RATE
 
-from gpu_worker.model.columns import EncoderSettings
-from gpu_worker.model.linear import EXACT, cpu_precision
+from gpu_worker.model.nn.compaction import EncoderSettings
+from gpu_worker.model.nn.linear import EXACT, cpu_precision
 from gpu_worker.recognizer import WindowRequest, WindowResult
 from scripts.capacity.stages import Stages
 from scripts.tools.corpus import Utterance

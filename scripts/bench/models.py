@@ -2,11 +2,11 @@
 
 from functools import cached_property
 
-from gpu_worker.model import weights
-from gpu_worker.model.columns import EncoderSettings
-from gpu_worker.model.linear import Precision
+from gpu_worker.model.checkpoint import locate
 from gpu_worker.model.loading import precision_for
-from gpu_worker.model.whisper_recognizer import Weights, WhisperRecognizer
+from gpu_worker.model.nn.compaction import EncoderSettings
+from gpu_worker.model.nn.linear import Precision
+from gpu_worker.model.recognizer import Weights, WhisperRecognizer
 from scripts.capacity.step_timing import find_device
 
 
@@ -19,9 +19,9 @@ class Model:
     """
 
     def __init__(self, asked: str, device: str) -> None:
-        file = weights.locate(asked, cache_dir=weights.default_cache_dir())
-        dims, state = weights.load_checkpoint(file)
-        official = weights.official_name(asked, file)
+        file = locate.locate(asked, cache_dir=locate.default_cache_dir())
+        dims, state = locate.load_checkpoint(file)
+        official = locate.official_name(asked, file)
         self.asked = asked
         self.device = find_device(device)
         self.weights = Weights(official or file.stem, official, file, dims, state)

@@ -4,10 +4,10 @@ import itertools
 
 from whisper_live_client.audio import SAMPLE_RATE
 
-from gpu_worker.policy import PolicySettings
+from gpu_worker.recognition.policy import PolicySettings
+from gpu_worker.recognition.step import DecodeCall, Step
+from gpu_worker.recognition.stream import Stream
 from gpu_worker.recognizer import Recognizer, WindowResult
-from gpu_worker.step_loop import DecodeCall, Step
-from gpu_worker.stream import Stream
 from scripts.capacity.windows import WindowShape
 from shared.messages import Finished
 

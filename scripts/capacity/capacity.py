@@ -6,7 +6,7 @@ from pathlib import Path
 
 from rich.status import Status
 
-from gpu_worker.worker import BATCH_CPU, BATCH_CUDA
+from gpu_worker.serving.worker import BATCH_CPU, BATCH_CUDA
 from scripts.tools.reports import Report, Table
 from scripts.tools.tables import number
 from shared.settings import WorkerSettings

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gpu_worker.cadence import Cadence
 from gpu_worker.recognizer import VAD_FRAME
+from gpu_worker.serving.pacing import Cadence
 
 _LOOK_S = 0.1
 _MESSAGE_S = 0.1

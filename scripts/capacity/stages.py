@@ -9,13 +9,13 @@ from types import ModuleType
 import torch
 
 from gpu_worker.model import step
-from gpu_worker.model.decoder import Decoder
-from gpu_worker.model.dense_decoder import DenseBatch, DenseDecoder
-from gpu_worker.model.dense_encoder import DenseEncoder
-from gpu_worker.model.encoder import Encoder
+from gpu_worker.model.cpu.decoder import Decoder
+from gpu_worker.model.cpu.encoder import Encoder
+from gpu_worker.model.cuda.decoder import DenseBatch, DenseDecoder
+from gpu_worker.model.cuda.encoder import DenseEncoder
 from gpu_worker.model.mel import Spectrum
+from gpu_worker.model.nn.vocabulary import Vocabulary
 from gpu_worker.model.vad import Vad
-from gpu_worker.model.vocabulary import Vocabulary
 
 Part = tuple[type | ModuleType, str, str]
 """A class or module, the name of its function, and the stage that it is."""

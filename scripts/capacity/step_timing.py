@@ -8,9 +8,9 @@ from statistics import median
 
 import torch
 
-from gpu_worker.model.linear import dtype_of
 from gpu_worker.model.loading import precision_for
-from gpu_worker.model.whisper_recognizer import WhisperRecognizer
+from gpu_worker.model.nn.linear import dtype_of
+from gpu_worker.model.recognizer import WhisperRecognizer
 from gpu_worker.recognizer import VAD_FRAME, ListenRequest, ListenResult, Pcm, WindowResult
 
 from .simulation import StepTimes

@@ -13,10 +13,10 @@ import torch
 from torch import Tensor
 from whisper.model import AudioEncoder, ModelDimensions, TextDecoder
 
-from gpu_worker.model.columns import EncoderSettings, Layout
+from gpu_worker.model.nn.compaction import EncoderSettings, Layout
+from gpu_worker.model.nn.tokens import Tokens
+from gpu_worker.model.recognizer import Weights
 from gpu_worker.model.step import DecodeSettings
-from gpu_worker.model.tokens import Tokens
-from gpu_worker.model.whisper_recognizer import Weights
 from gpu_worker.recognizer import FRAME, Pcm, WindowRequest
 
 from .windows import WindowShape

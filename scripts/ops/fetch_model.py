@@ -7,7 +7,7 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeElapsedColumn
 
-from gpu_worker.model import proof, weights
+from gpu_worker.model.checkpoint import locate, verify
 
 
 @click.command(
@@ -22,14 +22,14 @@ from gpu_worker.model import proof, weights
 )
 @click.option(
     "--stall-s",
-    default=weights.Deadlines().stall_s,
+    default=locate.Deadlines().stall_s,
     show_default=True,
     type=click.FloatRange(min=0, min_open=True),
     help="Give a download up when nothing arrives for so many seconds.",
 )
 @click.option(
     "--limit-s",
-    default=weights.Deadlines().total_s,
+    default=locate.Deadlines().total_s,
     show_default=True,
     type=click.FloatRange(min=0, min_open=True),
     help="Give a download up after so many seconds altogether.",
@@ -39,21 +39,21 @@ def main(name: str, cache_dir: Path | None, stall_s: float, limit_s: float, *, h
     """Obtain the Whisper model NAME (or check the checkpoint at that path), then transcribe a clip with it."""
     # What a person watches goes to stderr, what came out to stdout.
     console = Console(stderr=True, highlight=False, soft_wrap=True)
-    folder = cache_dir or weights.default_cache_dir()
+    folder = cache_dir or locate.default_cache_dir()
     try:
         with _bar(console) as bar:
             report = _Report(bar)
-            deadlines = weights.Deadlines(stall_s=stall_s, total_s=limit_s)
-            path = weights.locate(name, cache_dir=folder, progress=report, deadlines=deadlines)
+            deadlines = locate.Deadlines(stall_s=stall_s, total_s=limit_s)
+            path = locate.locate(name, cache_dir=folder, progress=report, deadlines=deadlines)
             size_bytes = path.stat().st_size
             if not hear:
                 report("checked", size_bytes, size_bytes)
                 click.echo(path)
                 return
             report("transcribing a clip", 0, None)
-            result = proof.prove(path)
+            result = verify.prove(path)
             report("done", size_bytes, size_bytes)
-    except weights.ModelUnavailableError as error:
+    except locate.ModelUnavailableError as error:
         console.print(str(error), style="red", markup=False)
         sys.exit(1)
     click.echo(path)

@@ -8,7 +8,7 @@ import numpy.typing as npt
 import torch
 import whisper
 
-from gpu_worker.model.weights import ModelUnavailableError, default_cache_dir, locate
+from gpu_worker.model.checkpoint.locate import ModelUnavailableError, default_cache_dir, locate
 
 from .corpus import Stream
 

@@ -17,9 +17,9 @@ from gateway.protocols.asr_full import FullProtocol
 from gateway.session_manager import SessionManager
 from gateway.sessions.client_session import ClientSession, SessionOptions
 from gateway.sessions.commands import CloseConnection
-from gpu_worker.policy import PolicySettings
-from gpu_worker.slots import SlotTable
-from gpu_worker.step_loop import Step
+from gpu_worker.recognition.policy import PolicySettings
+from gpu_worker.recognition.step import Step
+from gpu_worker.serving.slots import SlotTable
 from shared import logs, wire
 from shared import messages as m
 from tests.gateway.builders import bounds, heartbeat, register

@@ -9,14 +9,14 @@ import torch.nn.functional as F  # noqa: N812 - its usual name
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from whisper.model import ModelDimensions, Whisper
 
-from gpu_worker.model.columns import EncoderSettings
-from gpu_worker.model.graphs import Graphs
-from gpu_worker.model.linear import EXACT, Precision
+from gpu_worker.model.cuda.graphs import Graphs
 from gpu_worker.model.loading import precision_for
 from gpu_worker.model.network import Network
+from gpu_worker.model.nn.compaction import EncoderSettings
+from gpu_worker.model.nn.linear import EXACT, Precision
+from gpu_worker.model.recognizer import WhisperRecognizer
 from gpu_worker.model.step import DecodeSettings, Step
 from gpu_worker.model.vad import Vad, VadState
-from gpu_worker.model.whisper_recognizer import WhisperRecognizer
 from gpu_worker.recognizer import WindowRequest, WindowResult
 from scripts.capacity.step_timing import Bench
 from scripts.capacity.windows import WindowShape

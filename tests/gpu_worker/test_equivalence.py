@@ -12,14 +12,14 @@ import pytest
 import torch
 import whisper
 
+from gpu_worker.model.checkpoint.locate import default_cache_dir, load_checkpoint, locate
 from gpu_worker.model.decoding import Decoded, DecodeRequest, decode
-from gpu_worker.model.linear import EXACT, Precision
-from gpu_worker.model.tokens import Tokens
-from gpu_worker.model.weights import default_cache_dir, load_checkpoint, locate
-from gpu_worker.model.whisper_recognizer import Weights
-from gpu_worker.policy import PolicySettings
-from gpu_worker.step_loop import run_step
-from gpu_worker.stream import Stream
+from gpu_worker.model.nn.linear import EXACT, Precision
+from gpu_worker.model.nn.tokens import Tokens
+from gpu_worker.model.recognizer import Weights
+from gpu_worker.recognition.policy import PolicySettings
+from gpu_worker.recognition.step import run_step
+from gpu_worker.recognition.stream import Stream
 from shared.clips import load_clips
 from tests.gpu_worker.model.speech.conftest import recognizer
 

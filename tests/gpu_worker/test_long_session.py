@@ -13,11 +13,11 @@ import pytest
 import torch
 
 from gpu_worker.model import load_recognizer
+from gpu_worker.model.checkpoint.locate import default_cache_dir
 from gpu_worker.model.decoding import decode
-from gpu_worker.model.weights import default_cache_dir
-from gpu_worker.policy import PolicySettings
-from gpu_worker.step_loop import run_step
-from gpu_worker.stream import Stream
+from gpu_worker.recognition.policy import PolicySettings
+from gpu_worker.recognition.step import run_step
+from gpu_worker.recognition.stream import Stream
 from shared.clips import load_clips
 from shared.messages import Finished, Hypothesis
 

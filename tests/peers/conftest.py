@@ -1,7 +1,7 @@
 import pytest
 
 from gpu_worker.model import load_recognizer
-from gpu_worker.model.weights import default_cache_dir
+from gpu_worker.model.checkpoint.locate import default_cache_dir
 from tests.system.conftest import start_server
 
 __all__ = ["start_server"]

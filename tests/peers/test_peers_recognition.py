@@ -6,13 +6,13 @@ import numpy as np
 import psutil
 import pytest
 
-from gpu_worker.model.tokens import Tokens
+from gpu_worker.model.nn.tokens import Tokens
+from gpu_worker.recognition.step import DecodeCall, Step
 from gpu_worker.recognizer import VAD_FRAME, ListenRequest, ListenResult, TimedWord, WindowResult
-from gpu_worker.step_loop import DecodeCall, Step
 from shared.clips import load_clips
 from shared.messages import Finished
-from tests.gpu_worker.driver import Driver, open_stream
 from tests.gpu_worker.model.speech.conftest import text_of, window, word_errors
+from tests.gpu_worker.recognition.driver import Driver, open_stream
 from tests.scripted_recognizer import ScriptedRecognizer, say
 
 pytestmark = pytest.mark.timeout(90)

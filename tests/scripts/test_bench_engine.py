@@ -11,8 +11,8 @@ import torch
 from click.testing import CliRunner
 from torch.utils.flop_counter import FlopCounterMode
 
-from gpu_worker.model.linear import EXACT
-from gpu_worker.model.whisper_recognizer import WhisperRecognizer
+from gpu_worker.model.nn.linear import EXACT
+from gpu_worker.model.recognizer import WhisperRecognizer
 from scripts.bench.cli import command
 from scripts.bench.languages import translated
 from scripts.bench.samples import Sample

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from gpu_worker import gpu
 from gpu_worker.__main__ import load, pin, serve
+from gpu_worker.serving import device_memory
 from shared import logs
 from shared.settings import WorkerSettings
 
@@ -45,6 +45,6 @@ if __name__ == "__main__":
     logs.configure(log_format=settings.log_format, level=settings.log_level, process="gpu_worker", gpu=settings.gpu_id)
     device = pin(settings)
     recognizer = FaultyRecognizer(load(settings, device), settings.run_dir / "faults" / f"gpu{settings.gpu_id}")
-    asyncio.run(serve(settings, recognizer, gpu.gauge(device)))
+    asyncio.run(serve(settings, recognizer, device_memory.gauge(device)))
     sys.stdout.flush()
     os._exit(0)

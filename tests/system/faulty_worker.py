@@ -12,8 +12,8 @@ import signal
 import threading
 import time
 
-from gpu_worker import gpu
 from gpu_worker.__main__ import serve
+from gpu_worker.serving import device_memory
 from shared import logs
 from shared.settings import WorkerSettings
 from tests.scripted_recognizer import ScriptedRecognizer
@@ -53,5 +53,5 @@ if __name__ == "__main__":
     settings = WorkerSettings.from_env(os.environ)
     logs.configure(log_format=settings.log_format, level=settings.log_level, process="gpu_worker", gpu=settings.gpu_id)
     recognizer = FaultyRecognizer(settings.gpu_id, **json.loads(os.environ["FAULTS"]))
-    asyncio.run(serve(settings, recognizer, gpu.gauge("cpu")))
+    asyncio.run(serve(settings, recognizer, device_memory.gauge("cpu")))
     os._exit(0)  # as the real one ends: a step that hangs must not hold it

@@ -12,8 +12,8 @@ import time
 
 import numpy as np
 
-from gpu_worker import gpu
 from gpu_worker.__main__ import serve
+from gpu_worker.serving import device_memory
 from shared import logs
 from shared.settings import WorkerSettings
 from tests.scripted_recognizer import ScriptedRecognizer, say
@@ -61,5 +61,5 @@ if __name__ == "__main__":
     plant = json.loads(os.environ.get("WORKER_PLANT", "{}"))
     load_s = plant.get("load_s", {}).get(str(settings.gpu_id), 0.05)
     recognizer = PlantedRecognizer(load_s=load_s, keeps=plant.get("keeps", False))
-    asyncio.run(serve(settings, recognizer, gpu.gauge("cpu")))
+    asyncio.run(serve(settings, recognizer, device_memory.gauge("cpu")))
     os._exit(0)

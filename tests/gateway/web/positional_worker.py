@@ -11,9 +11,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from gpu_worker import gpu
 from gpu_worker.__main__ import serve
 from gpu_worker.recognizer import WindowRequest, WindowResult
+from gpu_worker.serving import device_memory
 from shared import logs
 from shared.settings import WorkerSettings
 from tests.scripted_recognizer import ScriptedRecognizer, say
@@ -41,4 +41,4 @@ class PositionalRecognizer(ScriptedRecognizer):
 if __name__ == "__main__":
     settings = WorkerSettings.from_env(os.environ)
     logs.configure(log_format=settings.log_format, level=settings.log_level, process="gpu_worker", gpu=settings.gpu_id)
-    asyncio.run(serve(settings, PositionalRecognizer(), gpu.gauge("cpu")))
+    asyncio.run(serve(settings, PositionalRecognizer(), device_memory.gauge("cpu")))

@@ -12,9 +12,9 @@ from whisper.model import ModelDimensions, Whisper
 from whisper.normalizers import EnglishTextNormalizer
 
 import shared
-from gpu_worker.model.linear import EXACT, cpu_precision
-from gpu_worker.model.weights import default_cache_dir, load_checkpoint, locate
-from gpu_worker.model.whisper_recognizer import Weights, WhisperRecognizer
+from gpu_worker.model.checkpoint.locate import default_cache_dir, load_checkpoint, locate
+from gpu_worker.model.nn.linear import EXACT, cpu_precision
+from gpu_worker.model.recognizer import Weights, WhisperRecognizer
 from gpu_worker.recognizer import FRAME, WindowRequest
 
 CLIPS = Path(shared.__file__).parent / "clips"

@@ -4,8 +4,8 @@ import torch
 from whisper.timing import dtw_cpu, median_filter
 
 from gpu_worker.model.alignment import monotone_path, timed_words, token_boundaries
-from gpu_worker.model.smoothing import median
-from gpu_worker.model.tokens import Tokens
+from gpu_worker.model.nn.median_filter import median
+from gpu_worker.model.nn.tokens import Tokens
 from gpu_worker.recognizer import FRAME
 
 TOKENS = Tokens(51864)

@@ -4,10 +4,10 @@ from whisper.decoding import detect_language
 from whisper.model import Whisper, disable_sdpa
 from whisper.tokenizer import get_tokenizer
 
-from gpu_worker.model.columns import EncoderSettings, Level
-from gpu_worker.model.decoder import Span
-from gpu_worker.model.linear import EXACT
+from gpu_worker.model.cpu.decoder import Span
 from gpu_worker.model.network import Network, alignment_heads
+from gpu_worker.model.nn.compaction import EncoderSettings, Level
+from gpu_worker.model.nn.linear import EXACT
 
 CPU = torch.device("cpu")
 

@@ -5,7 +5,7 @@ import random
 import pytest
 import torch
 
-from gpu_worker.model.decoder import Span
+from gpu_worker.model.cpu.decoder import Span
 from gpu_worker.model.decoding import DecodeRequest, decode
 from tests.gpu_worker.model.speech.conftest import growing
 

@@ -12,14 +12,14 @@ import pytest
 import torch
 
 from gpu_worker.model.alignment import token_boundaries
-from gpu_worker.model.alignment_together import boundaries_together
-from gpu_worker.model.columns import EncoderSettings
+from gpu_worker.model.cuda.alignment import boundaries_together
+from gpu_worker.model.cuda.graphs import Graphs
+from gpu_worker.model.cuda.shapes import EncoderShape, Packing, batch_rows, parted
 from gpu_worker.model.decoding import Decoded, DecodeRequest, decode
-from gpu_worker.model.graphs import Graphs
-from gpu_worker.model.linear import EXACT
 from gpu_worker.model.mel import Spectrum
 from gpu_worker.model.network import Network
-from gpu_worker.model.shapes import EncoderShape, Packing, batch_rows, parted
+from gpu_worker.model.nn.compaction import EncoderSettings
+from gpu_worker.model.nn.linear import EXACT
 from gpu_worker.model.step import DecodeSettings, Step
 from gpu_worker.recognizer import WindowResult
 from tests.gpu_worker.model.speech.conftest import growing, window

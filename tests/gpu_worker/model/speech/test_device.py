@@ -10,13 +10,13 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from gpu_worker.model.alignment_together import _paths
-from gpu_worker.model.batch import Part, Sheet
-from gpu_worker.model.columns import EncoderSettings
-from gpu_worker.model.graphs import Graphs
-from gpu_worker.model.linear import Precision
+from gpu_worker.model.cuda.alignment import _paths
+from gpu_worker.model.cuda.graphs import Graphs
 from gpu_worker.model.network import Network
-from gpu_worker.model.staging import staged
+from gpu_worker.model.nn.compaction import EncoderSettings
+from gpu_worker.model.nn.decoder_api import Part, Sheet
+from gpu_worker.model.nn.linear import Precision
+from gpu_worker.model.nn.pinned_copy import staged
 
 META = torch.device("meta")
 WAITS = ("_local_scalar_dense", "nonzero", "masked_select", "is_nonzero", "unique", "equal.default")

@@ -2,11 +2,11 @@ import pytest
 import torch
 from whisper.model import Whisper
 
-from gpu_worker.model.columns import EncoderSettings, Level
-from gpu_worker.model.encoder import Encoder
-from gpu_worker.model.layers import AudioLayers
-from gpu_worker.model.linear import EXACT
+from gpu_worker.model.cpu.encoder import Encoder
 from gpu_worker.model.mel import Spectrum
+from gpu_worker.model.nn.compaction import EncoderSettings, Level
+from gpu_worker.model.nn.layers import AudioLayers
+from gpu_worker.model.nn.linear import EXACT
 
 CPU = torch.device("cpu")
 

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from gpu_worker.model.linear import cpu_precision, dtype_of, linear, quickest
+from gpu_worker.model.nn.linear import cpu_precision, dtype_of, linear, quickest
 
 CPU = torch.device("cpu")
 

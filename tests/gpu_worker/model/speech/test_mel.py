@@ -2,8 +2,8 @@ import numpy as np
 import torch
 from whisper.audio import log_mel_spectrogram
 
-from gpu_worker.model.columns import EncoderSettings, Level
 from gpu_worker.model.mel import Spectrum, whole_frames
+from gpu_worker.model.nn.compaction import EncoderSettings, Level
 from gpu_worker.recognizer import FRAME
 
 SPECTRUM = Spectrum(80, torch.device("cpu"))

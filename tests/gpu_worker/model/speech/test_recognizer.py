@@ -6,12 +6,12 @@ import psutil
 import pytest
 import torch
 
-from gpu_worker.guards import repetition
 from gpu_worker.model import default_model, load_recognizer
-from gpu_worker.model.columns import EncoderSettings
-from gpu_worker.model.linear import EXACT, Precision
+from gpu_worker.model.checkpoint.locate import default_cache_dir
+from gpu_worker.model.nn.compaction import EncoderSettings
+from gpu_worker.model.nn.linear import EXACT, Precision
+from gpu_worker.model.repetition import repetition
 from gpu_worker.model.step import DecodeSettings
-from gpu_worker.model.weights import default_cache_dir
 from gpu_worker.recognizer import FRAME, VAD_FRAME, ListenRequest, TimedWord, WindowResult
 from shared.errors import ModelUnavailableError
 from tests.gpu_worker.model.speech.conftest import growing, recognizer, text_of, window, word_errors

@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from whisper.tokenizer import get_tokenizer
 
-from gpu_worker.model.tokens import Tokens
+from gpu_worker.model.nn.tokens import Tokens
 
 MULTILINGUAL = Tokens(51865)
 ENGLISH = Tokens(51864)

@@ -1,0 +1,74 @@
+"""Verify a checkpoint by use: it must transcribe the words of a clip that this project ships."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import whisper
+
+from gpu_worker.model.checkpoint.load import load_checkpoint
+from shared.clips import Clip, load_clips
+from shared.errors import ModelUnavailableError
+
+# Converted wrongly, a model writes nothing or nonsense; the smallest right one makes no mistake in these clips.
+_MAX_ERROR_SHARE = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """Compare what a model heard in one clip with what is said there."""
+
+    clip: Clip
+    heard: str
+    errors: int
+    words: int
+
+    @property
+    def passed(self) -> bool:
+        """Return True if the words are right, apart from a slip."""
+        return self.errors <= _MAX_ERROR_SHARE * self.words
+
+
+def prove(path: Path) -> Proof:
+    """Transcribe the first shipped clip with the checkpoint on the CPU, greedily, and count wrong words.
+
+    Raises:
+        ModelUnavailableError: The file is no usable checkpoint.
+    """
+    clip = load_clips()[0]
+    dims, state = load_checkpoint(path)
+    model = whisper.model.Whisper(dims)
+    model.load_state_dict(state)
+    model.eval()
+    audio = np.frombuffer(clip.pcm(), np.int16).astype(np.float32) / 32768
+    with torch.inference_mode():
+        result = whisper.transcribe(model, audio, language="en", temperature=0.0, fp16=False)
+    heard = str(result["text"]).strip()
+    spoken = normalised(clip.text)
+    return Proof(clip, heard, word_errors(spoken, normalised(heard)), len(spoken))
+
+
+def require(path: Path) -> None:
+    """Raise unless the checkpoint writes down a shipped clip's words."""
+    proof = prove(path)
+    if not proof.passed:
+        raise ModelUnavailableError(
+            f"it hears {proof.heard[:120]!r} where {proof.clip.text!r} is said ({proof.errors} of {proof.words} wrong)"
+        )
+
+
+def normalised(text: str) -> list[str]:
+    """Return the lower-case words of `text` without punctuation."""
+    return re.sub(r"[^\w']+", " ", text.lower()).split()
+
+
+def word_errors(spoken: list[str], heard: list[str]) -> int:
+    """Count the words to replace, insert or drop to get from one list to the other (Levenshtein's distance)."""
+    row = list(range(len(heard) + 1))
+    for i, word in enumerate(spoken, 1):
+        diagonal, row[0] = row[0], i
+        for j, other in enumerate(heard, 1):
+            diagonal, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, diagonal + (word != other))
+    return row[-1]

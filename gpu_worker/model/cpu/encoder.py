@@ -1,0 +1,131 @@
+"""Whisper's encoder over real audio only: the silence that would fill the 30 s is a few heavy keys.
+
+Whisper pads every window to 30 s and pays for all of it; cut off, the padding's attention mass is missed and the
+decoder loops. So the mass is kept and the work dropped: one key stands for a group of silent frames, and the
+logarithm of the group's size is added to its attention logits, in every encoder layer and in the decoder's
+cross-attention. The softmax then weighs it like that many equal keys. Measured: the same word error rate for a
+sixth of the work.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F  # noqa: N812 - its usual name
+from torch import Tensor
+
+from gpu_worker.model.cpu.chunks import Memory, Reach, cross, rounded, transform
+from gpu_worker.model.nn.compaction import EDGE, EncoderSettings, Encoding, Layout, Level
+from gpu_worker.model.nn.layers import AudioLayers
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What is kept of a stream's last window: it serves the next one if that begins at the same ``start``.
+
+    ``whole`` is how many frames there were when all of them were computed last.
+    """
+
+    start: int
+    frames: int
+    whole: int
+    level: Level
+    memory: Memory
+
+
+class Encoder:
+    """The audio side of one model on a CPU: one window after another.
+
+    That is as fast there as a batch, pads nothing, and can keep what it encoded a step ago.
+    """
+
+    def __init__(self, layers: AudioLayers, device: torch.device, settings: EncoderSettings) -> None:
+        self.capacity = len(layers.positions)
+        self.keeps = settings.keep
+        self._layers = layers
+        self._device = device
+        self._settings = settings
+
+    def encode(self, windows: Sequence[Tensor], *, full: bool = False) -> list[Encoding]:
+        """Encode raw mel windows of shape (n_mels, 2 for each frame), none empty; ``full`` compacts nothing."""
+        return [self._encode_alone(window, 0, None, full=full)[0] for window in windows]
+
+    def encode_on(self, window: Tensor, start: int, kept: Kept | None, *, reuse: bool) -> tuple[Encoding, Kept]:
+        """Encode a stream's window; with ``reuse`` compute only what is new since its last one.
+
+        A frame that was computed a step ago saw silence where there is speech now. So the last ``margin`` frames are
+        computed again, and all of them when the window begins elsewhere, has become shorter, has another level, or
+        has grown to a multiple of what was computed as a whole: its beginning was computed with little around it.
+        """
+        return self._encode_alone(window, start, kept, full=False, reuse=reuse)
+
+    def features(self, window: Tensor, *, full: bool = False) -> Tensor:
+        """Return the normalised output of the last layer, (columns, width) in fp32: what cross-attention reads."""
+        layout = Layout.of(window.shape[1] // 2, self.capacity, self._settings, full=full)
+        level = Level.of(window, self._settings)
+        reach = Reach.of(layout.begin, layout.begin, layout.end, layout.bias(self.capacity))
+        x = self._rows(window, layout, level, 0)
+        return self._layers.norm(transform(x, self._layers.blocks, self._memory(layout.begin, layout.end), reach))
+
+    def _memory(self, begin: int, end: int) -> Memory:
+        layers = self._layers
+        return Memory.new(begin, end - begin, layers.shape, layers.text_shape, layers.dtype)
+
+    def _encode_alone(
+        self, window: Tensor, start: int, kept: Kept | None, *, full: bool, reuse: bool = False
+    ) -> tuple[Encoding, Kept]:
+        frames = window.shape[1] // 2
+        layout = Layout.of(frames, self.capacity, self._settings, full=full)
+        level = Level.of(window, self._settings)
+        bias = layout.bias(self.capacity)
+        old = self._reusable(kept, start, layout, level) if reuse else 0
+        if kept is not None and old:
+            memory, level, new = kept.memory, kept.level, layout.groups + old
+        elif self.keeps and not full:
+            memory = self._memory(0, layout.groups + self.capacity) if kept is None else kept.memory
+            new = layout.begin
+        else:
+            memory, new = self._memory(layout.begin, layout.end), layout.begin
+        reach = Reach.of(layout.begin, new, layout.end, bias)
+        x = transform(self._rows(window, layout, level, old), self._layers.blocks, memory, reach)
+        cross(x, self._layers.norm, self._layers.cross, memory, new)
+        used = slice(layout.begin - memory.origin, layout.end - memory.origin)
+        encoding = Encoding(
+            memory.cross_keys[..., used],
+            memory.cross_values[..., used, :],
+            bias,
+            layout.groups - layout.begin,
+            frames,
+        )
+        whole = kept.whole if kept is not None and old else frames
+        return encoding, Kept(start, frames, whole, level, memory)
+
+    def _reusable(self, kept: Kept | None, start: int, layout: Layout, level: Level) -> int:
+        """Return how many frames of a stream's last window can be used for this one."""
+        if kept is None or kept.start != start or kept.frames > layout.frames or not layout.compact:
+            return 0
+        grown = layout.frames >= self._settings.growth * kept.whole
+        if grown or not level.near(kept.level, self._settings.drift):
+            return 0
+        return max(0, kept.frames - self._settings.margin)
+
+    def _rows(self, window: Tensor, layout: Layout, level: Level, old: int) -> Tensor:
+        """Convolve a window from its frame ``old`` on; return a row for each column that is computed."""
+        mel = level.scale(window)
+        if not layout.compact:
+            mel = F.pad(mel, (0, 2 * self.capacity - mel.shape[1]), value=level.silence)
+            return self._layers.convolve(mel[None])[0] + self._layers.positions
+        # Two frames before the first, which only the first sees; at least three after the last, so that the last one
+        # used does not see the convolution's own zeros.
+        before = min(old, 2)
+        mel = mel[:, 2 * (old - before) :]
+        hops = 2 * rounded(mel.shape[1] // 2 + EDGE + 3)
+        x = self._layers.convolve(F.pad(mel, (0, hops - mel.shape[1]), value=level.silence)[None])[0, before:]
+        audible = layout.frames - old + EDGE
+        silence = x[audible]
+        x = torch.cat([x[:audible], silence.expand(layout.kept - layout.frames - EDGE, -1)])
+        x = x + self._layers.positions[old : layout.kept]
+        if old:
+            return x
+        middles, _ = layout.silent_positions(self.capacity)
+        return torch.cat([silence + self._layers.positions[middles.to(self._device)], x])

@@ -1,0 +1,173 @@
+"""The recognizer: stock Whisper weights and our own forward passes."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from whisper.model import ModelDimensions
+
+from gpu_worker.model.memory import drop_mapped_pages, give_back, trim
+from gpu_worker.model.network import Network
+from gpu_worker.model.nn.compaction import EncoderSettings
+from gpu_worker.model.nn.linear import Precision
+from gpu_worker.model.nn.tokens import Tokens
+from gpu_worker.model.step import DecodeSettings, Step
+from gpu_worker.model.vad import Vad, VadState
+from gpu_worker.recognizer import (
+    VAD_FRAME,
+    ListenRequest,
+    ListenResult,
+    ModelInfo,
+    Pcm,
+    WindowRequest,
+    WindowResult,
+)
+
+_LONGEST_S = 15
+"""Windows up to this are prepared for; few are longer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """A checkpoint on the host, memory-mapped: ``name`` is for people, ``official`` Whisper's own if it has one."""
+
+    name: str
+    official: str | None
+    file: Path
+    dims: ModelDimensions
+    state: dict[str, Tensor]
+
+
+class WhisperRecognizer:
+    """Implements `gpu_worker.recognizer.Recognizer` with torch."""
+
+    def __init__(
+        self,
+        weights: Weights,
+        *,
+        precision: Precision,
+        device: torch.device,
+        device_name: str,
+        encoder: EncoderSettings | None = None,
+        decode: DecodeSettings | None = None,
+    ) -> None:
+        self._weights = weights
+        self._precision = precision
+        self._device = device
+        self._encoder_settings = encoder or EncoderSettings()
+        self._decode_settings = decode or DecodeSettings()
+        self._vad = Vad(device=device)
+        self._voices: dict[int, VadState] = {}
+        self._step: Step | None = None
+        self._fallbacks = 0
+        self._warm = False
+        self._info = ModelInfo(weights.name, Tokens(weights.dims.n_vocab).languages, device.type, device_name)
+
+    @property
+    def info(self) -> ModelInfo:
+        return self._info
+
+    @property
+    def fallbacks(self) -> int:
+        """How many windows looped or would not end, and were encoded again with nothing compacted."""
+        return self._fallbacks + (self._step.fallbacks if self._step else 0)
+
+    def load(self) -> None:
+        """Prepare the device copy and run everything once; no-op if it is there."""
+        if self._step is not None:
+            return
+        with torch.inference_mode():
+            network = Network.build(
+                self._weights.state,
+                self._weights.dims,
+                name=self._weights.official,
+                precision=self._precision,
+                device=self._device,
+                settings=self._encoder_settings,
+            )
+        drop_mapped_pages(self._weights.file)
+        step = Step(network, self._decode_settings)
+        self._warm_up(step)
+        step.fallbacks = 0
+        for key in self._voices:
+            step.open(key)
+        self._step = step
+        trim(self._device)
+
+    def unload(self) -> None:
+        """Drop the device copy and return its memory."""
+        self._fallbacks = self.fallbacks
+        self._step = None
+        drop_mapped_pages(self._weights.file)
+        give_back(self._device)
+
+    def open(self, key: int) -> None:
+        """Begin a stream that has received no audio."""
+        self._voices[key] = VadState.new()
+        if self._step is not None:
+            self._step.open(key)
+
+    def close(self, key: int) -> None:
+        self._voices.pop(key, None)
+        if self._step is not None:
+            self._step.close(key)
+
+    def listen(self, requests: Sequence[ListenRequest]) -> list[ListenResult | Exception]:
+        """Run voice activity detection over all streams' new audio; a stream's state moves on only if it succeeds."""
+        answers: dict[int, ListenResult | Exception] = {}
+        states: dict[int, VadState] = {}
+        for i, request in enumerate(requests):
+            if request.key not in self._voices:
+                answers[i] = KeyError(f"stream {request.key} is not open")
+            elif len(request.pcm) % VAD_FRAME:
+                answers[i] = ValueError(f"{len(request.pcm)} samples are no multiple of {VAD_FRAME}")
+            elif len(request.pcm) == 0:
+                answers[i] = ListenResult(())
+            else:
+                states[i] = self._voices[request.key]
+        found = self._vad.run([(state, requests[i].pcm) for i, state in states.items()])
+        for i, (probabilities, state) in zip(states, found, strict=True):
+            if np.isfinite(probabilities).all():
+                self._voices[requests[i].key] = state
+                answers[i] = ListenResult(tuple(probabilities.tolist()))
+            else:
+                answers[i] = FloatingPointError("voice activity is not a number")
+        return [answers[i] for i in range(len(requests))]
+
+    def recognize(self, requests: Sequence[WindowRequest]) -> list[WindowResult | Exception]:
+        """Encode and decode all windows in one step.
+
+        Raises:
+            RuntimeError: the model is not loaded.
+        """
+        if self._step is None:
+            raise RuntimeError("the model is not loaded")
+        with torch.inference_mode():
+            return self._step.run(requests)
+
+    def _warm_up(self, step: Step) -> None:
+        """Pay what the first session would: torch's first calls choose and build kernels, on CUDA for each shape.
+
+        What a process has built it has for good; so a later load, for which a client waits, is spared it. Passes that
+        are recorded go with the weights: they are recorded again as they are met, in some hundredths of a second each.
+        """
+        noise = (np.random.default_rng(0).standard_normal(_LONGEST_S * 16_000) * 1000).astype(np.int16)
+        self._vad.run([(VadState.new(), noise[: 16 * VAD_FRAME])])
+        if self._device.type == "cuda" and not self._warm:
+            for seconds in range(_LONGEST_S, 0, -1):  # the longest first: it needs the most memory
+                for _ in range(2):  # a pass is recorded the second time
+                    _transcribe_once(step, [noise[: seconds * 16_000]])
+        _transcribe_once(step, [noise[: 2 * 16_000], noise[8000 : 2 * 16_000]])
+        self._warm = True
+
+
+def _transcribe_once(step: Step, audios: Sequence[Pcm]) -> None:
+    """Transcribe windows as a step does; raise what it answers in place of a result."""
+    with torch.inference_mode():
+        answers = step.run([WindowRequest(0, pcm, 0, 0, None, "transcribe", (), (), (), reuse=False) for pcm in audios])
+    for answer in answers:
+        if isinstance(answer, Exception):
+            raise answer

@@ -1,0 +1,110 @@
+"""Core: what one decode's result means for its window."""
+
+from dataclasses import dataclass
+
+from gpu_worker.recognition.hypothesis import Reading, TailWord, read
+from gpu_worker.recognition.local_agreement import agreed
+from gpu_worker.recognition.planner import Plan
+from gpu_worker.recognition.policy import PolicySettings
+from gpu_worker.recognition.window import SENTENCE_MARKS, Window, cut, ends_with, nearest_frame
+from gpu_worker.recognizer import WindowResult
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What became of a decode.
+
+    Attributes:
+        taken: the words it committed.
+        window: the window to go on with; None if the utterance is over.
+        closes: whether the segment ends after ``taken``.
+        more: how many words of the window's tail are to be committed to the next segment.
+    """
+
+    taken: tuple[TailWord, ...]
+    window: Window | None
+    closes: bool
+    more: int = 0
+
+
+def decide(window: Window, plan: Plan, result: WindowResult, last_speech: int, policy: PolicySettings) -> Decision:
+    """Commit what can be committed, and trim, restart or end the window, which is changed in place."""
+    reading = read(result, len(window.committed), policy)
+    window.asked_until = plan.end
+    speech_end = min(last_speech, plan.end)
+    if plan.final:
+        return _decide_at_end(window, reading, result, speech_end, policy)
+    if plan.end - window.start >= policy.hard_window_samples:
+        restart: int | None = plan.end
+    else:
+        restart = _stalled_at(window, reading, result, speech_end=speech_end, limit=policy.stall_samples, policy=policy)
+    if restart is not None:
+        window.absorb(reading, result)
+        taken = window.commit(len(reading.tail))
+        return Decision(taken, _fresh(window, restart, asked_until=plan.end), closes=True)
+    return _decide_underway(window, plan, reading, result, policy)
+
+
+def _decide_underway(
+    window: Window, plan: Plan, reading: Reading, result: WindowResult, policy: PolicySettings
+) -> Decision:
+    count = 0
+    young = not window.committed and plan.end - window.start < policy.young_samples
+    if reading.trusted and not young:
+        count = agreed(reading.tail, window.previous, end=result.end, cadence=plan.cadence, policy=policy)
+    first = _segment_end(window, reading.tail[:count], plan.end, policy)
+    window.absorb(reading, result)
+    taken = window.commit(first or count)
+    if first:
+        window.segment_before = window.start - taken[-1].end
+    after = None
+    if plan.end - window.start >= policy.window_samples:
+        decided = len(window.committed)
+        after = cut(result.words, committed=decided, start=window.start, end=result.end, policy=policy)
+    if after:
+        window.trim(after)
+    return Decision(taken, window, closes=first > 0, more=count - len(taken))
+
+
+def _segment_end(window: Window, taken: tuple[TailWord, ...], end: int, policy: PolicySettings) -> int:
+    """Return after how many of the words the segment closes: where a sentence ends; 0 if it goes on."""
+    length = window.segment_before + end - window.start
+    if length >= policy.segment_samples:
+        for count in range(len(taken), 0, -1):
+            if ends_with(taken[count - 1].text, SENTENCE_MARKS):
+                return count
+    return len(taken) if length >= policy.hard_segment_samples else 0
+
+
+def _decide_at_end(
+    window: Window, reading: Reading, result: WindowResult, speech_end: int, policy: PolicySettings
+) -> Decision:
+    restart = _stalled_at(
+        window, reading, result, speech_end=speech_end, limit=policy.flush_stall_samples, policy=policy
+    )
+    window.absorb(reading, result)
+    taken = window.commit(len(reading.tail))
+    if restart is None or window.stalls >= policy.flush_stall_tries:
+        return Decision(taken, None, closes=True)
+    again = _fresh(window, restart, asked_until=restart)
+    again.stalls, again.segment_before = window.stalls + 1, window.segment_before + again.start - window.start
+    return Decision(taken, again, closes=False)
+
+
+def _stalled_at(
+    window: Window, reading: Reading, result: WindowResult, *, speech_end: int, limit: int, policy: PolicySettings
+) -> int | None:
+    """Return where to decode anew if the hypothesis passes over speech at its end, else None."""
+    # A mark is given whatever audio is left: only words with letters or digits come from speech.
+    spoken = [word for word in result.words if any(map(str.isalnum, word.text))]
+    believed = reading.tail or window.committed
+    if not reading.trusted or not believed or not spoken:
+        return None
+    covered = min(spoken[-1].end, spoken[-1].start + policy.word_span_samples)
+    return covered if speech_end - covered > limit else None
+
+
+def _fresh(window: Window, start: int, *, asked_until: int) -> Window:
+    """Return an empty window of the same utterance that begins at ``start``."""
+    start = max(window.start, nearest_frame(start))
+    return Window(start, asked_until=max(start, asked_until))

@@ -1,0 +1,104 @@
+"""Core: which part of the audio is speech, from voice-activity probabilities.
+
+The rule is a hysteresis: some frames in a row above one threshold begin an utterance, a frame above a lower one keeps
+it alive, and some time without such a frame ends it.
+"""
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from gpu_worker.recognition.policy import PolicySettings
+from gpu_worker.recognizer import VAD_FRAME
+
+
+@dataclass(slots=True)
+class Utterance:
+    """A stretch of speech.
+
+    Attributes:
+        onset: where its speech begins.
+        start: first sample of its window, the pre-roll before the onset.
+        last_speech: end of its last living frame so far.
+        end: where its last decode ends, once the utterance is over.
+    """
+
+    onset: int
+    start: int
+    last_speech: int
+    end: int | None = None
+
+
+class Gate:
+    """Turns probabilities into utterances, in order.
+
+    Attributes:
+        heard: every sample before this position has been judged.
+        utterances: the ones not yet taken by the stream; only the last may be without an end.
+    """
+
+    def __init__(self, *, heard: int, deaf_until: int, policy: PolicySettings) -> None:
+        self.heard = heard
+        self.utterances: deque[Utterance] = deque()
+        self._deaf_until = deaf_until
+        self._policy = policy
+        self._run = 0
+        self._current: Utterance | None = None
+
+    @property
+    def speaking(self) -> bool:
+        """Return True inside an utterance."""
+        return self._current is not None
+
+    @property
+    def due(self) -> int:
+        """Return the position up to which audio must be here to be worth a call of the model.
+
+        Some frames; fewer where they may end the utterance, since a decode waits for its end.
+        """
+        due = self.heard + self._policy.listen_least_samples
+        if self._current is not None:
+            due = min(due, self._current.last_speech + self._policy.end_silence_samples)
+        return due
+
+    def resume(self, start: int, last_speech: int) -> None:
+        """Begin inside an utterance: its window starts at ``start``, its speech so far ends at ``last_speech``."""
+        self._begin(Utterance(onset=start, start=start, last_speech=last_speech))
+
+    def hear(self, probabilities: Sequence[float], until: int) -> None:
+        """Judge the frames from `heard` on; the last one may be cut short by ``until``, the end of the audio."""
+        for probability in probabilities:
+            start = self.heard
+            self.heard = min(start + VAD_FRAME, until)
+            if self._current is None:
+                self._await_onset(probability, start)
+            else:
+                self._await_end(self._current, probability)
+
+    def close(self, at: int) -> None:
+        """End the current utterance at ``at``, wherever its speech is."""
+        if self._current is not None:
+            self._end(self._current, at)
+
+    def _await_onset(self, probability: float, start: int) -> None:
+        # Speech that another life of this stream has committed must not begin an utterance again.
+        audible = start >= self._deaf_until
+        self._run = self._run + 1 if audible and probability >= self._policy.speech_probability else 0
+        if self._run >= self._policy.onset_frames:
+            onset = start - (self._run - 1) * VAD_FRAME
+            self._begin(Utterance(onset, onset - self._policy.pre_roll_samples, last_speech=self.heard))
+
+    def _await_end(self, utterance: Utterance, probability: float) -> None:
+        if probability >= self._policy.alive_probability:
+            utterance.last_speech = max(utterance.last_speech, self.heard)
+        elif self.heard - utterance.last_speech >= self._policy.end_silence_samples:
+            self._end(utterance, self.heard)
+
+    def _begin(self, utterance: Utterance) -> None:
+        self._run = 0
+        self._current = utterance
+        self.utterances.append(utterance)
+
+    def _end(self, utterance: Utterance, at: int) -> None:
+        utterance.end = min(at, utterance.last_speech + self._policy.post_roll_samples)
+        self._current = None

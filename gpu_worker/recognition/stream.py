@@ -1,0 +1,315 @@
+"""Core: one session's recognition policy: audio and a model's answers in, committed words and a tail out.
+
+There is no clock: "now" is a position in the audio, so that the same audio and the same order of calls give the same
+words. A late step is a bigger step; nothing is dropped.
+"""
+
+from collections import deque
+
+import numpy as np
+
+from gpu_worker.recognition.commit import decide
+from gpu_worker.recognition.endpointer import Gate
+from gpu_worker.recognition.hypothesis import TailWord
+from gpu_worker.recognition.language import Language
+from gpu_worker.recognition.planner import Plan, Progress, ends_for_free, is_covered, next_decode
+from gpu_worker.recognition.policy import PolicySettings
+from gpu_worker.recognition.reporter import Outbox
+from gpu_worker.recognition.sample_buffer import SAMPLE_BYTES, SampleBuffer
+from gpu_worker.recognition.window import Window, next_frame
+from gpu_worker.recognizer import FRAME, VAD_FRAME, ListenRequest, ListenResult, WindowRequest, WindowResult
+from shared.messages import Books, Finished, Hypothesis, ResumeState
+
+
+class Stream:
+    """One session inside a worker.
+
+    The worker feeds audio (`receive`), asks for work (`listen_request`, `window_request`), brings the results
+    (`heard`, `decoded`) and sends what `take` returns. Audio and controls may come while a request is out.
+    """
+
+    def __init__(
+        self,
+        *,
+        key: int,
+        lease: int,
+        session: str,
+        language: str | None,
+        task: str,
+        start: int,
+        resume: ResumeState | None,
+        policy: PolicySettings,
+    ) -> None:
+        """Begin at ``start``, or where another worker left off.
+
+        Raises:
+            ValueError: ``start`` is after the first sample that ``resume`` needs.
+        """
+        books = resume.books if resume else Books(start, 0, 0)
+        if start > books.until:
+            raise ValueError(f"audio from {start} leaves a gap: the stream goes on from {books.until}")
+        self.key, self.lease, self.session = key, lease, session
+        self._task = task
+        self._policy = policy
+        self._language = Language(language, resume.language if resume else None, policy)
+        self._audio = SampleBuffer(books.until)
+        self._outbox = Outbox(lease=lease, opening=books, language=self._language.used)
+        self._floor = resume.window_start if resume else books.until
+        self._gate = Gate(heard=books.until, deaf_until=self._floor, policy=policy)
+        self._window: Window | None = None
+        self._listening: int | None = None
+        self._period = 0
+        self._asked: Plan | None = None
+        self._marks: deque[int] = deque()
+        self._finish_at: int | None = None
+        self._finished = False
+        self._resumed_at = resume.window_start if resume and resume.speaking else 0
+        self._settled = books.until
+        if resume:
+            self._resume(resume)
+
+    def _resume(self, state: ResumeState) -> None:
+        start = state.window_start
+        if not state.speaking:
+            # What lies between is the end of an utterance that the last worker decoded, and all its words are said.
+            self._settled = max(start, state.books.until)
+            self._outbox.ledger.decoded(state.books.until, self._settled)
+            self._outbox.resume_at(self._settled, inside=False)
+            return
+        self._settled = settled = max([start, *(item.end for item in state.committed)])
+        # The gate starts cold: it gets the pre-roll's length to find the speech again.
+        self._gate.resume(start, settled + self._policy.pre_roll_samples)
+        # No decode before the audio of the committed tokens is here: they are forced upon it.
+        self._window = Window(start, asked_until=settled, committed=state.committed, draft=state.draft)
+        self._outbox.resume_at(settled, inside=True)
+
+    @property
+    def received(self) -> int:
+        """Return the position after the last sample received."""
+        return self._audio.end
+
+    @property
+    def decoded_until(self) -> int:
+        """Return the position before which every sample was decoded or is known as silence."""
+        return self._outbox.decoded_until
+
+    def lag(self) -> int:
+        """Return how many samples were received that are neither decoded nor known as silence."""
+        return self.received - self.decoded_until
+
+    def take(self) -> list[Hypothesis | Finished]:
+        """Return the messages since the last call, in order."""
+        return self._outbox.take()
+
+    # --- audio and controls ---------------------------------------------------------------------------------
+
+    def receive(self, start: int, pcm: bytes) -> None:
+        """Take s16le samples from ``start`` on; those that are here already are cut off.
+
+        Raises:
+            ValueError: half a sample, a gap, or audio after the end that `finish` named.
+        """
+        end = start + len(pcm) // SAMPLE_BYTES
+        if self._finish_at is not None and end > self._finish_at:
+            raise ValueError(f"audio up to {end} after the end at {self._finish_at}")
+        self._audio.append(start, pcm)
+        self._advance()
+
+    def finalize(self, at: int) -> None:
+        """Commit everything said before sample ``at`` as soon as it is decoded, then go on."""
+        if at <= self._settled:
+            # Another worker has: an utterance that ended there would be decoded, and said, a second time.
+            return
+        if not self._marks or at > self._marks[-1]:
+            self._marks.append(at)
+        self._advance()
+
+    def finish(self, at: int) -> None:
+        """End the audio at sample ``at``; when everything is committed `take` yields `Finished`.
+
+        Raises:
+            ValueError: more audio than that is here already.
+        """
+        if at < self.received:
+            raise ValueError(f"the audio cannot end at {at}: {self.received} samples are here")
+        self._finish_at = at
+        self._advance()
+
+    # --- the gate -------------------------------------------------------------------------------------------
+
+    def listen_request(self) -> ListenRequest | None:
+        """Return audio that has not been judged, in whole frames; the session's last one is padded with zeros.
+
+        None if there is none, or too little to be worth a call while nothing waits for it.
+        """
+        if self._listening is not None or self._finished:
+            return None
+        start = self._gate.heard
+        available = min([self.received, start + self._policy.listen_samples, *self._marks])
+        until = start + max(0, available - start) // VAD_FRAME * VAD_FRAME
+        if until == start and available == self._finish_at:
+            until = available
+        if until == start or (until < self._gate.due and not self._is_awaited()):
+            return None
+        self._listening = until
+        padding = _frames(until - start) * VAD_FRAME - (until - start)
+        return ListenRequest(self.key, np.pad(self._audio.copy(start, until), (0, padding)))
+
+    def _is_awaited(self) -> bool:
+        """Return True if a control, the end of the audio or a decode waits for the endpointer's verdict."""
+        if self._marks or self._finish_at is not None:
+            return True
+        if self._asked or not self._window or self.received - self._window.asked_until < self._period:
+            return False
+        return not is_covered(self._gate.utterances[0], self._window, self._policy)
+
+    def heard(self, result: ListenResult) -> None:
+        """Take the answer to the last `listen_request`.
+
+        Raises:
+            ValueError: nothing was asked, or the answer does not fit it.
+        """
+        if self._listening is None:
+            raise ValueError("no listen request is out")
+        frames = _frames(self._listening - self._gate.heard)
+        if len(result.probabilities) != frames:
+            raise ValueError(f"{len(result.probabilities)} probabilities for {frames} frames")
+        self._count_resumed_speech(result.probabilities)
+        self._gate.hear(result.probabilities, self._listening)
+        self._listening = None
+        self._advance()
+
+    def _count_resumed_speech(self, probabilities: tuple[float, ...]) -> None:
+        """Count speech before a resumed window as transcribed: a window of the last worker held it."""
+        for index, probability in enumerate(probabilities):
+            first = self._gate.heard + index * VAD_FRAME
+            if first >= self._resumed_at:
+                break
+            if probability >= self._policy.alive_probability:
+                self._outbox.ledger.decoded(first, min(first + VAD_FRAME, self._resumed_at))
+
+    # --- the window -----------------------------------------------------------------------------------------
+
+    def window_request(self, period: int) -> WindowRequest | None:
+        """Return the decode that is due at a step period in samples; None if none is due, or if one is out."""
+        self._period = period
+        if self._asked or not self._window:
+            return None
+        progress = Progress(self.received, self._gate.heard)
+        plan = next_decode(self._gate.utterances[0], self._window, progress, period, self._policy)
+        if plan is None:
+            return None
+        self._asked = plan
+        start = self._window.start
+        context = min(self._policy.context_samples, start - self._audio.start)
+        return WindowRequest(
+            key=self.key,
+            pcm=self._audio.copy(start - context, plan.end),
+            start=start,
+            context=context,
+            language=self._language.ask(start, plan.end),
+            task=self._task,
+            prompt=(),
+            committed=tuple(item.token for item in self._window.committed),
+            draft=self._window.draft,
+            reuse=period >= self._policy.reuse_cadence_samples,
+        )
+
+    def decoded(self, result: WindowResult) -> None:
+        """Take the answer to the last `window_request`.
+
+        Raises:
+            ValueError: nothing was asked.
+        """
+        plan, window = self._asked, self._window
+        if plan is None or window is None:
+            raise ValueError("no window request is out")
+        self._asked = None
+        self._outbox.ledger.decoded(window.start, plan.end)
+        self._language.take(result.language, window.start, plan.end)
+        decision = decide(window, plan, result, self._gate.utterances[0].last_speech, self._policy)
+        self._window = decision.window
+        if decision.window is None:
+            self._floor = max(self._floor, plan.end)
+            self._gate.utterances.popleft()
+            self._open_window()
+        self._emit(decision.taken, closes=decision.closes)
+        if decision.window and decision.more:
+            # A message of their own: the resume state of each holds exactly the words that were said.
+            self._emit(decision.window.commit(decision.more), closes=False)
+        self._advance()
+
+    def _open_window(self) -> None:
+        if self._window is None and self._gate.utterances:
+            utterance = self._gate.utterances[0]
+            start = next_frame(max(utterance.start, self._floor))
+            self._window = Window(start, asked_until=max(start, utterance.onset))
+
+    # --- decisions without a decode -------------------------------------------------------------------------
+
+    def _advance(self) -> None:
+        """Take every decision that needs no decode."""
+        self._reach_marks()
+        if self._asked is None:
+            self._open_window()
+            while self._window and ends_for_free(self._gate.utterances[0], self._window, self._policy):
+                self._end_without_decode(self._window)
+        self._move()
+        if self._outbox.unreported >= self._policy.idle_report_samples:
+            self._emit((), closes=False)
+        if self._gate.heard == self._finish_at and not self._window and not self._finished:
+            self._finished = True
+            self._outbox.finished(self._finish_at)
+
+    def _reach_marks(self) -> None:
+        judged = self._gate.heard
+        while self._marks and judged + VAD_FRAME > self._marks[0] and self.received >= self._marks[0]:
+            self._gate.close(max(judged, self._marks.popleft()))
+        if judged == self._finish_at:
+            self._gate.close(judged)
+
+    def _end_without_decode(self, window: Window) -> None:
+        utterance = self._gate.utterances.popleft()
+        if utterance.end is not None:
+            self._floor = max(self._floor, utterance.end)
+        if window.decoded:
+            self._floor = max(self._floor, window.asked_until)
+        self._window = None
+        self._open_window()
+        self._emit(window.tail, closes=True)
+
+    def _move(self) -> None:
+        """Move the positions on and forget the audio before them."""
+        window, judged = self._window, self._gate.heard
+        if window:
+            keep, decoded = window.start - self._policy.context_samples, window.asked_until
+            utterance = self._gate.utterances[0]
+            if utterance.end is None and is_covered(utterance, window, self._policy):
+                decoded = max(decoded, judged)
+        else:
+            keep, decoded = judged - self._policy.silence_keep_samples, judged
+        self._outbox.move(keep, min(decoded, self.received))
+        self._audio.drop_before(self._outbox.keep_from)
+
+    def _emit(self, taken: tuple[TailWord, ...], *, closes: bool) -> None:
+        if taken:
+            self._language.believe()
+            self._outbox.language, self._outbox.settled_language = self._language.used, self._language.settled
+        self._move()
+        self._outbox.hypothesis(taken, self._window, floor=self._floor, received=self.received, closes=closes)
+
+    def check(self) -> None:
+        """Assert what must hold between two calls."""
+        books, utterances = self._outbox.ledger.books, self._gate.utterances
+        start = self._audio.start
+        assert self._finished or books.until == self._outbox.keep_from == start
+        assert start <= self._gate.heard <= self.received
+        assert start <= self.decoded_until <= self.received
+        assert bool(self._window) == bool(utterances)
+        assert self._window is None or (self._window.start % FRAME == 0 and start <= self._window.start)
+        assert all(utterance.end is not None for utterance in list(utterances)[:-1])
+        assert self._gate.speaking == bool(utterances and utterances[-1].end is None)
+
+
+def _frames(length: int) -> int:
+    return -(-length // VAD_FRAME)

@@ -1,0 +1,125 @@
+"""Core: the window of the utterance at hand: what is decided in it, what is open, and where it is cut."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from gpu_worker.recognition.hypothesis import Reading, TailWord
+from gpu_worker.recognition.policy import PolicySettings
+from gpu_worker.recognizer import FRAME, TimedWord, WindowResult
+from shared.messages import CommittedToken
+
+SENTENCE_MARKS = (".", "?", "!", "。", "？", "！")  # noqa: RUF001 (the marks of Chinese and Japanese)
+CLAUSE_MARKS = (*SENTENCE_MARKS, ",", ";", ":", "，", "、", "；", "：")  # noqa: RUF001
+CLOSING = "\"'”’»)]」』"  # noqa: RUF001 (quotes and brackets may follow a mark)
+
+
+@dataclass(slots=True)
+class Window:
+    """What is known of one window.
+
+    Attributes:
+        start: its first sample, a multiple of `FRAME`.
+        asked_until: where the last decode was asked to end; ``start`` or the onset before the first.
+        decoded: whether there was a decode at all.
+        committed: tokens decided in it, with the ends of their words.
+        tail: the open words of the last hypothesis.
+        draft: the open tokens of the last hypothesis.
+        previous: keys of the open words, for the next agreement.
+        trusted: whether the last hypothesis can be committed as it stands.
+        stalls: how often its end was decoded anew.
+        segment_before: how much of the open segment lies before ``start``; negative if it began after it.
+    """
+
+    start: int
+    asked_until: int
+    decoded: bool = False
+    committed: tuple[CommittedToken, ...] = ()
+    tail: tuple[TailWord, ...] = ()
+    draft: tuple[int, ...] = ()
+    previous: tuple[str, ...] = ()
+    trusted: bool = True
+    stalls: int = 0
+    segment_before: int = 0
+
+    def absorb(self, reading: Reading, result: WindowResult) -> None:
+        """Take a hypothesis over; all its new words are open."""
+        ends = {index: word.end for word in result.words for index in range(word.first, word.last)}
+        self.committed = tuple(
+            CommittedToken(item.token, ends.get(index, item.end)) for index, item in enumerate(self.committed)
+        )
+        self.tail, self.draft = reading.tail, reading.tokens
+        self.previous = tuple(word.key for word in reading.tail) if reading.trusted else ()
+        self.trusted = reading.trusted
+        self.decoded = True
+
+    def commit(self, count: int) -> tuple[TailWord, ...]:
+        """Decide the first ``count`` words of the tail and return them."""
+        taken, self.tail = self.tail[:count], self.tail[count:]
+        for word in taken:
+            tokens = word.last - len(self.committed)
+            self.committed += tuple(CommittedToken(token, word.end) for token in self.draft[:tokens])
+            self.draft = self.draft[tokens:]
+        self.previous = self.previous[count:]
+        return taken
+
+    def trim(self, after: TimedWord) -> None:
+        """Let the window begin where the word ``after`` ends."""
+        start = nearest_frame(after.end)
+        self.segment_before += start - self.start
+        self.start = start
+        self.committed = self.committed[after.last :]
+        self.tail = tuple(replace(word, last=word.last - after.last) for word in self.tail)
+
+
+def nearest_frame(position: int) -> int:
+    """Return the multiple of `FRAME` nearest to a position."""
+    return (position + FRAME // 2) // FRAME * FRAME
+
+
+def next_frame(position: int) -> int:
+    """Return the first multiple of `FRAME` that is not before a position."""
+    return -(-position // FRAME) * FRAME
+
+
+def cut(
+    words: Sequence[TimedWord], *, committed: int, start: int, end: int, policy: PolicySettings
+) -> TimedWord | None:
+    """Return the word to trim the window from ``start`` to ``end`` after, if one will do.
+
+    Only after decided words (the first ``committed`` tokens): best after a sentence; where that would leave too much,
+    after a clause; else between two words.
+    """
+    decided = [
+        (word, following)
+        for word, following in zip(words, [*words[1:], None], strict=False)
+        if word.last <= committed and word.end - start >= policy.min_cut_samples
+    ]
+
+    def latest(marks: tuple[str, ...], hold: int) -> TimedWord | None:
+        fitting = [
+            word
+            for word, following in decided
+            if word.end <= end - hold and ends_with(word.text, marks) and _begins_word(following)
+        ]
+        return fitting[-1] if fitting else None
+
+    sentence = latest(SENTENCE_MARKS, policy.sentence_hold_samples)
+    if sentence and end - sentence.end <= policy.sentence_rest * policy.window_samples:
+        return sentence
+    clause = latest(CLAUSE_MARKS, policy.sentence_hold_samples)
+    if clause and end - clause.end <= policy.clause_rest * policy.window_samples:
+        return clause
+    return latest(("",), policy.word_hold_samples) or sentence
+
+
+def ends_with(text: str, marks: tuple[str, ...]) -> bool:
+    """Return True if a word's text ends with one of the marks, quotes and brackets aside."""
+    return text.rstrip().rstrip(CLOSING).endswith(marks)
+
+
+def _begins_word(following: TimedWord | None) -> bool:
+    # "3" "." "5" and "wood" "cutters" are no places to cut; scripts without spaces may be cut between any two letters.
+    if following is None:
+        return True
+    first = following.text[:1]
+    return first.isspace() or (first.isalpha() and not first.isascii())

@@ -1,0 +1,73 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gpu_worker.recognition.sample_buffer import SampleBuffer
+
+
+def pcm(first: int, last: int) -> bytes:
+    return np.arange(first, last, dtype="<i2").tobytes()
+
+
+def test_samples_come_back_by_position():
+    """What is appended from a position on is copied by position."""
+    buffer = SampleBuffer(100)
+    buffer.append(100, pcm(0, 50))
+    assert (buffer.start, buffer.end) == (100, 150)
+    assert buffer.copy(110, 113).tolist() == [10, 11, 12]
+
+
+def test_overlap_is_cut_off():
+    """Samples that are there already are not taken again, in part or as a whole."""
+    buffer = SampleBuffer(0)
+    buffer.append(0, pcm(0, 50))
+    buffer.append(40, pcm(40, 60))
+    buffer.append(10, pcm(10, 20))
+    assert buffer.copy(0, 60).tolist() == list(range(60))
+
+
+def test_a_gap_is_refused():
+    """Audio that would leave samples out is an error, and changes nothing."""
+    buffer = SampleBuffer(0)
+    with pytest.raises(ValueError, match="gap"):
+        buffer.append(1, pcm(0, 5))
+    assert buffer.end == 0
+
+
+def test_half_a_sample_is_refused():
+    """An odd number of bytes would shift every later sample."""
+    with pytest.raises(ValueError, match="whole number"):
+        SampleBuffer(0).append(0, b"abc")
+
+
+def test_dropped_audio_is_gone():
+    """Samples before the drop cannot be copied; those after it keep their positions."""
+    buffer = SampleBuffer(0)
+    buffer.append(0, pcm(0, 50))
+    buffer.drop_before(20)
+    buffer.drop_before(10)
+    assert buffer.copy(20, 22).tolist() == [20, 21]
+    with pytest.raises(ValueError, match="not within"):
+        buffer.copy(19, 22)
+
+
+def test_copies_do_not_hold_the_buffer():
+    """A copy that is still in use does not keep audio from coming in."""
+    buffer = SampleBuffer(0)
+    buffer.append(0, pcm(0, 50))
+    kept = buffer.copy(0, 50)
+    buffer.append(50, pcm(50, 60))
+    buffer.drop_before(55)
+    assert kept.tolist() == list(range(50))
+
+
+@given(st.lists(st.tuples(st.integers(0, 30), st.integers(0, 30), st.integers(0, 40)), max_size=20))
+def test_any_order_of_appends_and_drops_keeps_positions(steps):
+    """Whatever overlaps and drops there are, a sample is found at its own position."""
+    buffer = SampleBuffer(0)
+    for back, forth, drop in steps:
+        start = max(0, buffer.end - back)
+        buffer.append(start, pcm(start, start + back + forth))
+        buffer.drop_before(buffer.end - drop)
+        assert buffer.copy(buffer.start, buffer.end).tolist() == list(range(buffer.start, buffer.end))
