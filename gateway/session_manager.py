@@ -7,16 +7,15 @@ import asyncio
 import contextlib
 import hmac
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 
 from gateway.placement.coordinator import Coordinator
-from gateway.placement.observer import LoopDelayed, NoSlotFree, Observers, SessionClosed
+from gateway.placement.events import LoopDelayed, NoSlotFree, SessionClosed
+from gateway.placement.observer import Observers
 from gateway.placement.workers import WorkerRegistry
 from gateway.sessions.client_session import ClientSession
 from gateway.sessions.commands import Command
 from gateway.sessions.deadlines import RETRY_AFTER_S
-from gateway.sessions.state import State
 from gateway.transport.worker_link import WorkerLink
 from shared import logs
 from shared.errors import NoCapacityError, ServiceRestartError, SessionError
@@ -24,27 +23,6 @@ from shared.errors import NoCapacityError, ServiceRestartError, SessionError
 log = logs.get("gateway.session_manager")
 
 TICK_S = 0.1
-
-
-@dataclass(frozen=True, slots=True)
-class Queues:
-    """What waits in the gateway at one moment.
-
-    Attributes:
-        sessions: how many are in each state.
-        waiting: sessions that wait for a slot.
-        unsent: messages that clients have not taken yet.
-        journal: samples kept because they may still be needed.
-        held_back: sessions whose client is slowed down.
-        noise: messages on the workers' socket that were none, since the start.
-    """
-
-    sessions: Mapping[str, int]
-    waiting: int
-    unsent: int
-    journal: int
-    held_back: int
-    noise: int
 
 
 class SessionManager:
@@ -144,31 +122,9 @@ class SessionManager:
         return list(self._sessions.values())
 
     @property
-    def waiting(self) -> list[str]:
-        """Return the sessions that wait for a slot."""
-        return self._in_state(State.WAITING)
-
-    @property
-    def graced(self) -> list[str]:
-        """Return the sessions without a slot whose client is away and may come back."""
-        return self._in_state(State.PARKED)
-
-    def _in_state(self, state: State) -> list[str]:
-        return [name for name, each in self._sessions.items() if each.session.state is state]
-
-    @property
-    def queues(self) -> Queues:
-        """Return what waits here now."""
-        clients = self._sessions.values()
-        sessions = [each.session for each in clients]
-        return Queues(
-            sessions={state.value: sum(each.state is state for each in sessions) for state in State},
-            waiting=len(self.coordinator.leases.waiting),
-            unsent=sum(each.send_queue.waiting for each in clients),
-            journal=sum(each.checkpoint.held_samples for each in sessions),
-            held_back=sum(each.backpressured for each in sessions),
-            noise=self._link.malformed_messages,
-        )
+    def malformed_messages(self) -> int:
+        """Return how many messages on the workers' socket were none, since the start."""
+        return self._link.malformed_messages
 
     # --- workers, and time ----------------------------------------------------------------------------------
 

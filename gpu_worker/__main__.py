@@ -31,7 +31,7 @@ def main() -> int:
     except (ModelUnavailableError, SettingsError) as error:
         sys.stderr.write(f"gpu_worker {settings.gpu_id}: {error}\n")
         return NEVER
-    asyncio.run(serve(settings, recognizer, device_memory.gauge(device)))
+    asyncio.run(serve(settings, recognizer, device_memory.device_memory(device)))
     return 0
 
 
@@ -70,7 +70,7 @@ def load(settings: WorkerSettings, device: str) -> Recognizer:
     return recognizer
 
 
-async def serve(settings: WorkerSettings, recognizer: Recognizer, gauge: device_memory.Gauge) -> None:
+async def serve(settings: WorkerSettings, recognizer: Recognizer, gauge: device_memory.DeviceMemory) -> None:
     """Serve until SIGTERM or SIGINT."""
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -1,6 +1,6 @@
 """The seam between policy and model: what a step asks about each stream, and what it is told.
 
-Policy (`gpu_worker.recognition.stream` and its cores) knows nothing of torch; the model (`gpu_worker.model`) knows nothing of
+The policy (`gpu_worker.recognition`) knows nothing of torch; the model (`gpu_worker.model`) knows nothing of
 sockets, sessions or commitment. Samples are 16 kHz; positions count from the start of the session.
 """
 
@@ -31,7 +31,7 @@ class ModelInfo:
 
 
 @dataclass(frozen=True, slots=True)
-class ListenRequest:
+class VadRequest:
     """Audio of one stream to judge: a multiple of `VAD_FRAME` samples, from where the last request ended on."""
 
     key: int
@@ -39,7 +39,7 @@ class ListenRequest:
 
 
 @dataclass(frozen=True, slots=True)
-class ListenResult:
+class VadResult:
     """Probability of speech, 0 to 1, of each `VAD_FRAME` samples."""
 
     probabilities: tuple[float, ...]
@@ -137,8 +137,8 @@ class Recognizer(Protocol):
     def close(self, key: int) -> None:
         """Forget a stream; unknown keys are ignored."""
 
-    def listen(self, requests: Sequence[ListenRequest]) -> list[ListenResult | Exception]:
+    def detect_speech(self, requests: Sequence[VadRequest]) -> list[VadResult | Exception]:
         """Run voice activity detection over all streams' new audio at once."""
 
-    def recognize(self, requests: Sequence[WindowRequest]) -> list[WindowResult | Exception]:
+    def transcribe(self, requests: Sequence[WindowRequest]) -> list[WindowResult | Exception]:
         """Encode and decode all windows in one step."""

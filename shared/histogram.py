@@ -3,7 +3,7 @@
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 
-from shared.messages import Tally
+from shared.messages import HistogramCounts
 
 
 class Histogram:
@@ -23,17 +23,17 @@ class Histogram:
         self._counts[bisect_left(self._bounds, value)] += 1
         self.sum += value
 
-    def tally(self) -> Tally:
+    def tally(self) -> HistogramCounts:
         """Return what was counted, as it travels."""
-        return Tally(tuple(self._counts), self.sum)
+        return HistogramCounts(tuple(self._counts), self.sum)
 
-    def grow(self, before: Tally | None, now: Tally) -> None:
+    def grow(self, before: HistogramCounts | None, now: HistogramCounts) -> None:
         """Count what another histogram of the same bounds has counted since it was at ``before``; None: ever.
 
         Raises:
             ValueError: it has other bounds, or it has counted backwards.
         """
-        earlier = before or Tally((0,) * len(self._counts), 0.0)
+        earlier = before or HistogramCounts((0,) * len(self._counts), 0.0)
         if not len(now.counts) == len(earlier.counts) == len(self._counts):
             raise ValueError(f"{len(self._counts)} counts are expected, got {len(now.counts)}")
         new = [count - was for count, was in zip(now.counts, earlier.counts, strict=True)]

@@ -44,7 +44,7 @@ class CommittedToken:
 
 
 @dataclass(frozen=True, slots=True)
-class Books:
+class AudioAccounting:
     """What became of the samples before ``until``: each is counted once."""
 
     until: int
@@ -70,7 +70,7 @@ class ResumeState:
     committed: tuple[CommittedToken, ...]
     draft: tuple[int, ...]
     language: str | None
-    books: Books
+    books: AudioAccounting
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +103,7 @@ class MemoryReport:
 
 
 @dataclass(frozen=True, slots=True)
-class Tally:
+class HistogramCounts:
     """Values counted by size since the sender's start.
 
     Attributes:
@@ -228,8 +228,8 @@ class Heartbeat:
     steps: int
     step_running_s: float
     step_median_s: float
-    step_s: Tally
-    batches: Tally
+    step_s: HistogramCounts
+    batches: HistogramCounts
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,7 +241,7 @@ class Opened:
 
 
 @dataclass(frozen=True, slots=True)
-class Full:
+class NoFreeSlot:
     """No slot is free here, whatever the gateway believed."""
 
     lease: int
@@ -280,7 +280,7 @@ class Finished:
     """Everything said is committed; the slot is free again. The books cover the whole session."""
 
     lease: int
-    books: Books
+    books: AudioAccounting
 
 
 @dataclass(frozen=True, slots=True)
@@ -298,4 +298,4 @@ class Goodbye:
     reason: str
 
 
-ToGateway = Register | Heartbeat | Opened | Full | Hypothesis | Finished | StreamFailed | Goodbye
+ToGateway = Register | Heartbeat | Opened | NoFreeSlot | Hypothesis | Finished | StreamFailed | Goodbye

@@ -30,7 +30,7 @@ _TAGS: dict[bytes, type[Message]] = {
     b"r": m.Register,
     b"h": m.Heartbeat,
     b"o": m.Opened,
-    b"f": m.Full,
+    b"f": m.NoFreeSlot,
     b"y": m.Hypothesis,
     b"d": m.Finished,
     b"x": m.StreamFailed,

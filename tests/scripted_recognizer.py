@@ -19,11 +19,11 @@ import numpy as np
 
 from gpu_worker.recognizer import (
     VAD_FRAME,
-    ListenRequest,
-    ListenResult,
     ModelInfo,
     Pcm,
     TimedWord,
+    VadRequest,
+    VadResult,
     WindowRequest,
     WindowResult,
 )
@@ -174,15 +174,15 @@ class ScriptedRecognizer:
         """Forget a stream."""
         self.opened.discard(key)
 
-    def listen(self, requests: Sequence[ListenRequest]) -> list[ListenResult | Exception]:
+    def detect_speech(self, requests: Sequence[VadRequest]) -> list[VadResult | Exception]:
         """Take every frame that is not digital silence for speech."""
         return [self._listen(request) for request in requests]
 
-    def _listen(self, request: ListenRequest) -> ListenResult:
+    def _listen(self, request: VadRequest) -> VadResult:
         frames = np.abs(request.pcm.astype(np.int32)).reshape(-1, VAD_FRAME)
-        return ListenResult(tuple(_SPEECH if frame.any() else _SILENCE for frame in frames))
+        return VadResult(tuple(_SPEECH if frame.any() else _SILENCE for frame in frames))
 
-    def recognize(self, requests: Sequence[WindowRequest]) -> list[WindowResult | Exception]:
+    def transcribe(self, requests: Sequence[WindowRequest]) -> list[WindowResult | Exception]:
         """Read the words in each window."""
         time.sleep(self._step_s)
         return [self._recognize(request) for request in requests]

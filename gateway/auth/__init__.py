@@ -1,1 +1,1 @@
-"""TODO."""
+"""Who may open a session, and who may see how the gateway does."""

@@ -1,1 +1,1 @@
-"""TODO."""
+"""What others may know: endpoints, metrics, logs and the monitor; it only looks on."""

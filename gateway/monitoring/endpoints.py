@@ -12,9 +12,10 @@ from gateway.auth.monitor_auth import MonitorAuth
 from gateway.background import BackgroundTasks
 from gateway.monitoring import reports
 from gateway.monitoring.prometheus import PrometheusView
-from gateway.monitoring.snapshot import Snapshot, session_snapshot, take_snapshot
+from gateway.monitoring.snapshot import Queues, Snapshot, session_snapshot, take_snapshot
 from gateway.monitoring.statistics import Statistics
 from gateway.session_manager import SessionManager
+from gateway.sessions.state import State
 
 
 def snapshots(manager: SessionManager) -> Callable[[], Snapshot]:
@@ -25,6 +26,20 @@ def snapshots(manager: SessionManager) -> Callable[[], Snapshot]:
         return take_snapshot(manager.workers, (session_snapshot(each, now) for each in manager.client_sessions))
 
     return take
+
+
+def queues(manager: SessionManager) -> Queues:
+    """Return what waits in the gateway now."""
+    clients = manager.client_sessions
+    sessions = [each.session for each in clients]
+    return Queues(
+        sessions={state.value: sum(each.state is state for each in sessions) for state in State},
+        waiting=len(manager.coordinator.leases.waiting),
+        unsent=sum(each.send_queue.waiting for each in clients),
+        journal=sum(each.checkpoint.held_samples for each in sessions),
+        held_back=sum(each.backpressured for each in sessions),
+        malformed=manager.malformed_messages,
+    )
 
 
 class Endpoints:
@@ -56,7 +71,7 @@ class Endpoints:
         self._slots_per_gpu = slots_per_gpu
         self._take = snapshots(manager)
         self._metrics = CollectorRegistry()
-        self._metrics.register(PrometheusView(self._take, statistics, lambda: manager.queues))
+        self._metrics.register(PrometheusView(self._take, statistics, lambda: queues(manager)))
 
     def routes(self) -> list[BaseRoute]:
         """Return the endpoints' routes."""

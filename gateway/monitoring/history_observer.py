@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 
 from gateway.monitoring.history import EventLog, RollingHistory
-from gateway.placement import observer as o
+from gateway.placement import events
 from gateway.placement.workers import WorkerLost
 
 
@@ -20,27 +20,27 @@ class HistoryObserver:
         self.events = EventLog()
         self._clock = clock
 
-    def observe(self, event: o.Event) -> None:  # noqa: C901 - one case for each kind of event
+    def observe(self, event: events.Event) -> None:  # noqa: C901 - one case for each kind of event
         """Note one event; what came of a session that found no slot is noted as a refusal alone."""
         match event:
-            case o.ConnectionRefused(connection, error):
+            case events.ConnectionRefused(connection, error):
                 self._refused(connection, error.code)
-            case o.NoSlotFree(connection):
+            case events.NoSlotFree(connection):
                 self._refused(connection, "no_capacity")
-            case o.SlotLeased(connection, gpu_id, _, allocate_ms) if allocate_ms is not None:
+            case events.SlotLeased(connection, gpu_id, _, allocate_ms) if allocate_ms is not None:
                 self._note("allocated", session=connection, gpu_id=gpu_id)
-            case o.SessionReady():
+            case events.SessionReady():
                 self.history.setup(event.now, event.total_ms)
-            case o.SessionMigrated(connection, from_gpu, to_gpu, cause, gap_s):
+            case events.SessionMigrated(connection, from_gpu, to_gpu, cause, gap_s):
                 detail = f"{cause}, {gap_s * 1000:.0f} ms"
                 self._note("moved", session=connection, gpu_id=to_gpu, from_gpu=from_gpu, detail=detail)
-            case o.SessionClosed() if event.outcome != "no_capacity":
+            case events.SessionClosed() if event.outcome != "no_capacity":
                 self._note("ended", session=event.connection, gpu_id=event.gpu_id, detail=event.outcome)
-            case o.StreamLost(connection, worker, cause):
+            case events.StreamLost(connection, worker, cause):
                 self._note("failed", session=connection, detail=f"{worker}: {cause}")
-            case o.WorkerRegistered(registration):
+            case events.WorkerRegistered(registration):
                 self._note("serving", gpu_id=registration.gpu_id, detail=registration.worker)
-            case o.WorkerDraining(gpu_id):
+            case events.WorkerDraining(gpu_id):
                 self._note("draining", gpu_id=gpu_id)
             case WorkerLost() if event.died:
                 self._note("lost", gpu_id=event.gpu_id, detail=event.reason)

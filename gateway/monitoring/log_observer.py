@@ -1,6 +1,6 @@
 """Logs what happens in the guide's sentences, each with its values as fields (shell)."""
 
-from gateway.placement import observer as o
+from gateway.placement import events
 from gateway.placement.workers import WorkerLost
 from shared import logs
 from shared.messages import SAMPLE_RATE, Register
@@ -11,23 +11,23 @@ log = logs.get("gateway")
 class LogObserver:
     """Writes a line for each event that an operator may look for."""
 
-    def observe(self, event: o.Event) -> None:  # noqa: C901 - one case for each kind of event
+    def observe(self, event: events.Event) -> None:  # noqa: C901 - one case for each kind of event
         """Log one event."""
         match event:
-            case o.ConnectionAccepted(connection, accept_ms):
+            case events.ConnectionAccepted(connection, accept_ms):
                 log.info(
                     f"Connection {connection}: WebSocket accepted ({accept_ms:.0f}ms)",
                     event_id="websocket_accepted",
                     connection=connection,
                     accept_ms=round(accept_ms, 2),
                 )
-            case o.ConnectionRefused(connection, error):
+            case events.ConnectionRefused(connection, error):
                 log.warning("connection refused", event_id="connection_refused", connection=connection, code=error.code)
-            case o.NoSlotFree(connection):
+            case events.NoSlotFree(connection):
                 log.warning("No GPU resources available", event_id="no_gpu_resources", connection=connection)
-            case o.SlotLeased():
+            case events.SlotLeased():
                 _slot_leased(event)
-            case o.SlotReleased(connection, gpu_id, lease):
+            case events.SlotReleased(connection, gpu_id, lease):
                 log.info(
                     f"Released GPU {gpu_id} from connection {connection}",
                     event_id="gpu_released",
@@ -35,15 +35,15 @@ class LogObserver:
                     gpu_id=gpu_id,
                     lease=lease,
                 )
-            case o.SessionReady():
+            case events.SessionReady():
                 _session_ready(event)
-            case o.MigrationStarted() | o.SessionMigrated() | o.StreamLost():
+            case events.MigrationStarted() | events.SessionMigrated() | events.StreamLost():
                 _migration(event)
-            case o.SessionClosed():
+            case events.SessionClosed():
                 _session_closed(event)
-            case o.WorkerRegistered(registration):
+            case events.WorkerRegistered(registration):
                 _worker_registered(registration)
-            case o.WorkerRefused(worker, reason):
+            case events.WorkerRefused(worker, reason):
                 log.warning(reason, event_id="worker_refused", worker=worker)
             case WorkerLost():
                 log.warning(
@@ -56,7 +56,7 @@ class LogObserver:
                 )
 
 
-def _slot_leased(event: o.SlotLeased) -> None:
+def _slot_leased(event: events.SlotLeased) -> None:
     log.info(
         f"Allocated GPU {event.gpu_id} to connection {event.connection}",
         event_id="gpu_allocated",
@@ -74,7 +74,7 @@ def _slot_leased(event: o.SlotLeased) -> None:
         )
 
 
-def _session_ready(event: o.SessionReady) -> None:
+def _session_ready(event: events.SessionReady) -> None:
     log.info(
         f"Connection {event.connection}: TranscriptionEngine loaded ({event.load_ms:.0f}ms)",
         event_id="engine_loaded",
@@ -86,10 +86,10 @@ def _session_ready(event: o.SessionReady) -> None:
     )
 
 
-def _migration(event: o.MigrationStarted | o.SessionMigrated | o.StreamLost) -> None:
+def _migration(event: events.MigrationStarted | events.SessionMigrated | events.StreamLost) -> None:
     connection = event.connection
     match event:
-        case o.MigrationStarted(_, reason, from_gpu, gpu_id):
+        case events.MigrationStarted(_, reason, from_gpu, gpu_id):
             log.info(
                 f"Connection {connection}: moving from GPU {from_gpu} to GPU {gpu_id} ({reason})",
                 event_id="session_moving",
@@ -98,7 +98,7 @@ def _migration(event: o.MigrationStarted | o.SessionMigrated | o.StreamLost) -> 
                 from_gpu=from_gpu,
                 gpu_id=gpu_id,
             )
-        case o.SessionMigrated(_, from_gpu_or_none, gpu_id_or_none, cause, gap_s):
+        case events.SessionMigrated(_, from_gpu_or_none, gpu_id_or_none, cause, gap_s):
             gap_ms = round(gap_s * 1000, 1)
             log.info(
                 f"Connection {connection}: moved to GPU {gpu_id_or_none} ({gap_ms:.0f}ms)",
@@ -109,7 +109,7 @@ def _migration(event: o.MigrationStarted | o.SessionMigrated | o.StreamLost) -> 
                 reason=cause,
                 gap_ms=gap_ms,
             )
-        case o.StreamLost(_, worker, cause, reason):
+        case events.StreamLost(_, worker, cause, reason):
             log.warning(
                 f"Connection {connection}: {worker} gave it up: {reason}",
                 event_id="stream_lost" if cause != "stream_failed" else cause,
@@ -120,7 +120,7 @@ def _migration(event: o.MigrationStarted | o.SessionMigrated | o.StreamLost) -> 
             )
 
 
-def _session_closed(event: o.SessionClosed) -> None:
+def _session_closed(event: events.SessionClosed) -> None:
     """Log the one line that sums a session up."""
     accounting = event.accounting
     log.info(

@@ -10,10 +10,9 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.registry import Collector
 
 from gateway.monitoring.reports import in_gb
-from gateway.monitoring.snapshot import Snapshot, WorkerSnapshot
+from gateway.monitoring.snapshot import Queues, Snapshot, WorkerSnapshot
 from gateway.monitoring.statistics import Statistics
 from gateway.placement.workers import WorkerState
-from gateway.session_manager import Queues
 from shared.errors import SessionError
 from shared.histogram import Histogram, Histograms
 from shared.messages import SAMPLE_RATE
@@ -195,4 +194,6 @@ def _queues(queues: Queues) -> Iterable[Metric]:
     }
     for name, (meaning, value) in gauges.items():
         yield GaugeMetricFamily(f"whisperlivekit_{name}", meaning, value=value)
-    yield CounterMetricFamily("whisperlivekit_worker_noise", "Messages from workers that were none", value=queues.noise)
+    yield CounterMetricFamily(
+        "whisperlivekit_worker_noise", "Messages from workers that were none", value=queues.malformed
+    )

@@ -77,6 +77,27 @@ class SessionSnapshot:
 
 
 @dataclass(frozen=True, slots=True)
+class Queues:
+    """What waits in the gateway at one moment.
+
+    Attributes:
+        sessions: how many are in each state.
+        waiting: sessions that wait for a slot.
+        unsent: messages that clients have not taken yet.
+        journal: samples kept because they may still be needed.
+        held_back: sessions whose client is slowed down.
+        malformed: messages on the workers' socket that were none, since the start.
+    """
+
+    sessions: Mapping[str, int]
+    waiting: int
+    unsent: int
+    journal: int
+    held_back: int
+    malformed: int
+
+
+@dataclass(frozen=True, slots=True)
 class Snapshot:
     """All workers, by GPU number and name, and all sessions."""
 

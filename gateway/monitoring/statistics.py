@@ -5,10 +5,10 @@ from collections import Counter, deque
 from dataclasses import dataclass
 
 from gateway.monitoring.quantiles import LatencyQuantiles
-from gateway.placement import observer as o
+from gateway.placement import events
 from gateway.placement.workers import WorkerLost
 from shared.histogram import Histogram, Histograms
-from shared.messages import BATCH_BOUNDS, STEP_BOUNDS_S, Heartbeat, Tally
+from shared.messages import BATCH_BOUNDS, STEP_BOUNDS_S, Heartbeat, HistogramCounts
 
 RECENT_SHOWN = 50
 
@@ -48,7 +48,7 @@ class Steps:
     def __init__(self) -> None:
         self.step_s = Histograms(STEP_BOUNDS_S)
         self.batches = Histograms(BATCH_BOUNDS)
-        self._seen: dict[str, tuple[str, Tally, Tally]] = {}
+        self._seen: dict[str, tuple[str, HistogramCounts, HistogramCounts]] = {}
 
     def note(self, worker: str, boot: str, gpu_id: int, beat: Heartbeat) -> None:
         """Count what a worker has done since its last heartbeat that was noted.
@@ -98,36 +98,36 @@ class Statistics:
         self.steps = Steps()
         self._with_text: set[str] = set()  # sessions here that have text
 
-    def observe(self, event: o.Event) -> None:  # noqa: C901 - one case for each kind of event
+    def observe(self, event: events.Event) -> None:  # noqa: C901 - one case for each kind of event
         """Count one event."""
         match event:
-            case o.ConnectionRefused(_, error):
+            case events.ConnectionRefused(_, error):
                 self.outcomes[error.code] += 1
-            case o.SessionReady():
+            case events.SessionReady():
                 self._ready(event)
-            case o.StepTaken():
+            case events.StepTaken():
                 self._step_taken(event)
-            case o.SessionFlushed(_, gpu_id, flush_s, now):
+            case events.SessionFlushed(_, gpu_id, flush_s, now):
                 self._latency("flush", gpu_id, flush_s, now)
-            case o.MigrationStarted(_, reason):
+            case events.MigrationStarted(_, reason):
                 self.moves[reason] += 1
-            case o.SessionMigrated(connection, from_gpu, gpu_or_none, cause, gap_s, at):
+            case events.SessionMigrated(connection, from_gpu, gpu_or_none, cause, gap_s, at):
                 self.gap_s.of(cause).observe(gap_s)
                 gap_ms = round(gap_s * 1000, 1)
                 self.recent_moves.append(Move(connection, from_gpu, gpu_or_none, cause, gap_ms, round(at, 3)))
-            case o.StreamLost(_, _, cause):
+            case events.StreamLost(_, _, cause):
                 self.moves[cause] += 1
-            case o.SessionClosed():
+            case events.SessionClosed():
                 self._closed(event)
             case WorkerLost():
                 self.moves["worker_lost"] += len(event.leases)
-            case o.HeartbeatReceived(worker, boot, gpu_id, heartbeat):
+            case events.HeartbeatReceived(worker, boot, gpu_id, heartbeat):
                 with contextlib.suppress(ValueError):  # a count that makes no sense is not added
                     self.steps.note(worker, boot, gpu_id, heartbeat)
-            case o.LoopDelayed(lag_s):
+            case events.LoopDelayed(lag_s):
                 self.loop_lag_s.observe(lag_s)
 
-    def _ready(self, event: o.SessionReady) -> None:
+    def _ready(self, event: events.SessionReady) -> None:
         stages_ms = (event.accept_ms, event.allocate_ms, event.load_ms, event.total_ms)
         took_ms = [round(stage_ms, 2) for stage_ms in stages_ms]
         total_ms = took_ms[-1]
@@ -139,7 +139,7 @@ class Statistics:
             self.setup_s.of(stage).observe(stage_ms / 1000)
             self.latencies.observe(stage, event.gpu_id, stage_ms / 1000, event.now)
 
-    def _step_taken(self, event: o.StepTaken) -> None:
+    def _step_taken(self, event: events.StepTaken) -> None:
         """Count how old the audio is that a step's text covers, and how old the words are that it commits."""
         step, gpu_id, now, age_s = event.hypothesis, event.gpu_id, event.now, event.arrival_times.age_s
         if step.decoded > event.decoded_before:
@@ -157,7 +157,7 @@ class Statistics:
             self._words[figure].of(str(gpu_id)).observe(value_s)
             self.latencies.observe(figure, gpu_id, value_s, now)
 
-    def _closed(self, event: o.SessionClosed) -> None:
+    def _closed(self, event: events.SessionClosed) -> None:
         """Count a session's end; it is a completed connection only if it had become ready."""
         self._with_text.discard(event.connection)
         self.recent_endings.append(Ended(event.connection, event.outcome, round(event.at, 3)))

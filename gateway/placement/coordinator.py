@@ -5,8 +5,9 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import assert_never
 
-from gateway.placement import observer as o
+from gateway.placement import events
 from gateway.placement.leases import LeaseTable
+from gateway.placement.observer import Observers
 from gateway.placement.rebalancer import Rebalancer
 from gateway.placement.workers import Lease, WorkerHandle, WorkerLost, WorkerRegistry, WorkerState
 from gateway.sessions.client_session import ClientSession
@@ -30,7 +31,7 @@ from shared.errors import NoCapacityError, SessionError
 
 log = logs.get("gateway.session_manager")
 
-FromLease = m.Opened | m.Full | m.Hypothesis | m.Finished | m.StreamFailed
+FromLease = m.Opened | m.NoFreeSlot | m.Hypothesis | m.Finished | m.StreamFailed
 
 
 class Coordinator:
@@ -48,7 +49,7 @@ class Coordinator:
     """
 
     def __init__(
-        self, name: str, link: WorkerLink, workers: WorkerRegistry, observers: o.Observers, clock: Callable[[], float]
+        self, name: str, link: WorkerLink, workers: WorkerRegistry, observers: Observers, clock: Callable[[], float]
     ) -> None:
         self.leases: LeaseTable[ClientSession] = LeaseTable(workers)
         self._name = name
@@ -101,13 +102,13 @@ class Coordinator:
                 self._tell_ready(client, load_ms)
             case Migrated(gap_s, from_gpu, cause):
                 gpu_id = client.session.gpu_id
-                self._tell(o.SessionMigrated(client.session.id, from_gpu, gpu_id, cause, gap_s, time.time()))
+                self._tell(events.SessionMigrated(client.session.id, from_gpu, gpu_id, cause, gap_s, time.time()))
             case CloseConnection():
                 client.close_after_flush(command)
             case _:
                 assert_never(command)
 
-    def _tell(self, event: o.Event) -> None:
+    def _tell(self, event: events.Event) -> None:
         self._observers.observe(event)
 
     def _tell_ready(self, client: ClientSession, worker_ms: float) -> None:
@@ -118,7 +119,9 @@ class Coordinator:
         load_ms = (now - client.leased_at) * 1000
         allocate_ms = total_ms - load_ms - client.accept_ms
         self._tell(
-            o.SessionReady(session.id, session.gpu_id, client.accept_ms, allocate_ms, load_ms, total_ms, worker_ms, now)
+            events.SessionReady(
+                session.id, session.gpu_id, client.accept_ms, allocate_ms, load_ms, total_ms, worker_ms, now
+            )
         )
 
     def _send_to_worker(self, message: LeaseMessage) -> None:
@@ -136,7 +139,7 @@ class Coordinator:
         if lease is not None:
             self._assign(client, lease)
         elif not self.leases.enqueue(client, newcomer=newcomer):
-            self._tell(o.NoSlotFree(session.id))
+            self._tell(events.NoSlotFree(session.id))
             self.execute(client, session.rejected(no_capacity()))
         elif not newcomer:
             session.on_queued()
@@ -147,7 +150,7 @@ class Coordinator:
         if client.leased_at is None:
             client.leased_at = now
             allocate_ms = (now - client.requested_at) * 1000 - client.accept_ms
-        self._tell(o.SlotLeased(session.id, lease.gpu_id, lease.id, allocate_ms))
+        self._tell(events.SlotLeased(session.id, lease.gpu_id, lease.id, allocate_ms))
         self.execute(client, session.on_lease(lease.id, lease.gpu_id, now))
         worker = self._workers.worker_of(lease.id)
         if worker is None or worker.registration is None:
@@ -168,7 +171,7 @@ class Coordinator:
         if found is None:
             return None
         client, worker = found
-        self._tell(o.SlotReleased(client.session.id, worker.gpu_id, lease))
+        self._tell(events.SlotReleased(client.session.id, worker.gpu_id, lease))
         return worker
 
     def _assign_waiting(self) -> None:
@@ -192,7 +195,7 @@ class Coordinator:
                 self._heartbeat(identity, message)
             case m.Goodbye(reason):
                 self._revoke_worker(self._workers.mark_lost(identity, reason, died=False))
-            case m.Opened() | m.Full() | m.Hypothesis() | m.Finished() | m.StreamFailed():
+            case m.Opened() | m.NoFreeSlot() | m.Hypothesis() | m.Finished() | m.StreamFailed():
                 found = self.leases.find(message.lease)
                 # Anything else is about a lease that was given back or revoked.
                 if found is not None and found[1].identity == identity:
@@ -204,10 +207,10 @@ class Coordinator:
         try:
             before = self._workers.register(identity, facts, self._clock())
         except ValueError as error:
-            self._tell(o.WorkerRefused(facts.worker, str(error)))
+            self._tell(events.WorkerRefused(facts.worker, str(error)))
             return
         self._link.send(identity, m.Welcome(self._name))
-        self._tell(o.WorkerRegistered(facts))
+        self._tell(events.WorkerRegistered(facts))
         missed, blamed = self._blamed.pop(facts.worker, (b"", []))
         for session in blamed if missed == identity else []:
             session.poison.retract(facts.worker)
@@ -223,9 +226,9 @@ class Coordinator:
         worker = self._workers.by_identity(identity)
         if worker is None:
             return
-        self._tell(o.HeartbeatReceived(worker.name, worker.boot, worker.gpu_id, beat))
+        self._tell(events.HeartbeatReceived(worker.name, worker.boot, worker.gpu_id, beat))
         if not was_draining and self._is_draining(identity):
-            self._tell(o.WorkerDraining(worker.gpu_id))
+            self._tell(events.WorkerDraining(worker.gpu_id))
         held = {slot.lease for slot in beat.slots if slot.ours}
         for lease in held - worker.leases.keys():
             # Nobody has it: a broken connection may have swallowed that it was to be closed.
@@ -253,13 +256,13 @@ class Coordinator:
                 worker.failures, before = 0, session.decoded
                 self.execute(client, session.on_hypothesis(message, now))
                 if not client.ended:
-                    self._tell(o.StepTaken(session.id, worker.gpu_id, message, before, client.arrival_times, now))
+                    self._tell(events.StepTaken(session.id, worker.gpu_id, message, before, client.arrival_times, now))
                     client.arrival_times.forget(message.keep_from)
             case m.Finished():
                 self.execute(client, session.on_finished(message))
                 if client.flush_requested_at is not None and session.outcome == "complete":
-                    self._tell(o.SessionFlushed(session.id, worker.gpu_id, now - client.flush_requested_at, now))
-            case m.Full(lease):
+                    self._tell(events.SessionFlushed(session.id, worker.gpu_id, now - client.flush_requested_at, now))
+            case m.NoFreeSlot(lease):
                 self._revoke(lease, full=True)
                 self._session_lost(client, worker, "the worker was full", "full", blame=False)
             case m.StreamFailed(lease, reason):
@@ -273,7 +276,7 @@ class Coordinator:
         if isinstance(message, m.Opened):
             self.execute(client, client.session.on_prepared(worker.gpu_id, self._clock()))
         else:
-            self._revoke(message.lease, full=isinstance(message, m.Full))
+            self._revoke(message.lease, full=isinstance(message, m.NoFreeSlot))
             self.execute(client, client.session.on_migration_lost())
 
     # --- losses ---------------------------------------------------------------------------------------------
@@ -283,7 +286,7 @@ class Coordinator:
     ) -> None:
         session = client.session
         commands = session.on_lost(reason, self._clock(), worker=worker.name, cause=cause, blame=blame)
-        self._tell(o.StreamLost(session.id, worker.name, cause, reason))
+        self._tell(events.StreamLost(session.id, worker.name, cause, reason))
         self.execute(client, commands)
 
     def _revoke_worker(self, lost: WorkerLost | None) -> None:
@@ -296,7 +299,7 @@ class Coordinator:
         hears = lost.died and self._link.send(lost.identity, m.Welcome(self._name))
         for lease, client in self.leases.pop_all(lost):
             session = client.session
-            self._tell(o.SlotReleased(session.id, lost.gpu_id, lease))
+            self._tell(events.SlotReleased(session.id, lost.gpu_id, lease))
             if lease == session.migration_lease:
                 self.execute(client, session.on_migration_lost())
                 continue
@@ -351,8 +354,8 @@ class Coordinator:
         lease = self.leases.acquire_elsewhere(client, source, self._clock())
         if lease is None:
             return False
-        self._tell(o.MigrationStarted(session.id, reason, source.gpu_id, lease.gpu_id))
-        self._tell(o.SlotLeased(session.id, lease.gpu_id, lease.id, None))
+        self._tell(events.MigrationStarted(session.id, reason, source.gpu_id, lease.gpu_id))
+        self._tell(events.SlotLeased(session.id, lease.gpu_id, lease.id, None))
         self.execute(client, session.migrate(lease.id, reason, self._clock()))
         return True
 

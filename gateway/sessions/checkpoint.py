@@ -84,14 +84,14 @@ class Checkpoint:
         if self._finalize_at is not None and message.resume.window_start >= self._finalize_at:
             self._finalize_at = None
 
-    def is_complete(self, books: m.Books) -> bool:
+    def is_complete(self, books: m.AudioAccounting) -> bool:
         """Tell whether a worker's last books account for everything that was said."""
         asked = self.ended_at is not None
         return asked and books.until == self.received and books.transcribed + books.silence == books.until
 
-    def close(self, books: m.Books | None, reason: str) -> SessionAccounting:
+    def close(self, books: m.AudioAccounting | None, reason: str) -> SessionAccounting:
         """Close the books, complete ones or those of the last hypothesis, and forget the audio."""
-        done = books or (self._resume.books if self._resume else m.Books(0, 0, 0))
+        done = books or (self._resume.books if self._resume else m.AudioAccounting(0, 0, 0))
         dropped = self.received - done.until
         self.journal.trim(self.journal.end)
         self._resume = None

@@ -367,12 +367,12 @@ class Session:
         self.state = state
         self._deadlines.state_since = now
 
-    def _fail(self, error: SessionError, *, books: m.Books | None = None) -> list[Command]:
+    def _fail(self, error: SessionError, *, books: m.AudioAccounting | None = None) -> list[Command]:
         self.error = error
         ending = self._end(error.code, books=books)
         return [*ending, *self.farewell()]
 
-    def _end(self, reason: str, *, books: m.Books | None = None) -> list[Command]:
+    def _end(self, reason: str, *, books: m.AudioAccounting | None = None) -> list[Command]:
         """Close the books; complete ones come from the worker, which has then freed the slot itself."""
         self.state, self.outcome = State.ENDED, reason
         self.accounting = self.checkpoint.close(books, reason)

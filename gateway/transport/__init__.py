@@ -1,1 +1,1 @@
-"""TODO."""
+"""Sockets: one to all workers, one to each client; back-pressure both ways."""

@@ -7,7 +7,7 @@ from starlette.routing import BaseRoute, WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from gateway.auth import client_auth
-from gateway.placement.observer import ConnectionAccepted, ConnectionRefused
+from gateway.placement.events import ConnectionAccepted, ConnectionRefused
 from gateway.protocols.base import ClientProtocol, Handshake, HandshakeRequest, ProtocolFactory
 from gateway.session_manager import SessionManager, restarting
 from gateway.sessions.client_session import ClientSession

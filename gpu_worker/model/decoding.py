@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from torch import Tensor
 
 from gpu_worker.model.nn.compaction import Encoding
-from gpu_worker.model.nn.decoder_api import Batch, Part, Sheet, TextDecoder
+from gpu_worker.model.nn.decoder_api import Batch, DecodeSlot, TextDecoder, TokenSpan
 from gpu_worker.model.repetition import repetition
 
 
@@ -84,9 +84,9 @@ class _Row:
         """Return how many tokens the row may come to hold."""
         return min(self.forced + self.request.limit, capacity)
 
-    def part(self, count: int) -> Part:
+    def part(self, count: int) -> TokenSpan:
         """Return the next ``count`` tokens of the row."""
-        return Part(self.at, self.length, count)
+        return TokenSpan(self.at, self.length, count)
 
     def add(self, token: int, logprob: float, eot: int) -> None:
         """Append a chosen token."""
@@ -113,7 +113,7 @@ class _Row:
             ended=self.ended,
             looped=self.looped,
             no_speech=self.no_speech,
-            trace=batch.trace(self.at, self.length - len(self.request.start) + 1),
+            trace=batch.attention(self.at, self.length - len(self.request.start) + 1),
         )
 
 
@@ -127,7 +127,7 @@ def decode(decoder: TextDecoder, requests: Sequence[DecodeRequest]) -> list[Deco
     if not rows:
         return []
     batch = decoder.begin(
-        [Sheet(row.request.encoding, row.room(decoder.capacity), len(row.request.start) - 1) for row in rows]
+        [DecodeSlot(row.request.encoding, row.room(decoder.capacity), len(row.request.start) - 1) for row in rows]
     )
     _verify(decoder, rows, batch)
     while active := [row for row in rows if row.going(decoder.capacity)]:

@@ -15,7 +15,7 @@ from gpu_worker.model.cuda.graphs import Graphs
 from gpu_worker.model.mel import Spectrum
 from gpu_worker.model.nn.blocks import State
 from gpu_worker.model.nn.compaction import EncoderSettings, Encoding
-from gpu_worker.model.nn.decoder_api import Part, Sheet, TextDecoder
+from gpu_worker.model.nn.decoder_api import DecodeSlot, TextDecoder, TokenSpan
 from gpu_worker.model.nn.layers import AudioLayers, TextLayers
 from gpu_worker.model.nn.linear import Precision, dtype_of
 from gpu_worker.model.nn.tokens import Tokens
@@ -78,8 +78,8 @@ class Network:
         if not encodings:
             return []
         # One token a row; its attention is noted nowhere, since the first noted token would be the second.
-        batch = self.decoder.begin([Sheet(encoding, room=1, skip=1) for encoding in encodings])
-        parts = [Part(row, past=0, count=1) for row in range(len(encodings))]
+        batch = self.decoder.begin([DecodeSlot(encoding, room=1, skip=1) for encoding in encodings])
+        parts = [TokenSpan(row, past=0, count=1) for row in range(len(encodings))]
         hidden = batch.forward(parts, [self.tokens.sot] * len(encodings))
         best = self.decoder.vocabulary.languages(hidden).argmax(-1)
         return [self.tokens.languages[i] for i in best.tolist()]

@@ -18,10 +18,10 @@ from gpu_worker.model.step import DecodeSettings, Step
 from gpu_worker.model.vad import Vad, VadState
 from gpu_worker.recognizer import (
     VAD_FRAME,
-    ListenRequest,
-    ListenResult,
     ModelInfo,
     Pcm,
+    VadRequest,
+    VadResult,
     WindowRequest,
     WindowResult,
 )
@@ -115,9 +115,9 @@ class WhisperRecognizer:
         if self._step is not None:
             self._step.close(key)
 
-    def listen(self, requests: Sequence[ListenRequest]) -> list[ListenResult | Exception]:
+    def detect_speech(self, requests: Sequence[VadRequest]) -> list[VadResult | Exception]:
         """Run voice activity detection over all streams' new audio; a stream's state moves on only if it succeeds."""
-        answers: dict[int, ListenResult | Exception] = {}
+        answers: dict[int, VadResult | Exception] = {}
         states: dict[int, VadState] = {}
         for i, request in enumerate(requests):
             if request.key not in self._voices:
@@ -125,19 +125,19 @@ class WhisperRecognizer:
             elif len(request.pcm) % VAD_FRAME:
                 answers[i] = ValueError(f"{len(request.pcm)} samples are no multiple of {VAD_FRAME}")
             elif len(request.pcm) == 0:
-                answers[i] = ListenResult(())
+                answers[i] = VadResult(())
             else:
                 states[i] = self._voices[request.key]
         found = self._vad.run([(state, requests[i].pcm) for i, state in states.items()])
         for i, (probabilities, state) in zip(states, found, strict=True):
             if np.isfinite(probabilities).all():
                 self._voices[requests[i].key] = state
-                answers[i] = ListenResult(tuple(probabilities.tolist()))
+                answers[i] = VadResult(tuple(probabilities.tolist()))
             else:
                 answers[i] = FloatingPointError("voice activity is not a number")
         return [answers[i] for i in range(len(requests))]
 
-    def recognize(self, requests: Sequence[WindowRequest]) -> list[WindowResult | Exception]:
+    def transcribe(self, requests: Sequence[WindowRequest]) -> list[WindowResult | Exception]:
         """Encode and decode all windows in one step.
 
         Raises:

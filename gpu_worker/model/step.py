@@ -7,7 +7,7 @@ from typing import TypeVar
 from torch import Tensor
 
 from gpu_worker.model.alignment import boundaries, timed_words
-from gpu_worker.model.cpu.encoder import Encoder, Kept
+from gpu_worker.model.cpu.encoder import Encoder, EncoderCache
 from gpu_worker.model.decoding import Decoded, DecodeRequest, decode
 from gpu_worker.model.mel import whole_frames
 from gpu_worker.model.network import Network
@@ -72,7 +72,7 @@ class Step:
         self.decode: Decode = decode
         self._network = network
         self._settings = settings
-        self._kept: dict[int, Kept | None] = {}
+        self._kept: dict[int, EncoderCache | None] = {}
 
     def open(self, key: int) -> None:
         """Keep what is encoded for a stream from step to step, where the encoder's settings say so."""
@@ -145,7 +145,7 @@ class Step:
         What is kept is forgotten first and put back after: an error half-way leaves nothing half-written behind. A
         stream's second window in one step finds nothing, and does not disturb the first.
         """
-        held: dict[int, Kept | None] = {}
+        held: dict[int, EncoderCache | None] = {}
         for key in {w.request.key for w in windows} & self._kept.keys():
             held[key] = self._kept[key]
             self._kept[key] = None

@@ -1,1 +1,1 @@
-"""TODO."""
+"""How a stream of audio becomes committed words: windows, agreement, endpoints; no torch (cores)."""

@@ -29,7 +29,7 @@ class Utterance:
     end: int | None = None
 
 
-class Gate:
+class Endpointer:
     """Turns probabilities into utterances, in order.
 
     Attributes:
@@ -37,10 +37,10 @@ class Gate:
         utterances: the ones not yet taken by the stream; only the last may be without an end.
     """
 
-    def __init__(self, *, heard: int, deaf_until: int, policy: PolicySettings) -> None:
-        self.heard = heard
+    def __init__(self, *, judged_until: int, ignore_before: int, policy: PolicySettings) -> None:
+        self.judged_until = judged_until
         self.utterances: deque[Utterance] = deque()
-        self._deaf_until = deaf_until
+        self._deaf_until = ignore_before
         self._policy = policy
         self._run = 0
         self._current: Utterance | None = None
@@ -56,7 +56,7 @@ class Gate:
 
         Some frames; fewer where they may end the utterance, since a decode waits for its end.
         """
-        due = self.heard + self._policy.listen_least_samples
+        due = self.judged_until + self._policy.listen_least_samples
         if self._current is not None:
             due = min(due, self._current.last_speech + self._policy.end_silence_samples)
         return due
@@ -65,11 +65,11 @@ class Gate:
         """Begin inside an utterance: its window starts at ``start``, its speech so far ends at ``last_speech``."""
         self._begin(Utterance(onset=start, start=start, last_speech=last_speech))
 
-    def hear(self, probabilities: Sequence[float], until: int) -> None:
+    def update(self, probabilities: Sequence[float], until: int) -> None:
         """Judge the frames from `heard` on; the last one may be cut short by ``until``, the end of the audio."""
         for probability in probabilities:
-            start = self.heard
-            self.heard = min(start + VAD_FRAME, until)
+            start = self.judged_until
+            self.judged_until = min(start + VAD_FRAME, until)
             if self._current is None:
                 self._await_onset(probability, start)
             else:
@@ -86,13 +86,13 @@ class Gate:
         self._run = self._run + 1 if audible and probability >= self._policy.speech_probability else 0
         if self._run >= self._policy.onset_frames:
             onset = start - (self._run - 1) * VAD_FRAME
-            self._begin(Utterance(onset, onset - self._policy.pre_roll_samples, last_speech=self.heard))
+            self._begin(Utterance(onset, onset - self._policy.pre_roll_samples, last_speech=self.judged_until))
 
     def _await_end(self, utterance: Utterance, probability: float) -> None:
-        if probability >= self._policy.alive_probability:
-            utterance.last_speech = max(utterance.last_speech, self.heard)
-        elif self.heard - utterance.last_speech >= self._policy.end_silence_samples:
-            self._end(utterance, self.heard)
+        if probability >= self._policy.keep_alive_threshold:
+            utterance.last_speech = max(utterance.last_speech, self.judged_until)
+        elif self.judged_until - utterance.last_speech >= self._policy.end_silence_samples:
+            self._end(utterance, self.judged_until)
 
     def _begin(self, utterance: Utterance) -> None:
         self._run = 0

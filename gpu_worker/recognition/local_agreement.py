@@ -22,18 +22,18 @@ def agreed(tail: Sequence[TailWord], previous: Sequence[str], *, end: int, caden
         cadence: samples between the two, or between this one and the next.
         policy: the constants.
     """
-    brisk = cadence < policy.brisk_cadence_samples
-    agreed_before = end - (policy.brisk_hold_samples if brisk else policy.agreed_hold_samples)
+    brisk = cadence < policy.fast_cadence_samples
+    agreed_before = end - (policy.fast_margin_samples if brisk else policy.agreed_margin_samples)
     backlog = cadence >= policy.backlog_cadence_samples
-    confident_before = end - policy.confident_hold_samples
+    confident_before = end - policy.confident_margin_samples
     agreeing = True
     for index, word in enumerate(tail):
         agreeing = agreeing and index < len(previous) and previous[index] == word.key
         passes = agreeing and word.end <= agreed_before
         if not passes and not brisk:
             passes = word.end <= confident_before and word.weakest >= policy.confident_logprob
-        passes = passes or (backlog and word.end <= end - policy.backlog_hold_samples)
-        is_open = index == len(tail) - 1 and word.end > end - policy.last_hold_samples
+        passes = passes or (backlog and word.end <= end - policy.backlog_margin_samples)
+        is_open = index == len(tail) - 1 and word.end > end - policy.last_margin_samples
         if is_open or not passes:
             return _before_compound(tail, index)
     return len(tail)

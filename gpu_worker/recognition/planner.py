@@ -33,7 +33,7 @@ class Progress:
     """
 
     received: int
-    heard: int
+    judged_until: int
 
 
 def is_covered(utterance: Utterance, window: Window, policy: PolicySettings) -> bool:
@@ -65,12 +65,12 @@ def next_decode(
         return _plan(utterance.end, final=True, window=window, period=period)
     available = _available(utterance, progress)
     if utterance.end is None:
-        backlog = progress.received - progress.heard > policy.catch_up_samples
+        backlog = progress.received - progress.judged_until > policy.catch_up_samples
         if backlog and available - window.start < policy.window_samples:
             return None
         if available - window.asked_until < period:
             return None
-        paused = progress.heard - utterance.last_speech >= policy.pause_samples
+        paused = progress.judged_until - utterance.last_speech >= policy.pause_samples
         if paused and is_covered(utterance, window, policy):
             return None
     bound = max(window.start + policy.window_samples, window.asked_until + policy.stride_samples)
@@ -84,8 +84,8 @@ def _available(utterance: Utterance, progress: Progress) -> int:
     if utterance.end is not None:
         return utterance.end
     # Less than a frame beyond the gate is decoded as well: it is shown a little sooner.
-    whole_frames = progress.received - progress.heard >= VAD_FRAME
-    return progress.heard if whole_frames else progress.received
+    whole_frames = progress.received - progress.judged_until >= VAD_FRAME
+    return progress.judged_until if whole_frames else progress.received
 
 
 def _plan(end: int, *, final: bool, window: Window, period: int) -> Plan:

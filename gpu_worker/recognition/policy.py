@@ -77,7 +77,7 @@ class PolicySettings:
     """
 
     speech_probability: float = 0.5
-    alive_probability: float = 0.35
+    keep_alive_threshold: float = 0.35
     onset_frames: int = 2
     end_silence_samples: int = samples(0.7)
     pre_roll_samples: int = samples(0.3)
@@ -90,16 +90,16 @@ class PolicySettings:
     listen_samples: int = samples(10.0)
     idle_report_samples: int = samples(0.9)
 
-    brisk_cadence_samples: int = samples(0.8)
-    brisk_hold_samples: int = samples(0.3)
-    agreed_hold_samples: int = samples(0.2)
-    confident_hold_samples: int = samples(0.4)
+    fast_cadence_samples: int = samples(0.8)
+    fast_margin_samples: int = samples(0.3)
+    agreed_margin_samples: int = samples(0.2)
+    confident_margin_samples: int = samples(0.4)
     confident_logprob: float = -0.7
     backlog_cadence_samples: int = samples(3.0)
-    backlog_hold_samples: int = samples(1.5)
+    backlog_margin_samples: int = samples(1.5)
     reuse_cadence_samples: int = samples(0.8)
     young_samples: int = samples(1.6)
-    last_hold_samples: int = samples(0.6)
+    last_margin_samples: int = samples(0.6)
     language_samples: int = samples(3.0)
 
     hide_logprob: float = -1.0
@@ -113,8 +113,8 @@ class PolicySettings:
     min_window_samples: int = samples(0.1)
     catch_up_samples: int = samples(3.0)
     stride_samples: int = samples(4.0)
-    sentence_hold_samples: int = samples(1.0)
-    word_hold_samples: int = samples(2.0)
+    sentence_margin_samples: int = samples(1.0)
+    word_margin_samples: int = samples(2.0)
     sentence_rest: float = 0.8
     clause_rest: float = 0.6
     min_cut_samples: int = samples(0.5)

@@ -2,18 +2,18 @@
 
 from gpu_worker.recognition.hypothesis import TailWord
 from gpu_worker.recognition.window import Window
-from shared.messages import Books, Finished, Hypothesis, ResumeState, Word
+from shared.messages import AudioAccounting, Finished, Hypothesis, ResumeState, Word
 
 
-class Ledger:
+class AudioLedger:
     """Counts samples as `settle` passes them: transcribed if a decode's window held them, else silence."""
 
-    def __init__(self, opening: Books) -> None:
+    def __init__(self, opening: AudioAccounting) -> None:
         self._books = opening
         self._windows: list[tuple[int, int]] = []
 
     @property
-    def books(self) -> Books:
+    def books(self) -> AudioAccounting:
         return self._books
 
     def decoded(self, start: int, end: int) -> None:
@@ -40,10 +40,10 @@ class Ledger:
         transcribed = sum(max(0, min(last, until) - first) for first, last in self._windows)
         silence = until - books.until - transcribed
         self._windows = [(max(first, until), last) for first, last in self._windows if last > until]
-        self._books = Books(until, books.transcribed + transcribed, books.silence + silence)
+        self._books = AudioAccounting(until, books.transcribed + transcribed, books.silence + silence)
 
 
-class Outbox:
+class StreamReporter:
     """Collects the messages of one stream.
 
     Attributes:
@@ -54,9 +54,9 @@ class Outbox:
         settled_language: the one that another worker would go on with, once it is settled.
     """
 
-    def __init__(self, *, lease: int, opening: Books, language: str | None) -> None:
+    def __init__(self, *, lease: int, opening: AudioAccounting, language: str | None) -> None:
         self.keep_from = self.decoded_until = self._reported = self._word_end = opening.until
-        self.ledger = Ledger(opening)
+        self.ledger = AudioLedger(opening)
         self.language = self.settled_language = language
         self._lease = lease
         self._segment_open = False

@@ -14,23 +14,23 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from gpu_worker.recognition.stream import Stream
-from gpu_worker.recognizer import ListenRequest, ListenResult, Recognizer, WindowRequest, WindowResult
+from gpu_worker.recognizer import Recognizer, VadRequest, VadResult, WindowRequest, WindowResult
 
 
 @dataclass(frozen=True, slots=True)
-class ListenCall:
+class VadCall:
     """Asks for speech."""
 
-    requests: Sequence[ListenRequest]
+    requests: Sequence[VadRequest]
 
     @property
     def keys(self) -> list[int]:
         """Return the stream of each request."""
         return [request.key for request in self.requests]
 
-    def run(self, recognizer: Recognizer) -> Sequence[ListenResult | Exception]:
+    def run(self, recognizer: Recognizer) -> Sequence[VadResult | Exception]:
         """Return the model's answers, in the order of the requests."""
-        return recognizer.listen(self.requests)
+        return recognizer.detect_speech(self.requests)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +46,10 @@ class DecodeCall:
 
     def run(self, recognizer: Recognizer) -> Sequence[WindowResult | Exception]:
         """Return the model's answers, in the order of the requests."""
-        return recognizer.recognize(self.requests)
+        return recognizer.transcribe(self.requests)
 
 
-ModelCall = ListenCall | DecodeCall
+ModelCall = VadCall | DecodeCall
 
 
 class Step:
@@ -76,7 +76,7 @@ class Step:
         """
         return next((call for make in self._calls if (call := make()).requests), None)
 
-    def deliver(self, key: int, answer: ListenResult | WindowResult | Exception) -> None:
+    def deliver(self, key: int, answer: VadResult | WindowResult | Exception) -> None:
         """Give a stream the answer to its request.
 
         Raises:
@@ -84,20 +84,20 @@ class Step:
             ValueError: it does not fit the request.
         """
         match answer:
-            case ListenResult():
-                self._asked[key].heard(answer)
+            case VadResult():
+                self._asked[key].on_vad(answer)
             case WindowResult():
-                self._asked[key].decoded(answer)
+                self._asked[key].on_decode(answer)
             case Exception():
                 raise answer
 
-    def _listen_call(self) -> ListenCall:
-        requests: list[ListenRequest] = []
+    def _listen_call(self) -> VadCall:
+        requests: list[VadRequest] = []
         for stream in self._streams():
-            if request := stream.listen_request():
+            if request := stream.vad_request():
                 self._asked[stream.key] = stream
                 requests.append(request)
-        return ListenCall(requests)
+        return VadCall(requests)
 
     def _decode_call(self) -> DecodeCall:
         requests: list[WindowRequest] = []

@@ -9,16 +9,16 @@ from collections import deque
 import numpy as np
 
 from gpu_worker.recognition.commit import decide
-from gpu_worker.recognition.endpointer import Gate
+from gpu_worker.recognition.endpointer import Endpointer
 from gpu_worker.recognition.hypothesis import TailWord
 from gpu_worker.recognition.language import Language
 from gpu_worker.recognition.planner import Plan, Progress, ends_for_free, is_covered, next_decode
 from gpu_worker.recognition.policy import PolicySettings
-from gpu_worker.recognition.reporter import Outbox
+from gpu_worker.recognition.reporter import StreamReporter
 from gpu_worker.recognition.sample_buffer import SAMPLE_BYTES, SampleBuffer
 from gpu_worker.recognition.window import Window, next_frame
-from gpu_worker.recognizer import FRAME, VAD_FRAME, ListenRequest, ListenResult, WindowRequest, WindowResult
-from shared.messages import Books, Finished, Hypothesis, ResumeState
+from gpu_worker.recognizer import FRAME, VAD_FRAME, VadRequest, VadResult, WindowRequest, WindowResult
+from shared.messages import AudioAccounting, Finished, Hypothesis, ResumeState
 
 
 class Stream:
@@ -45,7 +45,7 @@ class Stream:
         Raises:
             ValueError: ``start`` is after the first sample that ``resume`` needs.
         """
-        books = resume.books if resume else Books(start, 0, 0)
+        books = resume.books if resume else AudioAccounting(start, 0, 0)
         if start > books.until:
             raise ValueError(f"audio from {start} leaves a gap: the stream goes on from {books.until}")
         self.key, self.lease, self.session = key, lease, session
@@ -53,14 +53,14 @@ class Stream:
         self._policy = policy
         self._language = Language(language, resume.language if resume else None, policy)
         self._audio = SampleBuffer(books.until)
-        self._outbox = Outbox(lease=lease, opening=books, language=self._language.used)
+        self._outbox = StreamReporter(lease=lease, opening=books, language=self._language.used)
         self._floor = resume.window_start if resume else books.until
-        self._gate = Gate(heard=books.until, deaf_until=self._floor, policy=policy)
+        self._endpointer = Endpointer(judged_until=books.until, ignore_before=self._floor, policy=policy)
         self._window: Window | None = None
         self._listening: int | None = None
         self._period = 0
         self._asked: Plan | None = None
-        self._marks: deque[int] = deque()
+        self._commit_points: deque[int] = deque()
         self._finish_at: int | None = None
         self._finished = False
         self._resumed_at = resume.window_start if resume and resume.speaking else 0
@@ -78,7 +78,7 @@ class Stream:
             return
         self._settled = settled = max([start, *(item.end for item in state.committed)])
         # The gate starts cold: it gets the pre-roll's length to find the speech again.
-        self._gate.resume(start, settled + self._policy.pre_roll_samples)
+        self._endpointer.resume(start, settled + self._policy.pre_roll_samples)
         # No decode before the audio of the committed tokens is here: they are forced upon it.
         self._window = Window(start, asked_until=settled, committed=state.committed, draft=state.draft)
         self._outbox.resume_at(settled, inside=True)
@@ -120,8 +120,8 @@ class Stream:
         if at <= self._settled:
             # Another worker has: an utterance that ended there would be decoded, and said, a second time.
             return
-        if not self._marks or at > self._marks[-1]:
-            self._marks.append(at)
+        if not self._commit_points or at > self._commit_points[-1]:
+            self._commit_points.append(at)
         self._advance()
 
     def finish(self, at: int) -> None:
@@ -137,33 +137,33 @@ class Stream:
 
     # --- the gate -------------------------------------------------------------------------------------------
 
-    def listen_request(self) -> ListenRequest | None:
+    def vad_request(self) -> VadRequest | None:
         """Return audio that has not been judged, in whole frames; the session's last one is padded with zeros.
 
         None if there is none, or too little to be worth a call while nothing waits for it.
         """
         if self._listening is not None or self._finished:
             return None
-        start = self._gate.heard
-        available = min([self.received, start + self._policy.listen_samples, *self._marks])
+        start = self._endpointer.judged_until
+        available = min([self.received, start + self._policy.listen_samples, *self._commit_points])
         until = start + max(0, available - start) // VAD_FRAME * VAD_FRAME
         if until == start and available == self._finish_at:
             until = available
-        if until == start or (until < self._gate.due and not self._is_awaited()):
+        if until == start or (until < self._endpointer.due and not self._is_awaited()):
             return None
         self._listening = until
         padding = _frames(until - start) * VAD_FRAME - (until - start)
-        return ListenRequest(self.key, np.pad(self._audio.copy(start, until), (0, padding)))
+        return VadRequest(self.key, np.pad(self._audio.copy(start, until), (0, padding)))
 
     def _is_awaited(self) -> bool:
         """Return True if a control, the end of the audio or a decode waits for the endpointer's verdict."""
-        if self._marks or self._finish_at is not None:
+        if self._commit_points or self._finish_at is not None:
             return True
         if self._asked or not self._window or self.received - self._window.asked_until < self._period:
             return False
-        return not is_covered(self._gate.utterances[0], self._window, self._policy)
+        return not is_covered(self._endpointer.utterances[0], self._window, self._policy)
 
-    def heard(self, result: ListenResult) -> None:
+    def on_vad(self, result: VadResult) -> None:
         """Take the answer to the last `listen_request`.
 
         Raises:
@@ -171,21 +171,21 @@ class Stream:
         """
         if self._listening is None:
             raise ValueError("no listen request is out")
-        frames = _frames(self._listening - self._gate.heard)
+        frames = _frames(self._listening - self._endpointer.judged_until)
         if len(result.probabilities) != frames:
             raise ValueError(f"{len(result.probabilities)} probabilities for {frames} frames")
         self._count_resumed_speech(result.probabilities)
-        self._gate.hear(result.probabilities, self._listening)
+        self._endpointer.update(result.probabilities, self._listening)
         self._listening = None
         self._advance()
 
     def _count_resumed_speech(self, probabilities: tuple[float, ...]) -> None:
         """Count speech before a resumed window as transcribed: a window of the last worker held it."""
         for index, probability in enumerate(probabilities):
-            first = self._gate.heard + index * VAD_FRAME
+            first = self._endpointer.judged_until + index * VAD_FRAME
             if first >= self._resumed_at:
                 break
-            if probability >= self._policy.alive_probability:
+            if probability >= self._policy.keep_alive_threshold:
                 self._outbox.ledger.decoded(first, min(first + VAD_FRAME, self._resumed_at))
 
     # --- the window -----------------------------------------------------------------------------------------
@@ -195,8 +195,8 @@ class Stream:
         self._period = period
         if self._asked or not self._window:
             return None
-        progress = Progress(self.received, self._gate.heard)
-        plan = next_decode(self._gate.utterances[0], self._window, progress, period, self._policy)
+        progress = Progress(self.received, self._endpointer.judged_until)
+        plan = next_decode(self._endpointer.utterances[0], self._window, progress, period, self._policy)
         if plan is None:
             return None
         self._asked = plan
@@ -215,7 +215,7 @@ class Stream:
             reuse=period >= self._policy.reuse_cadence_samples,
         )
 
-    def decoded(self, result: WindowResult) -> None:
+    def on_decode(self, result: WindowResult) -> None:
         """Take the answer to the last `window_request`.
 
         Raises:
@@ -227,11 +227,11 @@ class Stream:
         self._asked = None
         self._outbox.ledger.decoded(window.start, plan.end)
         self._language.take(result.language, window.start, plan.end)
-        decision = decide(window, plan, result, self._gate.utterances[0].last_speech, self._policy)
+        decision = decide(window, plan, result, self._endpointer.utterances[0].last_speech, self._policy)
         self._window = decision.window
         if decision.window is None:
             self._floor = max(self._floor, plan.end)
-            self._gate.utterances.popleft()
+            self._endpointer.utterances.popleft()
             self._open_window()
         self._emit(decision.taken, closes=decision.closes)
         if decision.window and decision.more:
@@ -240,8 +240,8 @@ class Stream:
         self._advance()
 
     def _open_window(self) -> None:
-        if self._window is None and self._gate.utterances:
-            utterance = self._gate.utterances[0]
+        if self._window is None and self._endpointer.utterances:
+            utterance = self._endpointer.utterances[0]
             start = next_frame(max(utterance.start, self._floor))
             self._window = Window(start, asked_until=max(start, utterance.onset))
 
@@ -249,27 +249,31 @@ class Stream:
 
     def _advance(self) -> None:
         """Take every decision that needs no decode."""
-        self._reach_marks()
+        self._reach_commit_points()
         if self._asked is None:
             self._open_window()
-            while self._window and ends_for_free(self._gate.utterances[0], self._window, self._policy):
+            while self._window and ends_for_free(self._endpointer.utterances[0], self._window, self._policy):
                 self._end_without_decode(self._window)
         self._move()
         if self._outbox.unreported >= self._policy.idle_report_samples:
             self._emit((), closes=False)
-        if self._gate.heard == self._finish_at and not self._window and not self._finished:
+        if self._endpointer.judged_until == self._finish_at and not self._window and not self._finished:
             self._finished = True
             self._outbox.finished(self._finish_at)
 
-    def _reach_marks(self) -> None:
-        judged = self._gate.heard
-        while self._marks and judged + VAD_FRAME > self._marks[0] and self.received >= self._marks[0]:
-            self._gate.close(max(judged, self._marks.popleft()))
+    def _reach_commit_points(self) -> None:
+        judged = self._endpointer.judged_until
+        while (
+            self._commit_points
+            and judged + VAD_FRAME > self._commit_points[0]
+            and self.received >= self._commit_points[0]
+        ):
+            self._endpointer.close(max(judged, self._commit_points.popleft()))
         if judged == self._finish_at:
-            self._gate.close(judged)
+            self._endpointer.close(judged)
 
     def _end_without_decode(self, window: Window) -> None:
-        utterance = self._gate.utterances.popleft()
+        utterance = self._endpointer.utterances.popleft()
         if utterance.end is not None:
             self._floor = max(self._floor, utterance.end)
         if window.decoded:
@@ -280,10 +284,10 @@ class Stream:
 
     def _move(self) -> None:
         """Move the positions on and forget the audio before them."""
-        window, judged = self._window, self._gate.heard
+        window, judged = self._window, self._endpointer.judged_until
         if window:
             keep, decoded = window.start - self._policy.context_samples, window.asked_until
-            utterance = self._gate.utterances[0]
+            utterance = self._endpointer.utterances[0]
             if utterance.end is None and is_covered(utterance, window, self._policy):
                 decoded = max(decoded, judged)
         else:
@@ -300,15 +304,15 @@ class Stream:
 
     def check(self) -> None:
         """Assert what must hold between two calls."""
-        books, utterances = self._outbox.ledger.books, self._gate.utterances
+        books, utterances = self._outbox.ledger.books, self._endpointer.utterances
         start = self._audio.start
         assert self._finished or books.until == self._outbox.keep_from == start
-        assert start <= self._gate.heard <= self.received
+        assert start <= self._endpointer.judged_until <= self.received
         assert start <= self.decoded_until <= self.received
         assert bool(self._window) == bool(utterances)
         assert self._window is None or (self._window.start % FRAME == 0 and start <= self._window.start)
         assert all(utterance.end is not None for utterance in list(utterances)[:-1])
-        assert self._gate.speaking == bool(utterances and utterances[-1].end is None)
+        assert self._endpointer.speaking == bool(utterances and utterances[-1].end is None)
 
 
 def _frames(length: int) -> int:

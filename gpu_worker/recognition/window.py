@@ -103,13 +103,13 @@ def cut(
         ]
         return fitting[-1] if fitting else None
 
-    sentence = latest(SENTENCE_MARKS, policy.sentence_hold_samples)
+    sentence = latest(SENTENCE_MARKS, policy.sentence_margin_samples)
     if sentence and end - sentence.end <= policy.sentence_rest * policy.window_samples:
         return sentence
-    clause = latest(CLAUSE_MARKS, policy.sentence_hold_samples)
+    clause = latest(CLAUSE_MARKS, policy.sentence_margin_samples)
     if clause and end - clause.end <= policy.clause_rest * policy.window_samples:
         return clause
-    return latest(("",), policy.word_hold_samples) or sentence
+    return latest(("",), policy.word_margin_samples) or sentence
 
 
 def ends_with(text: str, marks: tuple[str, ...]) -> bool:

@@ -1,1 +1,1 @@
-"""TODO."""
+"""The worker process: its loop, slots, heartbeats, and the socket to the gateways."""

@@ -12,7 +12,7 @@ from shared.messages import MemoryReport
 _CGROUP_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
 
 
-class CpuGauge:
+class CpuMemory:
     """Memory of a worker without a GPU: its private memory (USS) against the machine's or control group's."""
 
     uuid: str | None = None
@@ -30,7 +30,7 @@ class CpuGauge:
         return MemoryReport(total, allocated, max(0, total - allocated), min(machine.available, total), None)
 
 
-class NvmlGauge:
+class GpuMemory:
     """Memory and load of one NVIDIA device, as NVML sees it (all processes on the device).
 
     NVML ignores ``CUDA_VISIBLE_DEVICES``, so the device is found by what that variable names: a UUID or an index.
@@ -60,7 +60,7 @@ class NvmlGauge:
         return MemoryReport(int(memory.total), int(memory.used), int(memory.free), int(memory.free), load)
 
 
-Gauge = CpuGauge | NvmlGauge
+DeviceMemory = CpuMemory | GpuMemory
 
 
 def has_gpu() -> bool:
@@ -78,17 +78,17 @@ def has_gpu() -> bool:
     if not count or visible.split(",", maxsplit=1)[0].strip() in {"", "-1"}:
         return False
     try:
-        NvmlGauge(visible)
+        GpuMemory(visible)
     except (pynvml.NVMLError, ValueError) as error:
         raise LookupError(f"CUDA_VISIBLE_DEVICES={visible!r} names no GPU; {count} are here: {error}") from error
     return True
 
 
-def gauge(device: str) -> Gauge:
+def device_memory(device: str) -> DeviceMemory:
     """Return the gauge for ``cpu`` or ``cuda``."""
     if device == "cuda":
-        return NvmlGauge(os.environ.get("CUDA_VISIBLE_DEVICES", "0"))
-    return CpuGauge()
+        return GpuMemory(os.environ.get("CUDA_VISIBLE_DEVICES", "0"))
+    return CpuMemory()
 
 
 def _cgroup_limit(files: Sequence[Path]) -> int | None:

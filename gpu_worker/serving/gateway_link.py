@@ -65,5 +65,5 @@ class Gateway:
 
     def __init__(self, link: Link, now: float) -> None:
         self.link = link
-        self.heard = now
+        self.last_seen = now
         self.lost = False

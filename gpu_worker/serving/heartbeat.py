@@ -5,10 +5,10 @@ import os
 from collections.abc import Callable
 from typing import NoReturn
 
-from gpu_worker.serving.device_memory import Gauge
+from gpu_worker.serving.device_memory import DeviceMemory
 from gpu_worker.serving.gateway_link import Gateway
-from gpu_worker.serving.model_executor import ModelThread
-from gpu_worker.serving.pacing import Cadence
+from gpu_worker.serving.model_executor import ModelExecutor
+from gpu_worker.serving.pacing import StepPacer
 from gpu_worker.serving.slots import SlotTable
 from shared import logs
 from shared import messages as m
@@ -28,7 +28,7 @@ LOAD_GIVE_UP_S = 600.0
 EXIT_STUCK = 1
 
 
-class Pulse:
+class Heartbeater:
     """Sends every gateway a heartbeat four times a second.
 
     Args:
@@ -49,9 +49,9 @@ class Pulse:
         self,
         gateways: list[Gateway],
         table: SlotTable,
-        cadence: Cadence,
-        model: ModelThread,
-        gauge: Gauge,
+        cadence: StepPacer,
+        model: ModelExecutor,
+        gauge: DeviceMemory,
         *,
         lost_after_s: float,
         forget: Callable[[int], int],
@@ -69,7 +69,7 @@ class Pulse:
         self._memory = gauge.read()
         self._memory_due_at = clock() + MEMORY_EVERY_S
 
-    async def weigh(self) -> None:
+    async def measure_memory(self) -> None:
         """Read the memory once a second until cancelled.
 
         A task of its own, since reading takes long on a busy machine and no heartbeat may wait for it.
@@ -81,11 +81,11 @@ class Pulse:
                 self._memory = await asyncio.to_thread(self._gauge.read)
             await asyncio.sleep(HEARTBEAT_S)
 
-    def weigh_soon(self) -> None:
+    def measure_memory_soon(self) -> None:
         """Read the memory at the next opportunity: it has just changed."""
         self._memory_due_at = self._clock()
 
-    async def beat_for_ever(self) -> None:
+    async def run(self) -> None:
         """Send heartbeats until cancelled; end the process if a step or a load does not end."""
         beats = 0  # in a row that have seen the same step
         while True:
@@ -120,7 +120,7 @@ class Pulse:
 
     def _check_gateway(self, index: int, gateway: Gateway) -> None:
         """Free the slots of a gateway that has been silent for too long: it has given up its sessions here."""
-        if gateway.lost or self._clock() - gateway.heard < self._lost_after_s:
+        if gateway.lost or self._clock() - gateway.last_seen < self._lost_after_s:
             return
         gateway.lost = True
         orphans = self._forget(index)

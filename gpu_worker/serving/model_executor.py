@@ -13,7 +13,7 @@ log = logs.get("gpu_worker.model")
 Result = TypeVar("Result")
 
 
-class ModelThread:
+class ModelExecutor:
     """Runs loads and steps one at a time, so that the event loop stays free.
 
     Args:

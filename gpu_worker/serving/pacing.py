@@ -12,7 +12,7 @@ HEADROOM = 1.25
 SMOOTHING = 0.3
 
 
-class Cadence:
+class StepPacer:
     """The period of recognition steps, stretched when rounds take long, shrunk when they do not.
 
     Args:

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable
 
 from gpu_worker.serving.gateway_link import Gateway
-from gpu_worker.serving.model_executor import ModelThread
+from gpu_worker.serving.model_executor import ModelExecutor
 from gpu_worker.serving.slots import Slot, SlotTable
 from shared import logs
 from shared import messages as m
@@ -12,7 +12,7 @@ from shared import messages as m
 log = logs.get("gpu_worker.serving.worker")
 
 
-class Desk:
+class RequestHandler:
     """Applies every gateway's messages to the slots, and answers them.
 
     Args:
@@ -31,7 +31,7 @@ class Desk:
         self,
         gateways: list[Gateway],
         table: SlotTable,
-        model: ModelThread,
+        model: ModelExecutor,
         introduction: m.Register,
         clock: Callable[[], float],
     ) -> None:
@@ -51,7 +51,7 @@ class Desk:
         gateway.link.send(self._introduction)
         while True:
             message = await gateway.link.receive()
-            gateway.heard, gateway.lost = self._clock(), False
+            gateway.last_seen, gateway.lost = self._clock(), False
             try:
                 self._handle(index, message)
             except ValueError as error:
@@ -87,13 +87,13 @@ class Desk:
         """Give a session a slot; with the weights on the device it is ready at once, even while a step runs."""
         key = self._table.open(index, message, self._clock())
         if key is None:
-            self._gateways[index].link.send(m.Full(message.lease))
+            self._gateways[index].link.send(m.NoFreeSlot(message.lease))
         elif self._model.weights == "device" and (slot := self._table.get(key)):
             self.tell_opened(slot)
 
     def _reserve_slot(self, index: int, message: m.Prepare) -> None:
         if not self._table.reserve(index, message, self._clock()):
-            self._gateways[index].link.send(m.Full(message.lease))
+            self._gateways[index].link.send(m.NoFreeSlot(message.lease))
         elif self._model.weights == "device":
             self.tell_prepared()
 

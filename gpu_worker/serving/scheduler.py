@@ -6,11 +6,11 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from gpu_worker.recognition.step import DecodeCall, ModelCall, Step
-from gpu_worker.recognizer import ListenResult, Recognizer, WindowResult
-from gpu_worker.serving.heartbeat import Pulse
-from gpu_worker.serving.model_executor import ModelThread
-from gpu_worker.serving.pacing import Cadence
-from gpu_worker.serving.request_handler import Desk
+from gpu_worker.recognizer import Recognizer, VadResult, WindowResult
+from gpu_worker.serving.heartbeat import Heartbeater
+from gpu_worker.serving.model_executor import ModelExecutor
+from gpu_worker.serving.pacing import StepPacer
+from gpu_worker.serving.request_handler import RequestHandler
 from gpu_worker.serving.slots import Slot, SlotTable
 from shared import logs
 from shared import messages as m
@@ -18,13 +18,13 @@ from shared.messages import SAMPLE_RATE
 
 log = logs.get("gpu_worker.serving.worker")
 
-Answer = ListenResult | WindowResult | Exception
+Answer = VadResult | WindowResult | Exception
 
 AILING = 5
 """Failures in a row, without a success, after which a worker ends itself: some errors of a device never pass."""
 
 
-class Steps:
+class StepScheduler:
     """The model's only user: one call at a time.
 
     Args:
@@ -42,12 +42,12 @@ class Steps:
     def __init__(
         self,
         recognizer: Recognizer,
-        model: ModelThread,
+        model: ModelExecutor,
         table: SlotTable,
         *,
-        cadence: Cadence,
-        desk: Desk,
-        pulse: Pulse,
+        cadence: StepPacer,
+        desk: RequestHandler,
+        pulse: Heartbeater,
         batch: int,
         unload_s: float,
         clock: Callable[[], float],
@@ -94,12 +94,12 @@ class Steps:
         self._idle_since = self._idle_since or self._clock()
         if self._model.weights == "device" and 0 <= self._unload_s <= self._clock() - self._idle_since:
             await self._model.unload()
-            self._pulse.weigh_soon()
+            self._pulse.measure_memory_soon()
 
     async def _open(self) -> None:
         if self._model.weights != "device":
             await self._model.load(self._pulse.beat)
-            self._pulse.weigh_soon()
+            self._pulse.measure_memory_soon()
         self._desk.tell_prepared()
         for key in self._table.waiting():
             await self._model.run(partial(self._recognizer.open, key))

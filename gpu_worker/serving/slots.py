@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from gpu_worker.recognition.policy import PolicySettings
 from gpu_worker.recognition.stream import Stream
-from gpu_worker.recognizer import ListenRequest, WindowRequest
+from gpu_worker.recognizer import VadRequest, WindowRequest
 from shared.messages import Open, Prepare, SlotReport
 
 
@@ -124,9 +124,9 @@ class SlotTable:
         """Return the streams that the model knows, the one that lags most first."""
         return sorted((s.stream for s in self._slots.values() if s.opened), key=lambda stream: -stream.lag())
 
-    def listens(self) -> list[ListenRequest]:
+    def listens(self) -> list[VadRequest]:
         """Return what the streams have not heard yet."""
-        return [request for stream in self.streams() if (request := stream.listen_request())]
+        return [request for stream in self.streams() if (request := stream.vad_request())]
 
     def windows(self, period_s: float, most: int) -> list[WindowRequest]:
         """Return the windows that are due, of the streams that lag most, ``most`` at once."""

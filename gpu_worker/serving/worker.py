@@ -12,13 +12,13 @@ from collections.abc import Callable
 
 from gpu_worker.recognition.policy import PolicySettings
 from gpu_worker.recognizer import Recognizer
-from gpu_worker.serving.device_memory import Gauge
+from gpu_worker.serving.device_memory import DeviceMemory
 from gpu_worker.serving.gateway_link import Context, Gateway, Link
-from gpu_worker.serving.heartbeat import HEARTBEAT_S, Pulse
-from gpu_worker.serving.model_executor import ModelThread
-from gpu_worker.serving.pacing import Cadence
-from gpu_worker.serving.request_handler import Desk
-from gpu_worker.serving.scheduler import Steps
+from gpu_worker.serving.heartbeat import HEARTBEAT_S, Heartbeater
+from gpu_worker.serving.model_executor import ModelExecutor
+from gpu_worker.serving.pacing import StepPacer
+from gpu_worker.serving.request_handler import RequestHandler
+from gpu_worker.serving.scheduler import StepScheduler
 from gpu_worker.serving.slots import SlotTable
 from shared import logs
 from shared import messages as m
@@ -46,7 +46,7 @@ class Worker:
         self,
         settings: WorkerSettings,
         recognizer: Recognizer,
-        gauge: Gauge,
+        gauge: DeviceMemory,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._settings = settings
@@ -54,11 +54,11 @@ class Worker:
         self._boot = uuid.uuid4().hex[:12]
         self._gateways: list[Gateway] = []
         self._table = SlotTable(settings.slots_per_gpu, PolicySettings())
-        self._model = ModelThread(recognizer, clock)
-        cadence = Cadence(settings.step_min_s, settings.step_max_s)
+        self._model = ModelExecutor(recognizer, clock)
+        cadence = StepPacer(settings.step_min_s, settings.step_max_s)
         introduction = self._introduction(recognizer, gauge)
-        self._desk = Desk(self._gateways, self._table, self._model, introduction, clock)
-        self._pulse = Pulse(
+        self._desk = RequestHandler(self._gateways, self._table, self._model, introduction, clock)
+        self._pulse = Heartbeater(
             self._gateways,
             self._table,
             cadence,
@@ -68,7 +68,7 @@ class Worker:
             forget=self._desk.forget,
             clock=clock,
         )
-        self._steps = Steps(
+        self._steps = StepScheduler(
             recognizer,
             self._model,
             self._table,
@@ -80,7 +80,7 @@ class Worker:
             clock=clock,
         )
 
-    def _introduction(self, recognizer: Recognizer, gauge: Gauge) -> m.Register:
+    def _introduction(self, recognizer: Recognizer, gauge: DeviceMemory) -> m.Register:
         info = recognizer.info
         return m.Register(
             protocol=m.PROTOCOL,
@@ -105,7 +105,7 @@ class Worker:
         ]
         self._gateways += [Gateway(link, self._clock()) for link in links]
         tasks = [asyncio.create_task(self._desk.receive(index)) for index in range(len(links))]
-        own = (self._steps.run(stop), self._pulse.beat_for_ever(), self._pulse.weigh())
+        own = (self._steps.run(stop), self._pulse.run(), self._pulse.measure_memory())
         tasks += [asyncio.create_task(each) for each in own]
         stopping = asyncio.create_task(stop.wait())
         try:

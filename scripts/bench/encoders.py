@@ -55,7 +55,7 @@ def compare_encoders(model: Model, utterances: Sequence[Utterance], language: st
             request = WindowRequest(0, pcm, 0, 0, language, "transcribe", (), (), (), reuse=False)
             for name, recognizer in ways.items():
                 stages.spent = spent[name]
-                [answer] = recognizer.recognize([request])
+                [answer] = recognizer.transcribe([request])
                 if not isinstance(answer, WindowResult):
                     raise answer
                 scored[name] += score([utterance.text], "".join(word.text for word in answer.words), normalise)

@@ -11,7 +11,7 @@ from whisper_live_client.audio import SAMPLE_RATE
 from scripts.capacity.windows import WindowShape
 from scripts.tools.corpus import Stream
 from scripts.tools.offline import levelled
-from shared.messages import Books, Word
+from shared.messages import AudioAccounting, Word
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +77,7 @@ class Transcription:
     updates: list[Update] = field(default_factory=list)
     windows: list[WindowShape] = field(default_factory=list)
     language: str | None = None
-    accounting: Books | None = None
+    accounting: AudioAccounting | None = None
     held: int = 0
 
     @property

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from gpu_worker.recognizer import VAD_FRAME
-from gpu_worker.serving.pacing import Cadence
+from gpu_worker.serving.pacing import StepPacer
 
 _LOOK_S = 0.1
 _MESSAGE_S = 0.1
@@ -62,7 +62,7 @@ def simulate(streams: int, times: StepTimes, rules: Rules, seconds: float = 60.0
 
     A window reaches to the moment its step begins, and is decoded when the step has ended.
     """
-    cadence = Cadence(rules.shortest_s, rules.longest_s)
+    cadence = StepPacer(rules.shortest_s, rules.longest_s)
     decoded = -np.random.default_rng(0).uniform(0.0, rules.shortest_s, streams)
     now = listened = busy = 0.0
     looks: list[np.ndarray] = []

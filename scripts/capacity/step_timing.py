@@ -11,7 +11,7 @@ import torch
 from gpu_worker.model.loading import precision_for
 from gpu_worker.model.nn.linear import dtype_of
 from gpu_worker.model.recognizer import WhisperRecognizer
-from gpu_worker.recognizer import VAD_FRAME, ListenRequest, ListenResult, Pcm, WindowResult
+from gpu_worker.recognizer import VAD_FRAME, Pcm, VadRequest, VadResult, WindowResult
 
 from .simulation import StepTimes
 from .stages import Stages, clock_of
@@ -94,7 +94,7 @@ class Bench:
         for streams in (few, many):
             for key in range(streams):
                 self.recognizer.open(key)
-            requests = [ListenRequest(key, noise(1.0)[: 8 * VAD_FRAME]) for key in range(streams)]
+            requests = [VadRequest(key, noise(1.0)[: 8 * VAD_FRAME]) for key in range(streams)]
             self._listen(requests)
             spent[streams] = min(self._time(partial(self._listen, requests)) for _ in range(_REPEATS))
             for key in range(streams):
@@ -102,9 +102,9 @@ class Bench:
         frame_s = max(0.0, (spent[many] - spent[few]) / (8 * (many - few)))
         return max(0.0, spent[few] - 8 * few * frame_s), frame_s
 
-    def _listen(self, requests: Sequence[ListenRequest]) -> None:
-        for answer in self.recognizer.listen(requests):
-            if not isinstance(answer, ListenResult):
+    def _listen(self, requests: Sequence[VadRequest]) -> None:
+        for answer in self.recognizer.detect_speech(requests):
+            if not isinstance(answer, VadResult):
                 raise answer
 
     def _time(self, call: Callable[[], None]) -> float:
@@ -135,7 +135,7 @@ class Bench:
 
     def _run(self, chosen: Sequence[WindowShape], audio: Pcm) -> None:
         requests = [self.model.request(key, each, audio) for key, each in enumerate(chosen)]
-        for what, answer in zip(chosen, self.recognizer.recognize(requests), strict=True):
+        for what, answer in zip(chosen, self.recognizer.transcribe(requests), strict=True):
             if not isinstance(answer, WindowResult):
                 raise answer
             if (len(answer.tokens), answer.accepted) != (what.found, what.accepted):

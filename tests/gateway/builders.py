@@ -2,7 +2,7 @@
 
 from dataclasses import fields
 
-from gateway.placement.observer import SessionClosed, SessionReady
+from gateway.placement.events import SessionClosed, SessionReady
 from gateway.sessions.commands import SessionAccounting, SessionLimits
 from shared import messages as m
 from shared.histogram import Histogram
@@ -36,7 +36,7 @@ def register(gpu_id=0, *, boot="a", slots=4, protocol=m.PROTOCOL, languages=("en
     return m.Register(**(plain | changes))
 
 
-def tally(bounds, *values) -> m.Tally:
+def tally(bounds, *values) -> m.HistogramCounts:
     """Return a worker's count of these values."""
     histogram = Histogram(bounds)
     for value in values:
@@ -61,9 +61,9 @@ def heartbeat(
     )
 
 
-def books(until=0, transcribed=None, silence=0) -> m.Books:
+def books(until=0, transcribed=None, silence=0) -> m.AudioAccounting:
     """Return accounts, of transcribed audio alone if nothing else is said."""
-    return m.Books(until, until - silence if transcribed is None else transcribed, silence)
+    return m.AudioAccounting(until, until - silence if transcribed is None else transcribed, silence)
 
 
 def resume(until=0, window_start=None, committed=(), language="en") -> m.ResumeState:

@@ -132,9 +132,9 @@ class ScriptedWorker:
                 self.send(self.facts)
             case m.Open(lease) if self.refusing or self.table.open(0, message, self._clock()) is None:
                 self.table.cancel(0, lease)
-                self.send(m.Full(lease))
+                self.send(m.NoFreeSlot(lease))
             case m.Prepare(lease) if self.refusing or not self.table.reserve(0, message, self._clock()):
-                self.send(m.Full(lease))
+                self.send(m.NoFreeSlot(lease))
             case m.Audio() | m.Finalize() | m.Finish() | m.Close():
                 self._about(message, self.table.find(0, message.lease))
 

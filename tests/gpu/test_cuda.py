@@ -136,12 +136,12 @@ def test_unloading_gives_the_memory_back():
     bench = Bench("base", "cuda", 20)
     made: WhisperRecognizer = bench.recognizer
     request = bench.model.request(0, WindowShape(48_000, 0, 0, 0, 20), np.ones(48_000, dtype=np.int16))
-    [before] = made.recognize([request])
+    [before] = made.transcribe([request])
     held = torch.cuda.memory_reserved()
     made.unload()
     assert torch.cuda.memory_reserved() < held / 4
     made.load()
-    [after] = made.recognize([request])
+    [after] = made.transcribe([request])
     assert isinstance(before, WindowResult)
     assert isinstance(after, WindowResult)
     assert plain(after) == plain(before)

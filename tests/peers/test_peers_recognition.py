@@ -8,7 +8,7 @@ import pytest
 
 from gpu_worker.model.nn.tokens import Tokens
 from gpu_worker.recognition.step import DecodeCall, Step
-from gpu_worker.recognizer import VAD_FRAME, ListenRequest, ListenResult, TimedWord, WindowResult
+from gpu_worker.recognizer import VAD_FRAME, TimedWord, VadRequest, VadResult, WindowResult
 from shared.clips import load_clips
 from shared.messages import Finished
 from tests.gpu_worker.model.speech.conftest import text_of, window, word_errors
@@ -90,14 +90,14 @@ class OpenEars:
         self._model = model
         self.windows = 0
 
-    def listen(self, requests):
+    def detect_speech(self, requests):
         """Hear speech in every frame."""
-        return [ListenResult((0.9,) * (len(request.pcm) // VAD_FRAME)) for request in requests]
+        return [VadResult((0.9,) * (len(request.pcm) // VAD_FRAME)) for request in requests]
 
-    def recognize(self, requests):
+    def transcribe(self, requests):
         """Ask the model."""
         self.windows += len(requests)
-        return self._model.recognize(requests)
+        return self._model.transcribe(requests)
 
 
 @pytest.mark.parametrize("sound", SOUNDS)
@@ -117,7 +117,7 @@ class Rut(ScriptedRecognizer):
         super().__init__()
         self.prompts = []
 
-    def recognize(self, requests):
+    def transcribe(self, requests):
         """Say that a loop was cut."""
         self.prompts += [request.prompt for request in requests]
         return [
@@ -131,7 +131,7 @@ class Rut(ScriptedRecognizer):
                 language=result.language,
                 accepted=result.accepted,
             )
-            for result in super().recognize(requests)
+            for result in super().transcribe(requests)
         ]
 
 
@@ -159,8 +159,8 @@ def test_09_memory_of_the_model_does_not_grow(model):
     def sessions(keys):
         for key in keys:
             model.open(key)
-            model.listen([ListenRequest(key, pcm[: 512 * 90])])
-            assert text_of(model.recognize([window(pcm, key=key)])[0])
+            model.detect_speech([VadRequest(key, pcm[: 512 * 90])])
+            assert text_of(model.transcribe([window(pcm, key=key)])[0])
             model.close(key)
 
     sessions(range(10, 12))
@@ -236,7 +236,7 @@ class Speller(ScriptedRecognizer):
         """Return audio as long as the sentence."""
         return np.full(len(self._said) * self.TOKEN_SAMPLES, 1000, np.int16)
 
-    def recognize(self, requests):
+    def transcribe(self, requests):
         """Say the sentence up to the windows' ends, with characters cut where a token does."""
         return [self._spell(request) for request in requests]
 
@@ -290,10 +290,10 @@ def test_17_the_first_sound_is_in_the_window(driver, model, number):
     driver.stream.receive(0, np.concatenate([np.zeros(RATE, np.int16), spoken(clip)[: 3 * RATE]]).tobytes())
     driver.stream.finish(driver.stream.received)
     while listen := driver.stream.listen_request():
-        driver.stream.heard(model.listen([listen])[0])
+        driver.stream.heard(model.detect_speech([listen])[0])
     request = driver.stream.window_request(RATE // 2)
     assert RATE // 2 < request.start < RATE
-    driver.stream.decoded(model.recognize([request])[0])
+    driver.stream.decoded(model.transcribe([request])[0])
     driver.settle()
     first, heard = (text.lower().split()[0].strip(",.") for text in (clip.text, driver.text))
     assert first == heard

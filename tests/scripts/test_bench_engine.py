@@ -240,7 +240,7 @@ def test_made_up_weights_take_the_tokens_they_are_meant_to(synthetic):
     for batch in ([each] for each in SHAPES), [SHAPES * 2]:
         for chosen in batch:
             requests = [model.request(key, each, audio) for key, each in enumerate(chosen)]
-            results = recognizer.recognize(requests)
+            results = recognizer.transcribe(requests)
             for wanted, asked, result in zip(chosen, requests, results, strict=True):
                 got = WindowShape.of(asked, result)
                 assert (got.samples, got.drafted) == (wanted.samples, wanted.drafted)
@@ -255,7 +255,7 @@ def test_operations_are_counted_as_torch_counts_them(synthetic):
     for what in SHAPES:
         request = model.request(0, what, noise(10.0))
         with FlopCounterMode(display=False) as counter:
-            recognizer.recognize([request])
+            recognizer.transcribe([request])
         counted["torch"] += counter.get_total_flops()
         counted["formula"] += model.operations(what)
     assert counted["formula"] == pytest.approx(counted["torch"], rel=0.15)

@@ -193,8 +193,8 @@ def test_ours_is_told_language_and_task_and_tells_what_it_heard():
     """Each window is asked for in the language given and the task; the transcription says what it was taken for."""
     model = ScriptedRecognizer()
     asked = set()
-    hear = model.recognize
-    model.recognize = lambda requests: (asked.update((r.language, r.task) for r in requests), hear(requests))[1]
+    hear = model.transcribe
+    model.transcribe = lambda requests: (asked.update((r.language, r.task) for r in requests), hear(requests))[1]
     given = heard(contestant=ours(model, 0.5, "fr", task="translate"))
     assert asked == {("fr", "translate")}
     detected = heard(contestant=ours(model, 0.5, None))

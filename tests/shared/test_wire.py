@@ -38,7 +38,9 @@ def values_of(hint):
 
 
 MESSAGES = st.one_of(*(values_of(kind) for kind in KINDS))
-RESUME = m.ResumeState(window_start=0, speaking=False, committed=(), draft=(), language=None, books=m.Books(0, 0, 0))
+RESUME = m.ResumeState(
+    window_start=0, speaking=False, committed=(), draft=(), language=None, books=m.AudioAccounting(0, 0, 0)
+)
 HYPOTHESIS = m.Hypothesis(
     lease=1,
     words=(m.Word(" a", 0, 1, 0.5),),
@@ -104,9 +106,9 @@ def _example(kind):
     hints = get_type_hints(kind)
     plain = {int: 1, float: 1.0, str: "en", bytes: b"\0\0", bool: True, m.ResumeState: RESUME}
     plain |= {
-        m.Books: m.Books(0, 0, 0),
+        m.AudioAccounting: m.AudioAccounting(0, 0, 0),
         m.MemoryReport: m.MemoryReport(None, None, None, None, None),
-        m.Tally: m.Tally((), 0.0),
+        m.HistogramCounts: m.HistogramCounts((), 0.0),
     }
     return kind(*(() if get_origin(hints[f.name]) is tuple else plain.get(hints[f.name]) for f in fields(kind)))
 

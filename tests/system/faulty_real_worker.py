@@ -31,13 +31,13 @@ class FaultyRecognizer:
     def __getattr__(self, name):
         return getattr(self._recognizer, name)
 
-    def recognize(self, requests):
+    def transcribe(self, requests):
         """Decode, unless a fault is in the way."""
         if self._fault.exists() and self._fault.read_text() == "raise":
             raise RuntimeError("this device is broken")
         if any(POISON.tobytes() in request.pcm.tobytes() for request in requests):
             os.kill(os.getpid(), signal.SIGKILL)
-        return self._recognizer.recognize(requests)
+        return self._recognizer.transcribe(requests)
 
 
 if __name__ == "__main__":
@@ -45,6 +45,6 @@ if __name__ == "__main__":
     logs.configure(log_format=settings.log_format, level=settings.log_level, process="gpu_worker", gpu=settings.gpu_id)
     device = pin(settings)
     recognizer = FaultyRecognizer(load(settings, device), settings.run_dir / "faults" / f"gpu{settings.gpu_id}")
-    asyncio.run(serve(settings, recognizer, device_memory.gauge(device)))
+    asyncio.run(serve(settings, recognizer, device_memory.device_memory(device)))
     sys.stdout.flush()
     os._exit(0)

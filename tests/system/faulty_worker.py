@@ -37,13 +37,13 @@ class FaultyRecognizer(ScriptedRecognizer):
         time.sleep(self._load_s)
         super().load()
 
-    def recognize(self, requests):
+    def transcribe(self, requests):
         """Read the words, unless a fault is in the way."""
         if self._raises:
             raise RuntimeError("this device is broken")
         if self._hangs:
             threading.Event().wait()
-        results = super().recognize(requests)
+        results = super().transcribe(requests)
         if self._deadly and any(isinstance(result, Exception) for result in results):
             os.kill(os.getpid(), signal.SIGKILL)
         return results
@@ -53,5 +53,5 @@ if __name__ == "__main__":
     settings = WorkerSettings.from_env(os.environ)
     logs.configure(log_format=settings.log_format, level=settings.log_level, process="gpu_worker", gpu=settings.gpu_id)
     recognizer = FaultyRecognizer(settings.gpu_id, **json.loads(os.environ["FAULTS"]))
-    asyncio.run(serve(settings, recognizer, device_memory.gauge("cpu")))
+    asyncio.run(serve(settings, recognizer, device_memory.device_memory("cpu")))
     os._exit(0)  # as the real one ends: a step that hangs must not hold it

@@ -43,9 +43,9 @@ class PlantedRecognizer(ScriptedRecognizer):
             self._weights = b""
         super().unload()
 
-    def recognize(self, requests):
+    def transcribe(self, requests):
         """Hear what a scripted session would say at this place."""
-        return super().recognize([self._said(request) for request in requests])
+        return super().transcribe([self._said(request) for request in requests])
 
     @staticmethod
     def _said(request):
@@ -61,5 +61,5 @@ if __name__ == "__main__":
     plant = json.loads(os.environ.get("WORKER_PLANT", "{}"))
     load_s = plant.get("load_s", {}).get(str(settings.gpu_id), 0.05)
     recognizer = PlantedRecognizer(load_s=load_s, keeps=plant.get("keeps", False))
-    asyncio.run(serve(settings, recognizer, device_memory.gauge("cpu")))
+    asyncio.run(serve(settings, recognizer, device_memory.device_memory("cpu")))
     os._exit(0)

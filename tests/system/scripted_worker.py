@@ -16,4 +16,4 @@ if __name__ == "__main__":
     settings = WorkerSettings.from_env(os.environ)
     logs.configure(log_format=settings.log_format, level=settings.log_level, process="gpu_worker", gpu=settings.gpu_id)
     recognizer = ScriptedRecognizer(step_s=float(os.environ.get("SCRIPTED_STEP_S", "0")))
-    asyncio.run(serve(settings, recognizer, device_memory.gauge("cpu")))
+    asyncio.run(serve(settings, recognizer, device_memory.device_memory("cpu")))

@@ -1,1 +1,1 @@
-"""TODO."""
+"""A model's name becomes a checked file of weights."""

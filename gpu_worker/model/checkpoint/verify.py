@@ -17,7 +17,7 @@ _MAX_ERROR_SHARE = 0.2
 
 
 @dataclass(frozen=True, slots=True)
-class Proof:
+class Verification:
     """Compare what a model heard in one clip with what is said there."""
 
     clip: Clip
@@ -31,7 +31,7 @@ class Proof:
         return self.errors <= _MAX_ERROR_SHARE * self.words
 
 
-def prove(path: Path) -> Proof:
+def prove(path: Path) -> Verification:
     """Transcribe the first shipped clip with the checkpoint on the CPU, greedily, and count wrong words.
 
     Raises:
@@ -47,7 +47,7 @@ def prove(path: Path) -> Proof:
         result = whisper.transcribe(model, audio, language="en", temperature=0.0, fp16=False)
     heard = str(result["text"]).strip()
     spoken = normalised(clip.text)
-    return Proof(clip, heard, word_errors(spoken, normalised(heard)), len(spoken))
+    return Verification(clip, heard, word_errors(spoken, normalised(heard)), len(spoken))
 
 
 def require(path: Path) -> None:

@@ -1,1 +1,1 @@
-"""TODO."""
+"""The network on a CPU: one window after another."""

@@ -25,7 +25,7 @@ def rounded(count: int) -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class Memory:
+class KvCache:
     """Keys and values of a window, by column.
 
     Attributes:
@@ -44,7 +44,7 @@ class Memory:
     @classmethod
     def new(
         cls, origin: int, columns: int, encoder: tuple[int, int, int], decoder: tuple[int, int, int], dtype: torch.dtype
-    ) -> "Memory":
+    ) -> "KvCache":
         """Return room for columns; ``encoder`` and ``decoder`` are their (layers, heads, width).
 
         Zeroed, since columns that are shut out of attention are read all the same, and a NaN would come through.
@@ -62,7 +62,7 @@ class Memory:
 
 
 @dataclass(frozen=True, slots=True)
-class Reach:
+class AttentionSpan:
     """Which columns are computed, and which are attended to.
 
     ``bias`` is for all columns in use, rounded up; those beyond ``end`` are shut out by it.
@@ -74,14 +74,14 @@ class Reach:
     bias: Tensor
 
     @classmethod
-    def of(cls, begin: int, new: int, end: int, bias: Tensor | None) -> "Reach":
+    def of(cls, begin: int, new: int, end: int, bias: Tensor | None) -> "AttentionSpan":
         """Compute columns from ``new`` on, attending from ``begin`` on, up to ``end``."""
         whole = torch.full((rounded(end - begin),), float("-inf"))
         whole[: end - begin] = 0.0 if bias is None else bias
         return cls(begin, new, end, whole)
 
 
-def transform(x: Tensor, blocks: Sequence[Block], memory: Memory, reach: Reach) -> Tensor:
+def transform(x: Tensor, blocks: Sequence[Block], memory: KvCache, reach: AttentionSpan) -> Tensor:
     """Run rows of new columns through all layers; their keys and values are recorded, sums stay in fp32.
 
     Args:
@@ -113,7 +113,7 @@ def transform(x: Tensor, blocks: Sequence[Block], memory: Memory, reach: Reach) 
     return x[: reach.end - reach.new]
 
 
-def cross(x: Tensor, norm: Norm, project: Linear, memory: Memory, new: int) -> None:
+def cross(x: Tensor, norm: Norm, project: Linear, memory: KvCache, new: int) -> None:
     """Record the keys and values that the decoder will attend to, of columns from ``new`` on."""
     layers, heads, _, width = memory.cross_values.shape
     x = F.pad(x, (0, 0, 0, rounded(len(x)) - len(x)))

@@ -12,7 +12,7 @@ import torch.nn.functional as F  # noqa: N812 - its usual name
 from torch import Tensor
 
 from gpu_worker.model.nn.compaction import Encoding
-from gpu_worker.model.nn.decoder_api import Part, Sheet
+from gpu_worker.model.nn.decoder_api import DecodeSlot, TokenSpan
 from gpu_worker.model.nn.layers import TextLayers
 from gpu_worker.model.nn.linear import bucket
 from gpu_worker.model.nn.vocabulary import Choice, Vocabulary
@@ -53,11 +53,11 @@ class Decoder:
     def __init__(self, layers: TextLayers, vocabulary: Vocabulary, device: torch.device) -> None:
         self.vocabulary = vocabulary
         self.capacity = len(layers.positions)
-        self.trace_heads = layers.trace_heads
+        self.trace_heads = layers.attention_heads
         self._layers = layers
         self._device = device
 
-    def begin(self, sheets: Sequence[Sheet]) -> "RaggedBatch":
+    def begin(self, sheets: Sequence[DecodeSlot]) -> "RaggedBatch":
         return RaggedBatch(self, sheets)
 
     def cache(self, rows: int, tokens: int) -> Cache:
@@ -100,14 +100,14 @@ class Decoder:
             if encoding.bias is not None:
                 scores += encoding.bias
             weights = scores.softmax(-1)
-            if layer in self._layers.noted:
+            if layer in self._layers.alignment_heads:
                 self._note(layer, weights, span)
             out[at : at + span.count] = torch.bmm(weights.to(values.dtype), values).transpose(0, 1)
             at += span.count
         return out.flatten(1)
 
     def _note(self, layer: int, weights: Tensor, span: Span) -> None:
-        heads, row = self._layers.noted[layer]
+        heads, row = self._layers.alignment_heads[layer]
         first = max(span.skip - span.past, 0)  # the prompt and the marks before the text are not aligned
         place = span.past + first - span.skip
         frames = slice(span.encoding.first, span.encoding.first + span.encoding.frames)
@@ -136,7 +136,7 @@ def _attend_text(
 class RaggedBatch:
     """Windows that are decoded together, row after row."""
 
-    def __init__(self, decoder: Decoder, sheets: Sequence[Sheet]) -> None:
+    def __init__(self, decoder: Decoder, sheets: Sequence[DecodeSlot]) -> None:
         self._decoder = decoder
         self._sheets = sheets
         self._cache = decoder.cache(len(sheets), max(sheet.room for sheet in sheets))
@@ -144,18 +144,18 @@ class RaggedBatch:
             torch.empty(decoder.trace_heads, max(sheet.room - sheet.skip, 0), sheet.encoding.frames) for sheet in sheets
         ]
 
-    def forward(self, parts: Sequence[Part], tokens: Sequence[int]) -> Tensor:
+    def forward(self, parts: Sequence[TokenSpan], tokens: Sequence[int]) -> Tensor:
         """Run the parts' tokens, laid one after the other; return (tokens, width), normalised."""
         return self._decoder.forward(tokens, [self._span(part) for part in parts], self._cache)
 
-    def choose_next(self, parts: Sequence[Part], tokens: Sequence[int]) -> Choice:
+    def choose_next(self, parts: Sequence[TokenSpan], tokens: Sequence[int]) -> Choice:
         """Run one token of each part, and choose what follows it."""
         return self._decoder.vocabulary.choose(self.forward(parts, tokens))
 
-    def trace(self, row: int, count: int) -> Tensor:
+    def attention(self, row: int, count: int) -> Tensor:
         """Return the attention of the alignment heads from a row's first recorded token on, (heads, count, frames)."""
         return self._traces[row][:, :count]
 
-    def _span(self, part: Part) -> Span:
+    def _span(self, part: TokenSpan) -> Span:
         sheet = self._sheets[part.row]
         return Span(part.row, part.past, part.count, sheet.encoding, self._traces[part.row], sheet.skip)

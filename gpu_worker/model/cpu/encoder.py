@@ -14,13 +14,13 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - its usual name
 from torch import Tensor
 
-from gpu_worker.model.cpu.chunks import Memory, Reach, cross, rounded, transform
+from gpu_worker.model.cpu.chunks import AttentionSpan, KvCache, cross, rounded, transform
 from gpu_worker.model.nn.compaction import EDGE, EncoderSettings, Encoding, Layout, Level
 from gpu_worker.model.nn.layers import AudioLayers
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class EncoderCache:
     """What is kept of a stream's last window: it serves the next one if that begins at the same ``start``.
 
     ``whole`` is how many frames there were when all of them were computed last.
@@ -30,7 +30,7 @@ class Kept:
     frames: int
     whole: int
     level: Level
-    memory: Memory
+    memory: KvCache
 
 
 class Encoder:
@@ -50,7 +50,9 @@ class Encoder:
         """Encode raw mel windows of shape (n_mels, 2 for each frame), none empty; ``full`` compacts nothing."""
         return [self._encode_alone(window, 0, None, full=full)[0] for window in windows]
 
-    def encode_on(self, window: Tensor, start: int, kept: Kept | None, *, reuse: bool) -> tuple[Encoding, Kept]:
+    def encode_on(
+        self, window: Tensor, start: int, kept: EncoderCache | None, *, reuse: bool
+    ) -> tuple[Encoding, EncoderCache]:
         """Encode a stream's window; with ``reuse`` compute only what is new since its last one.
 
         A frame that was computed a step ago saw silence where there is speech now. So the last ``margin`` frames are
@@ -63,17 +65,17 @@ class Encoder:
         """Return the normalised output of the last layer, (columns, width) in fp32: what cross-attention reads."""
         layout = Layout.of(window.shape[1] // 2, self.capacity, self._settings, full=full)
         level = Level.of(window, self._settings)
-        reach = Reach.of(layout.begin, layout.begin, layout.end, layout.bias(self.capacity))
+        reach = AttentionSpan.of(layout.begin, layout.begin, layout.end, layout.bias(self.capacity))
         x = self._rows(window, layout, level, 0)
         return self._layers.norm(transform(x, self._layers.blocks, self._memory(layout.begin, layout.end), reach))
 
-    def _memory(self, begin: int, end: int) -> Memory:
+    def _memory(self, begin: int, end: int) -> KvCache:
         layers = self._layers
-        return Memory.new(begin, end - begin, layers.shape, layers.text_shape, layers.dtype)
+        return KvCache.new(begin, end - begin, layers.shape, layers.text_shape, layers.dtype)
 
     def _encode_alone(
-        self, window: Tensor, start: int, kept: Kept | None, *, full: bool, reuse: bool = False
-    ) -> tuple[Encoding, Kept]:
+        self, window: Tensor, start: int, kept: EncoderCache | None, *, full: bool, reuse: bool = False
+    ) -> tuple[Encoding, EncoderCache]:
         frames = window.shape[1] // 2
         layout = Layout.of(frames, self.capacity, self._settings, full=full)
         level = Level.of(window, self._settings)
@@ -86,7 +88,7 @@ class Encoder:
             new = layout.begin
         else:
             memory, new = self._memory(layout.begin, layout.end), layout.begin
-        reach = Reach.of(layout.begin, new, layout.end, bias)
+        reach = AttentionSpan.of(layout.begin, new, layout.end, bias)
         x = transform(self._rows(window, layout, level, old), self._layers.blocks, memory, reach)
         cross(x, self._layers.norm, self._layers.cross, memory, new)
         used = slice(layout.begin - memory.origin, layout.end - memory.origin)
@@ -98,9 +100,9 @@ class Encoder:
             frames,
         )
         whole = kept.whole if kept is not None and old else frames
-        return encoding, Kept(start, frames, whole, level, memory)
+        return encoding, EncoderCache(start, frames, whole, level, memory)
 
-    def _reusable(self, kept: Kept | None, start: int, layout: Layout, level: Level) -> int:
+    def _reusable(self, kept: EncoderCache | None, start: int, layout: Layout, level: Level) -> int:
         """Return how many frames of a stream's last window can be used for this one."""
         if kept is None or kept.start != start or kept.frames > layout.frames or not layout.compact:
             return 0

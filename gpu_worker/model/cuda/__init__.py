@@ -1,1 +1,1 @@
-"""TODO."""
+"""The network on CUDA: all windows together, in fixed shapes, recorded as graphs."""

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from gpu_worker.model.cuda.graphs import Graphs
 from gpu_worker.model.cuda.shapes import batch_rows, up
-from gpu_worker.model.nn.decoder_api import Part, Sheet
+from gpu_worker.model.nn.decoder_api import DecodeSlot, TokenSpan
 from gpu_worker.model.nn.layers import TextLayers
 from gpu_worker.model.nn.pinned_copy import staged
 from gpu_worker.model.nn.vocabulary import Choice, Vocabulary
@@ -30,7 +30,7 @@ _COLUMNS = 128
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class BatchBuffers:
     """What a batch holds on the device, at the same addresses for all batches of its shape.
 
     Attributes:
@@ -64,10 +64,10 @@ class DenseDecoder:
         # On the device from the start: a recorded pass cannot take lists there.
         self._noted = {
             layer: (torch.tensor(heads, device=device), slice(first, first + len(heads)))
-            for layer, (heads, first) in layers.noted.items()
+            for layer, (heads, first) in layers.alignment_heads.items()
         }
 
-    def begin(self, sheets: Sequence[Sheet]) -> "DenseBatch":
+    def begin(self, sheets: Sequence[DecodeSlot]) -> "DenseBatch":
         """Begin a batch; the one before it is over."""
         rows = batch_rows(len(sheets))
         tokens = up(max(up(sheet.room, _PASS) for sheet in sheets), _TOKENS)
@@ -82,17 +82,17 @@ class DenseDecoder:
         held.bias[len(sheets) :, 0] = 0.0  # a row that no window has attends to nothing, but to something
         return DenseBatch(self, sheets, held)
 
-    def _hold(self, rows: int, tokens: int, columns: int) -> Held:
+    def _hold(self, rows: int, tokens: int, columns: int) -> BatchBuffers:
         """Return memory for a shape, cleared: what an earlier batch has left may be NaN."""
         layers, heads, width = self._layers.shape
         text, audio = (layers, rows, heads, tokens, width), (layers, rows, heads, columns, width)
-        return Held(
+        return BatchBuffers(
             keys=self._room("keys", text, self._dtype).zero_(),
             values=self._room("values", text, self._dtype).zero_(),
             audio_keys=self._room("audio_keys", audio, self._dtype).zero_(),
             audio_values=self._room("audio_values", audio, self._dtype).zero_(),
             bias=self._room("bias", (rows, columns), torch.float32).fill_(float("-inf")),
-            trace=self._room("trace", (rows, tokens + 1, self._layers.trace_heads, columns), torch.float32),
+            trace=self._room("trace", (rows, tokens + 1, self._layers.attention_heads, columns), torch.float32),
         )
 
     def _room(self, name: str, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
@@ -104,7 +104,7 @@ class DenseDecoder:
             self._memory[name] = torch.empty(size, dtype=dtype, device=self.device)
         return self._memory[name][:size].view(shape)
 
-    def run(self, held: Held, tokens: Tensor, past: Tensor, noted: Tensor) -> Tensor:
+    def run(self, held: BatchBuffers, tokens: Tensor, past: Tensor, noted: Tensor) -> Tensor:
         """Run (rows, n) tokens, each row's after its ``past``; return (rows, n, width), normalised.
 
         Args:
@@ -133,7 +133,7 @@ class DenseDecoder:
             x = x + block.down(block.up(block.mlp_norm(x)))
         return self._layers.norm(x)
 
-    def _note(self, layer: int, q: Tensor, held: Held, places: tuple[Tensor, Tensor]) -> None:
+    def _note(self, layer: int, q: Tensor, held: BatchBuffers, places: tuple[Tensor, Tensor]) -> None:
         """Record the attention of a layer's alignment heads to the audio."""
         heads, target = self._noted[layer]
         logits = q[:, :, heads].transpose(1, 2) @ held.audio_keys[layer][:, heads].transpose(-1, -2)
@@ -145,7 +145,7 @@ class DenseDecoder:
         _, heads, width = self._layers.shape
         return x.to(self._dtype).view(*x.shape[:2], parts, heads, width).unbind(2)
 
-    def score_next(self, held: Held, inputs: Tensor) -> Tensor:
+    def score_next(self, held: BatchBuffers, inputs: Tensor) -> Tensor:
         """Run one token a row and score what follows: `Vocabulary.score` of all rows.
 
         Args:
@@ -169,13 +169,13 @@ def _attend(q: Tensor, keys: Tensor, values: Tensor, mask: Tensor) -> Tensor:
 class DenseBatch:
     """Windows that are decoded together, each a row of every pass."""
 
-    def __init__(self, decoder: DenseDecoder, sheets: Sequence[Sheet], held: Held) -> None:
+    def __init__(self, decoder: DenseDecoder, sheets: Sequence[DecodeSlot], held: BatchBuffers) -> None:
         self._decoder = decoder
         self._sheets = sheets
         self._held = held
         self._nowhere = held.trace.shape[1] - 1
 
-    def forward(self, parts: Sequence[Part], tokens: Sequence[int]) -> Tensor:
+    def forward(self, parts: Sequence[TokenSpan], tokens: Sequence[int]) -> Tensor:
         """Run the parts' tokens, laid one after the other; return (tokens, width), normalised."""
         rows = self._held.trace.shape[0]
         length = up(max(part.count for part in parts), _PASS)
@@ -194,7 +194,7 @@ class DenseBatch:
         hidden = self._decoder.run(self._held, staged(inputs, device), staged(past, device), staged(noted, device))
         return hidden.flatten(0, 1)[staged(np.concatenate(picked), device)]
 
-    def choose_next(self, parts: Sequence[Part], tokens: Sequence[int]) -> Choice:
+    def choose_next(self, parts: Sequence[TokenSpan], tokens: Sequence[int]) -> Choice:
         """Run one token of each part, and choose what follows it."""
         # A row that has ended writes over its own beginning, which is not read any more.
         inputs = np.zeros((3, self._held.trace.shape[0]), dtype=np.int64)
@@ -205,14 +205,14 @@ class DenseBatch:
         chosen = scored[:, [part.row for part in parts]]
         return Choice([int(token) for token in chosen[0].tolist()], chosen[1].tolist(), chosen[2])
 
-    def trace(self, row: int, count: int) -> Tensor:
+    def attention(self, row: int, count: int) -> Tensor:
         """Return the attention of the alignment heads from a row's first recorded token on, (heads, count, frames)."""
         encoding = self._sheets[row].encoding
         # Copied: the next batch is written to the same place.
         frames = slice(encoding.first, encoding.first + encoding.frames)
         return self._held.trace[row, :count, :, frames].transpose(0, 1).clone()
 
-    def _places(self, part: Part) -> NDArray[np.int64]:
+    def _places(self, part: TokenSpan) -> NDArray[np.int64]:
         """Return the place of each token in the trace; the prompt and the marks before the text are not aligned."""
         places = part.past - self._sheets[part.row].skip + np.arange(part.count)
         return np.where(places < 0, self._nowhere, places)

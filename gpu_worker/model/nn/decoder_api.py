@@ -11,7 +11,7 @@ from gpu_worker.model.nn.vocabulary import Choice, Vocabulary
 
 
 @dataclass(frozen=True, slots=True)
-class Sheet:
+class DecodeSlot:
     """What one window needs in a batch.
 
     Attributes:
@@ -26,7 +26,7 @@ class Sheet:
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class TokenSpan:
     """Consecutive new tokens of one row.
 
     Attributes:
@@ -43,13 +43,13 @@ class Part:
 class Batch(Protocol):
     """Windows that are decoded together, and their tokens so far."""
 
-    def forward(self, parts: Sequence[Part], tokens: Sequence[int]) -> Tensor:
+    def forward(self, parts: Sequence[TokenSpan], tokens: Sequence[int]) -> Tensor:
         """Run the parts' tokens, laid one after the other; return (tokens, width), normalised."""
 
-    def choose_next(self, parts: Sequence[Part], tokens: Sequence[int]) -> Choice:
+    def choose_next(self, parts: Sequence[TokenSpan], tokens: Sequence[int]) -> Choice:
         """Run one token of each part, and choose what follows it."""
 
-    def trace(self, row: int, count: int) -> Tensor:
+    def attention(self, row: int, count: int) -> Tensor:
         """Return the attention of the alignment heads from a row's first recorded token on, (heads, count, frames)."""
 
 
@@ -59,5 +59,5 @@ class TextDecoder(Protocol):
     vocabulary: Vocabulary
     capacity: int
 
-    def begin(self, sheets: Sequence[Sheet]) -> Batch:
+    def begin(self, sheets: Sequence[DecodeSlot]) -> Batch:
         """Make room for windows; with some decoders only until the next begin."""

@@ -79,8 +79,8 @@ class TextLayers:
     positions: Tensor
     blocks: list[Block]
     norm: Norm
-    noted: dict[int, tuple[list[int], int]]
-    trace_heads: int
+    alignment_heads: dict[int, tuple[list[int], int]]
+    attention_heads: int
 
     @classmethod
     def build(
@@ -103,6 +103,6 @@ class TextLayers:
             positions=maker.tensor("decoder.positional_embedding"),
             blocks=maker.blocks("decoder", dims.n_text_layer, width),
             norm=maker.norm("decoder.ln"),
-            noted=noted,
-            trace_heads=len(alignment_heads),
+            alignment_heads=noted,
+            attention_heads=len(alignment_heads),
         )

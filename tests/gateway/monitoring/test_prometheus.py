@@ -7,14 +7,13 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from gateway.monitoring.prometheus import PrometheusView
-from gateway.monitoring.snapshot import SessionSnapshot, take_snapshot
+from gateway.monitoring.snapshot import Queues, SessionSnapshot, take_snapshot
 from gateway.monitoring.statistics import Statistics
 from gateway.placement.workers import WorkerRegistry
-from gateway.session_manager import Queues
 from gateway.sessions.arrival_times import RESOLUTION, ArrivalTimes
 from shared.errors import SessionError
 from shared.histogram import Histogram, Histograms
-from shared.messages import MemoryReport, SlotReport, Tally
+from shared.messages import HistogramCounts, MemoryReport, SlotReport
 from tests.gateway.builders import GIB, S, heartbeat, ready, register
 
 
@@ -189,7 +188,7 @@ def test_a_workers_next_life_counts_on():
 
 @pytest.mark.parametrize(
     ("before", "after"),
-    [(Tally((1, 2), 1.0), Tally((1, 1), 1.0)), (None, Tally((1, 2, 3), 1.0)), (None, Tally((), 0.0)), (Tally((1, 2), 2.0), Tally((1, 2), 1.0))],
+    [(HistogramCounts((1, 2), 1.0), HistogramCounts((1, 1), 1.0)), (None, HistogramCounts((1, 2, 3), 1.0)), (None, HistogramCounts((), 0.0)), (HistogramCounts((1, 2), 2.0), HistogramCounts((1, 2), 1.0))],
 )  # fmt: skip
 def test_counts_that_make_no_sense_are_not_added(before, after):
     """Other bounds, or a count that falls within one life, leave a histogram as it was."""
@@ -197,7 +196,7 @@ def test_counts_that_make_no_sense_are_not_added(before, after):
     histogram.observe(0.5)
     with pytest.raises(ValueError, match="count"):
         histogram.grow(before, after)
-    assert histogram.tally() == Tally((1, 0), 0.5)
+    assert histogram.tally() == HistogramCounts((1, 0), 0.5)
 
 
 def test_received_audio_is_counted_while_sessions_last(registry):
@@ -212,7 +211,7 @@ def test_received_audio_is_counted_while_sessions_last(registry):
 
 def test_what_waits_is_shown(registry):
     """Sessions by state without the ended ones, the line, unsent messages, the journals in seconds."""
-    queues = Queues({"ready": 2, "parked": 1, "ended": 5}, waiting=3, unsent=7, journal=4 * S, held_back=1, noise=2)
+    queues = Queues({"ready": 2, "parked": 1, "ended": 5}, waiting=3, unsent=7, journal=4 * S, held_back=1, malformed=2)
     found = read(registry, Statistics(), lambda: queues)
     assert found["whisperlivekit_sessions_open", "ready"] == 2
     assert ("whisperlivekit_sessions_open", "ended") not in found

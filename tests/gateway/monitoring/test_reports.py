@@ -10,7 +10,7 @@ from gateway.monitoring import reports
 from gateway.monitoring.prometheus import PrometheusView
 from gateway.monitoring.snapshot import health_status, take_snapshot
 from gateway.monitoring.statistics import Statistics
-from gateway.placement.observer import StepTaken
+from gateway.placement.events import StepTaken
 from gateway.placement.workers import WorkerRegistry
 from gateway.sessions.arrival_times import ArrivalTimes
 from gateway.sessions.commands import SessionAccounting

@@ -3,7 +3,7 @@
 import pytest
 
 from gateway.monitoring.statistics import Statistics
-from gateway.placement.observer import StepTaken
+from gateway.placement.events import StepTaken
 from gateway.sessions.arrival_times import ArrivalTimes
 from tests.gateway.builders import S, closed, hypothesis, resume, word
 

@@ -9,7 +9,7 @@ import pytest
 
 from gateway.monitoring.log_observer import LogObserver
 from gateway.monitoring.statistics import Statistics
-from gateway.placement.observer import ConnectionAccepted
+from gateway.placement.events import ConnectionAccepted
 from gateway.placement.workers import FAILING_AFTER
 from gateway.session_manager import restarting
 from gateway.sessions.commands import CloseConnection
@@ -509,8 +509,8 @@ def test_messages_from_nobody_do_nothing(exchange):
     """Unknown senders are told to introduce themselves; unknown leases and odd messages change nothing."""
     client = exchange.client().join()
     exchange.run(2)
-    exchange.manager.on_worker_message(b"stranger", m.Full(client.session.lease))
-    exchange.manager.on_worker_message(b"stranger", m.Finished(client.session.lease, m.Books(0, 0, 0)))
+    exchange.manager.on_worker_message(b"stranger", m.NoFreeSlot(client.session.lease))
+    exchange.manager.on_worker_message(b"stranger", m.Finished(client.session.lease, m.AudioAccounting(0, 0, 0)))
     exchange.manager.on_worker_message(b"stranger", m.Goodbye("x"))
     exchange.manager.on_worker_message(exchange.workers[0].identity, m.Opened(999, 1.0))
     exchange.manager.on_worker_message(exchange.workers[0].identity, m.Close(client.session.lease))

@@ -20,13 +20,13 @@ from tests.scripted_recognizer import say
 class Peer:
     """The other end of one socket, as an ASGI server presents it."""
 
-    def __init__(self, hall, query="", headers=None, subprotocols=()) -> None:
+    def __init__(self, hall, query="", headers=None, subprotocols=(), path="/asr") -> None:
         lower = {"host": "a.example"} | (headers or {})
         if subprotocols:
             lower["sec-websocket-protocol"] = ", ".join(subprotocols)
         scope = {
             "type": "websocket",
-            "path": "/asr",
+            "path": path,
             "query_string": query.encode(),
             "headers": [(name.encode(), value.encode()) for name, value in lower.items()],
             "subprotocols": list(subprotocols),
@@ -69,9 +69,9 @@ class Peer:
 class Hall:
     """A gateway's door with workers behind it; runs until everything has come to rest."""
 
-    def __init__(self, workers=1, **settings) -> None:
+    def __init__(self, workers=1, protocols=PROTOCOLS, **settings) -> None:
         self.exchange = Exchange(workers=workers, lost_after_s=1e9).boot_all()
-        self.endpoints = ClientEndpoints(GatewaySettings.defaults(**settings), self.exchange.manager, PROTOCOLS)
+        self.endpoints = ClientEndpoints(GatewaySettings.defaults(**settings), self.exchange.manager, protocols)
         self.peers: list[Peer] = []
 
     def peer(self, query="mode=events", **changes) -> Peer:

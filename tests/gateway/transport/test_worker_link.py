@@ -59,8 +59,8 @@ def test_noise_is_passed_over_and_counted(endpoint):
     async def test(link, worker):
         for frames in ([b"?"], [b"C", b"\xc1"], [b"", b"", b""], [b"C", b"\x91\x01", b"x"]):
             await worker.send_multipart(frames)
-        await worker.send_multipart(wire.encode(m.Full(7)))
-        assert await link.receive() == (b"gpu0.a", m.Full(7))
+        await worker.send_multipart(wire.encode(m.NoFreeSlot(7)))
+        assert await link.receive() == (b"gpu0.a", m.NoFreeSlot(7))
         assert link.malformed_messages == 4
 
     connected(test, endpoint)

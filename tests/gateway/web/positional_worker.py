@@ -29,9 +29,9 @@ class PositionalRecognizer(ScriptedRecognizer):
         super().__init__()
         self._said = say(VERSE).pcm
 
-    def recognize(self, requests: Sequence[WindowRequest]) -> list[WindowResult | Exception]:
+    def transcribe(self, requests: Sequence[WindowRequest]) -> list[WindowResult | Exception]:
         """Read the words that belong to each window's positions."""
-        return super().recognize([replace(request, pcm=self._sound(request)) for request in requests])
+        return super().transcribe([replace(request, pcm=self._sound(request)) for request in requests])
 
     def _sound(self, request: WindowRequest) -> np.ndarray:
         first = request.start - request.context
@@ -41,4 +41,4 @@ class PositionalRecognizer(ScriptedRecognizer):
 if __name__ == "__main__":
     settings = WorkerSettings.from_env(os.environ)
     logs.configure(log_format=settings.log_format, level=settings.log_level, process="gpu_worker", gpu=settings.gpu_id)
-    asyncio.run(serve(settings, PositionalRecognizer(), device_memory.gauge("cpu")))
+    asyncio.run(serve(settings, PositionalRecognizer(), device_memory.device_memory("cpu")))

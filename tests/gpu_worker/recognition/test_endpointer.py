@@ -1,23 +1,23 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gpu_worker.recognition.endpointer import Gate
+from gpu_worker.recognition.endpointer import Endpointer
 from gpu_worker.recognizer import VAD_FRAME
 from tests.gpu_worker.recognition.driver import POLICY
 
 LONG = 1 << 40
 
 
-def gate(heard: int = 0, deaf_until: int = 0) -> Gate:
-    return Gate(heard=heard, deaf_until=deaf_until, policy=POLICY)
+def gate(heard: int = 0, deaf_until: int = 0) -> Endpointer:
+    return Endpointer(judged_until=heard, ignore_before=deaf_until, policy=POLICY)
 
 
 def test_speech_begins_after_enough_frames_in_a_row():
     """One likely frame is no speech; the onset is the first of the row, the window starts a pre-roll before."""
     listener = gate()
-    listener.hear([0.0] * 40 + [0.9, 0.1, 0.9], LONG)
+    listener.update([0.0] * 40 + [0.9, 0.1, 0.9], LONG)
     assert not listener.speaking
-    listener.hear([0.6], LONG)
+    listener.update([0.6], LONG)
     (utterance,) = listener.utterances
     assert utterance.onset == 42 * VAD_FRAME
     assert utterance.start == utterance.onset - POLICY.pre_roll_samples
@@ -28,7 +28,7 @@ def test_speech_begins_after_enough_frames_in_a_row():
 def test_a_weaker_frame_keeps_speech_alive():
     """Inside an utterance the lower threshold counts."""
     listener = gate()
-    listener.hear([0.9] * 5 + [0.1] * 10 + [0.4] + [0.1] * 10, LONG)
+    listener.update([0.9] * 5 + [0.1] * 10 + [0.4] + [0.1] * 10, LONG)
     assert listener.speaking
     assert listener.utterances[0].last_speech == 16 * VAD_FRAME
 
@@ -36,9 +36,9 @@ def test_a_weaker_frame_keeps_speech_alive():
 def test_speech_ends_after_silence():
     """The utterance ends after the silence, its last decode a post-roll after the last living frame."""
     listener = gate()
-    listener.hear([0.9] * 5 + [0.1] * 15, LONG)
+    listener.update([0.9] * 5 + [0.1] * 15, LONG)
     assert listener.speaking
-    listener.hear([0.1], LONG)
+    listener.update([0.1], LONG)
     assert not listener.speaking
     assert listener.utterances[0].end == 5 * VAD_FRAME + POLICY.post_roll_samples
 
@@ -46,7 +46,7 @@ def test_speech_ends_after_silence():
 def test_utterances_queue_in_order():
     """What the stream has not taken yet waits, oldest first."""
     listener = gate()
-    listener.hear(([0.9] * 5 + [0.0] * 20) * 3, LONG)
+    listener.update(([0.9] * 5 + [0.0] * 20) * 3, LONG)
     assert [utterance.onset for utterance in listener.utterances] == [0, 25 * VAD_FRAME, 50 * VAD_FRAME]
     assert all(utterance.end is not None for utterance in listener.utterances)
 
@@ -54,8 +54,8 @@ def test_utterances_queue_in_order():
 def test_the_last_frame_may_be_cut_short():
     """At the end of the audio a padded frame moves the position only to the end."""
     listener = gate()
-    listener.hear([0.9, 0.9], 700)
-    assert listener.heard == 700
+    listener.update([0.9, 0.9], 700)
+    assert listener.judged_until == 700
 
 
 def test_close_ends_speech_where_it_is_told():
@@ -63,7 +63,7 @@ def test_close_ends_speech_where_it_is_told():
     listener = gate()
     listener.close(0)
     assert not listener.utterances
-    listener.hear([0.9] * 5, LONG)
+    listener.update([0.9] * 5, LONG)
     listener.close(5 * VAD_FRAME)
     assert not listener.speaking
     assert listener.utterances[0].end == 5 * VAD_FRAME
@@ -72,9 +72,9 @@ def test_close_ends_speech_where_it_is_told():
 def test_speech_another_worker_has_committed_begins_nothing():
     """Before the position up to which all is said, no frame counts towards an onset."""
     listener = gate(heard=10_000, deaf_until=12_000)
-    listener.hear([0.9] * 4, LONG)
+    listener.update([0.9] * 4, LONG)
     assert not listener.utterances
-    listener.hear([0.9] * 2, LONG)
+    listener.update([0.9] * 2, LONG)
     assert listener.utterances[0].onset == 10_000 + 4 * VAD_FRAME
 
 
@@ -82,9 +82,9 @@ def test_a_gate_can_begin_inside_speech():
     """A resumed utterance lives on without an onset and ends like any other."""
     listener = gate(heard=8_000)
     listener.resume(start=16_000, last_speech=20_000)
-    listener.hear([0.9] + [0.0] * 38, LONG)
+    listener.update([0.9] + [0.0] * 38, LONG)
     assert listener.speaking
-    listener.hear([0.0], LONG)
+    listener.update([0.0], LONG)
     assert listener.utterances[0].end == 20_000 + POLICY.post_roll_samples
 
 
@@ -92,9 +92,9 @@ def test_a_gate_can_begin_inside_speech():
 def test_the_gate_does_not_depend_on_how_its_audio_is_cut(probabilities, size):
     """Frames heard one by one or many at once give the same utterances, in order, apart from each other."""
     whole, parts = gate(), gate()
-    whole.hear(probabilities, LONG)
+    whole.update(probabilities, LONG)
     for first in range(0, len(probabilities), size):
-        parts.hear(probabilities[first : first + size], LONG)
+        parts.update(probabilities[first : first + size], LONG)
     assert whole.utterances == parts.utterances
     ends = [utterance.end for utterance in whole.utterances]
     assert all(end is not None for end in ends[:-1])

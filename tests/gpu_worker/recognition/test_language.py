@@ -77,8 +77,8 @@ def test_one_wrong_guess_does_not_change_the_language():
 class Polyglot(ScriptedRecognizer):
     """Takes what is shorter than a second and a half for Turkish, all else for German."""
 
-    def recognize(self, requests):
-        heard = super().recognize(requests)
+    def transcribe(self, requests):
+        heard = super().transcribe(requests)
         return [
             replace(each, language=asked.language or ("tr" if len(asked.pcm) - asked.context < 1.5 * S else "de"))
             for asked, each in zip(requests, heard, strict=True)

@@ -100,5 +100,5 @@ def test_only_a_prefix_is_committed_and_each_word_has_a_reason(tail, previous, c
     for index, item in enumerate(tail[:number]):
         same = [each.key for each in tail[: index + 1]] == list(previous[: index + 1])
         assert same or (cadence == SLOW and item.weakest >= POLICY.confident_logprob)
-        assert item.end <= END - POLICY.agreed_hold_samples
+        assert item.end <= END - POLICY.agreed_margin_samples
     assert count(tail, [each.key for each in tail], cadence) >= number

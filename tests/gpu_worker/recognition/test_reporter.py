@@ -3,40 +3,40 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gpu_worker.recognition.hypothesis import TailWord
-from gpu_worker.recognition.reporter import Ledger, Outbox
-from shared.messages import Books, Finished, Word
+from gpu_worker.recognition.reporter import AudioLedger, StreamReporter
+from shared.messages import AudioAccounting, Finished, Word
 
 
 def test_samples_in_a_window_are_transcribed_and_others_silence():
     """The accounts tell what a decode held from what the gate let pass."""
-    ledger = Ledger(Books(0, 0, 0))
+    ledger = AudioLedger(AudioAccounting(0, 0, 0))
     ledger.decoded(100, 300)
     ledger.settle(400)
-    assert ledger.books == Books(until=400, transcribed=200, silence=200)
+    assert ledger.books == AudioAccounting(until=400, transcribed=200, silence=200)
 
 
 def test_a_sample_in_many_windows_counts_once():
     """Windows overlap from decode to decode; each sample is counted once."""
-    ledger = Ledger(Books(0, 0, 0))
+    ledger = AudioLedger(AudioAccounting(0, 0, 0))
     ledger.decoded(100, 200)
     ledger.decoded(100, 300)
     ledger.decoded(250, 350)
     ledger.decoded(500, 600)
     ledger.settle(1000)
-    assert ledger.books == Books(until=1000, transcribed=350, silence=650)
+    assert ledger.books == AudioAccounting(until=1000, transcribed=350, silence=650)
 
 
 def test_accounts_go_on_from_another_worker():
     """A resumed stream adds to the books it was given."""
-    ledger = Ledger(Books(until=100, transcribed=60, silence=40))
+    ledger = AudioLedger(AudioAccounting(until=100, transcribed=60, silence=40))
     ledger.decoded(150, 200)
     ledger.settle(200)
-    assert ledger.books == Books(until=200, transcribed=110, silence=90)
+    assert ledger.books == AudioAccounting(until=200, transcribed=110, silence=90)
 
 
 def test_a_window_in_settled_audio_is_refused():
     """A decode of samples that are counted already would make the books lie."""
-    ledger = Ledger(Books(0, 0, 0))
+    ledger = AudioLedger(AudioAccounting(0, 0, 0))
     ledger.settle(100)
     with pytest.raises(ValueError, match="counted"):
         ledger.decoded(99, 150)
@@ -45,7 +45,7 @@ def test_a_window_in_settled_audio_is_refused():
 @given(st.lists(st.tuples(st.integers(0, 50), st.integers(0, 50), st.integers(0, 60)), max_size=30))
 def test_books_always_balance_and_agree_with_a_plain_count(steps):
     """Transcribed and silence add up, and each is what a set of samples would give."""
-    ledger, held = Ledger(Books(0, 0, 0)), set()
+    ledger, held = AudioLedger(AudioAccounting(0, 0, 0)), set()
     for ahead, length, settle in steps:
         start = ledger.books.until + ahead
         ledger.decoded(start, start + length)
@@ -56,15 +56,15 @@ def test_books_always_balance_and_agree_with_a_plain_count(steps):
         assert books.transcribed == len([sample for sample in held if sample < books.until])
 
 
-def outbox(until: int = 0) -> Outbox:
-    return Outbox(lease=3, opening=Books(until, 0, until), language="en")
+def outbox(until: int = 0) -> StreamReporter:
+    return StreamReporter(lease=3, opening=AudioAccounting(until, 0, until), language="en")
 
 
 def word(text: str, start: int, end: int) -> TailWord:
     return TailWord(text, 1, start, end, -0.1, 0.9)
 
 
-def report(box: Outbox, *words: TailWord, received: int = 10_000, closes: bool = False):
+def report(box: StreamReporter, *words: TailWord, received: int = 10_000, closes: bool = False):
     box.hypothesis(words, None, floor=0, received=received, closes=closes)
     return box.take()[-1]
 
@@ -104,7 +104,7 @@ def test_positions_never_go_back():
     box.move(2_000, 3_000)
     message = report(box)
     assert (message.keep_from, message.committed_until, message.decoded) == (5_000, 5_000, 6_000)
-    assert message.resume.books == Books(5_000, 0, 5_000)
+    assert message.resume.books == AudioAccounting(5_000, 0, 5_000)
     assert box.unreported == 0
 
 
@@ -113,5 +113,5 @@ def test_the_end_settles_every_sample():
     box = outbox()
     box.ledger.decoded(100, 300)
     box.finished(1_000)
-    assert box.take() == [Finished(3, Books(1_000, 200, 800))]
+    assert box.take() == [Finished(3, AudioAccounting(1_000, 200, 800))]
     assert box.take() == []

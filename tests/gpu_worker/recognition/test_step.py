@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from gpu_worker.recognition.step import DecodeCall, ListenCall, Step, run_step
+from gpu_worker.recognition.step import DecodeCall, Step, VadCall, run_step
 from tests.gpu_worker.recognition.driver import open_stream
 from tests.scripted_recognizer import POISON, ScriptedRecognizer, say
 
@@ -31,7 +31,7 @@ def test_speech_is_found_before_windows_are_decoded():
     streams, model = [speaking(1), speaking(2)], ScriptedRecognizer()
     step = Step(lambda: streams, period=PERIOD)
     listen = step.next_call()
-    assert isinstance(listen, ListenCall)
+    assert isinstance(listen, VadCall)
     answered(step, listen, model)
     decode = step.next_call()
     assert isinstance(decode, DecodeCall)

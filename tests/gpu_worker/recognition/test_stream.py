@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gpu_worker.recognizer import FRAME, VAD_FRAME, ListenResult, TimedWord, WindowResult
-from shared.messages import Books, CommittedToken, Finished, ResumeState
+from gpu_worker.recognizer import FRAME, VAD_FRAME, TimedWord, VadResult, WindowResult
+from shared.messages import AudioAccounting, CommittedToken, Finished, ResumeState
 from tests.gpu_worker.recognition.driver import POLICY, Driver, open_stream
 from tests.scripted_recognizer import ScriptedRecognizer, say
 
@@ -138,8 +138,8 @@ def test_the_language_is_settled_with_the_words_of_a_long_window():
     driver = Driver(stream=open_stream(language=None))
     asked = []
     speech = say([0.5, "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", 1.0])
-    original = driver.model.recognize
-    driver.model.recognize = lambda requests: (asked.extend(r.language for r in requests), original(requests))[1]
+    original = driver.model.transcribe
+    driver.model.transcribe = lambda requests: (asked.extend(r.language for r in requests), original(requests))[1]
     driver.feed(speech.pcm)
     assert asked[0] is None
     assert asked[-1] == "en"
@@ -167,7 +167,7 @@ def test_finish_after_any_length_of_silence(length):
     driver = Driver()
     driver.stream.receive(0, bytes(2 * length))
     driver.finish()
-    assert driver.out[-1] == Finished(7, Books(until=length, transcribed=0, silence=length))
+    assert driver.out[-1] == Finished(7, AudioAccounting(until=length, transcribed=0, silence=length))
 
 
 def test_finish_may_come_before_its_last_audio():
@@ -244,7 +244,7 @@ def test_finalize_said_again_is_nothing_more_to_keep():
     driver.stream.receive(0, bytes(2 * S))
     for at in (S, S, S // 2, S):
         driver.stream.finalize(at)
-    assert list(driver.stream._marks) == [S]
+    assert list(driver.stream._commit_points) == [S]
 
 
 def test_finalize_in_silence_changes_nothing():
@@ -265,16 +265,16 @@ def test_one_request_is_out_at_a_time():
     """While an answer is awaited nothing more is asked; answers nobody asked for are refused."""
     stream = open_stream()
     with pytest.raises(ValueError, match="no listen"):
-        stream.heard(ListenResult((0.0,)))
+        stream.on_vad(VadResult((0.0,)))
     with pytest.raises(ValueError, match="no window"):
-        stream.decoded(WindowResult((), (), (), 0, 0.0, looped=False, language="en", accepted=0))
+        stream.on_decode(WindowResult((), (), (), 0, 0.0, looped=False, language="en", accepted=0))
     stream.receive(0, say(["one", "two", "three"]).pcm.tobytes())
-    request = stream.listen_request()
+    request = stream.vad_request()
     assert len(request.pcm) % VAD_FRAME == 0
-    assert stream.listen_request() is None
+    assert stream.vad_request() is None
     with pytest.raises(ValueError, match="probabilities"):
-        stream.heard(ListenResult((0.9,)))
-    stream.heard(ListenResult((0.9,) * (len(request.pcm) // VAD_FRAME)))
+        stream.on_vad(VadResult((0.9,)))
+    stream.on_vad(VadResult((0.9,) * (len(request.pcm) // VAD_FRAME)))
     assert stream.window_request(8000) is not None
     assert stream.window_request(8000) is None
 
@@ -285,13 +285,13 @@ def test_audio_and_controls_may_come_while_a_request_is_out():
     driver = Driver(model=model)
     half = 16_000
     driver.stream.receive(0, speech.pcm[:half].tobytes())
-    driver.stream.heard(model.listen([driver.stream.listen_request()])[0])
+    driver.stream.on_vad(model.detect_speech([driver.stream.vad_request()])[0])
     request = driver.stream.window_request(8000)
     driver.stream.receive(half, speech.pcm[half:].tobytes())
     driver.stream.finish(len(speech.pcm))
-    driver.stream.heard(model.listen([driver.stream.listen_request()])[0])
+    driver.stream.on_vad(model.detect_speech([driver.stream.vad_request()])[0])
     driver.stream.check()
-    driver.stream.decoded(model.recognize([request])[0])
+    driver.stream.on_decode(model.transcribe([request])[0])
     driver.stream.check()
     driver.settle()
     assert driver.text == " one two three"
@@ -304,7 +304,7 @@ def test_windows_start_on_frames_with_their_context():
     driver.feed(silence(2.013))
     stream = driver.stream
     stream.receive(stream.received, say(["one", "two", "three"]).pcm.tobytes())
-    stream.heard(driver.model.listen([stream.listen_request()])[0])
+    stream.on_vad(driver.model.detect_speech([stream.vad_request()])[0])
     request = stream.window_request(8000)
     assert request.start % FRAME == 0
     assert request.context == 8000
@@ -318,10 +318,10 @@ def test_a_straddling_word_does_not_stick():
     driver = Driver(period=8000)
     stream = driver.stream
     stream.receive(0, say(["one"] * 5).pcm.tobytes())
-    stream.heard(driver.model.listen([stream.listen_request()])[0])
+    stream.on_vad(driver.model.detect_speech([stream.vad_request()])[0])
 
     def answer(tokens, words, end):
-        stream.decoded(
+        stream.on_decode(
             WindowResult(tokens, (-0.1,) * len(tokens), words, end, 0.0, looped=False, language="en", accepted=0)
         )
         stream.check()
@@ -334,7 +334,7 @@ def test_a_straddling_word_does_not_stick():
     assert [word.text for word in message.words] == [" wood"]
     assert message.resume.committed == (CommittedToken(5, 2000),)
     stream.receive(stream.received, say(["one"] * 3).pcm.tobytes())
-    stream.heard(driver.model.listen([stream.listen_request()])[0])
+    stream.on_vad(driver.model.detect_speech([stream.vad_request()])[0])
     second = stream.window_request(8000)
     assert second.committed == (5,)
     whole = TimedWord(" woodcutters", "cutters", 0, 2, 1000, 4000)
@@ -389,11 +389,11 @@ def test_windows_of_two_utterances_do_not_overlap():
     asked = 0
     for until in (speech.words[1].end + 7_400, len(speech.pcm)):
         stream.receive(stream.received, speech.pcm[stream.received : until].tobytes())
-        stream.heard(model.listen([stream.listen_request()])[0])
+        stream.on_vad(model.detect_speech([stream.vad_request()])[0])
         request = stream.window_request(8_000)
         assert request.start >= asked
         asked = request.start + len(request.pcm) - request.context
-        stream.decoded(model.recognize([request])[0])
+        stream.on_decode(model.transcribe([request])[0])
     assert request.start < second.start
     driver.finish()
     assert driver.text == speech.text
@@ -420,9 +420,9 @@ def test_the_gate_is_asked_about_some_frames_at_once():
     asked = []
     for _ in range(40):
         stream.receive(stream.received, bytes(2 * VAD_FRAME))
-        if request := stream.listen_request():
+        if request := stream.vad_request():
             asked.append(len(request.pcm))
-            stream.heard(ListenResult((0.0,) * (len(request.pcm) // VAD_FRAME)))
+            stream.on_vad(VadResult((0.0,) * (len(request.pcm) // VAD_FRAME)))
         stream.check()
     assert asked == [POLICY.listen_least_samples] * 5
 
@@ -432,9 +432,9 @@ def test_controls_do_not_wait_for_frames(control):
     """What a client asks for is not put off until there is enough audio for a call."""
     stream = open_stream()
     stream.receive(0, bytes(2 * VAD_FRAME))
-    assert stream.listen_request() is None
+    assert stream.vad_request() is None
     getattr(stream, control)(VAD_FRAME)
-    assert len(stream.listen_request().pcm) == VAD_FRAME
+    assert len(stream.vad_request().pcm) == VAD_FRAME
 
 
 def test_a_decode_that_is_due_does_not_wait_for_frames():
@@ -442,8 +442,8 @@ def test_a_decode_that_is_due_does_not_wait_for_frames():
     speech = say(["one", "two", "three", "four", "five", "six"])
     driver = Driver(period=8_000)
     ends = []
-    original = driver.model.recognize
-    driver.model.recognize = lambda requests: (
+    original = driver.model.transcribe
+    driver.model.transcribe = lambda requests: (
         ends.extend((r.start + len(r.pcm) - r.context, driver.stream.received) for r in requests),
         original(requests),
     )[1]
@@ -472,14 +472,14 @@ def test_one_stream_hears_only_so_much_in_a_call():
     """A backlog of a minute does not make one listen request of a minute."""
     stream = open_stream()
     stream.receive(0, bytes(2 * 60 * S))
-    assert len(stream.listen_request().pcm) <= POLICY.listen_samples
+    assert len(stream.vad_request().pcm) <= POLICY.listen_samples
 
 
 def test_noise_without_words_is_bounded():
     """Sound that the gate takes for speech and the model for nothing neither grows the window nor says anything."""
 
     class Deaf(ScriptedRecognizer):
-        def recognize(self, requests):
+        def transcribe(self, requests):
             return [
                 WindowResult((), (), (), r.start + len(r.pcm) - r.context, 0.9, looped=False, language="en", accepted=0)
                 for r in requests
@@ -503,7 +503,7 @@ def test_memory_does_not_grow_with_time():
         driver.feed(part.pcm, chunk=16_000)
         driver.out.clear()
         sizes.append(driver.stream.received - driver.stream._audio.start)
-        assert len(driver.stream._gate.utterances) <= 1
+        assert len(driver.stream._endpointer.utterances) <= 1
         assert len(driver.stream._outbox.ledger._windows) <= 3
     assert max(sizes[30:]) <= max(sizes[:30])
     assert max(sizes) <= 15 * S
@@ -514,7 +514,9 @@ def test_memory_does_not_grow_with_time():
 
 def test_a_resume_state_that_leaves_a_gap_is_refused():
     """Audio that begins after what the state needs cannot be resumed."""
-    state = ResumeState(8000, speaking=False, committed=(), draft=(), language=None, books=Books(8000, 0, 8000))
+    state = ResumeState(
+        8000, speaking=False, committed=(), draft=(), language=None, books=AudioAccounting(8000, 0, 8000)
+    )
     with pytest.raises(ValueError, match="gap"):
         open_stream(start=8001, resume=state)
 
@@ -523,26 +525,31 @@ def test_a_resumed_stream_waits_for_the_audio_of_its_forced_tokens():
     """No decode is asked for before the audio of the committed words is here."""
     speech = say(["one"] * 20)
     state = ResumeState(
-        0, speaking=True, committed=(CommittedToken(0, 32_000),), draft=(), language="en", books=Books(0, 0, 0)
+        0,
+        speaking=True,
+        committed=(CommittedToken(0, 32_000),),
+        draft=(),
+        language="en",
+        books=AudioAccounting(0, 0, 0),
     )
     stream = open_stream(resume=state)
     model = ScriptedRecognizer()
     for until, asks in ((16_000, False), (32_000, False), (48_000, True)):
         stream.receive(stream.received, speech.pcm[stream.received : until].tobytes())
-        stream.heard(model.listen([stream.listen_request()])[0])
+        stream.on_vad(model.detect_speech([stream.vad_request()])[0])
         assert (stream.window_request(8000) is not None) == asks
         stream.check()
 
 
 def test_a_cold_gate_gets_time_to_find_the_speech():
     """A resumed utterance does not end because the gate, new to the voice, takes a moment to hear it."""
-    state = ResumeState(8_000, speaking=True, committed=(), draft=(), language="en", books=Books(0, 0, 0))
+    state = ResumeState(8_000, speaking=True, committed=(), draft=(), language="en", books=AudioAccounting(0, 0, 0))
     stream = open_stream(resume=state)
     stream.receive(0, bytes(2 * 40 * VAD_FRAME))
-    stream.listen_request()
-    stream.heard(ListenResult((0.0,) * 35 + (0.9,) * 5))
+    stream.vad_request()
+    stream.on_vad(VadResult((0.0,) * 35 + (0.9,) * 5))
     stream.check()
-    (utterance,) = stream._gate.utterances
+    (utterance,) = stream._endpointer.utterances
     assert utterance.last_speech == 40 * VAD_FRAME
 
 
@@ -550,7 +557,7 @@ def test_a_resumed_segment_goes_on_where_it_was():
     """Its words follow the committed ones in time, and its end closes it even if nothing more was said."""
     speech = say(["one", "two", 1.0])
     state = ResumeState(
-        0, speaking=True, committed=(CommittedToken(0, 9_000),), draft=(), language="en", books=Books(0, 0, 0)
+        0, speaking=True, committed=(CommittedToken(0, 9_000),), draft=(), language="en", books=AudioAccounting(0, 0, 0)
     )
     driver = Driver(stream=open_stream(resume=state))
     driver.feed(speech.pcm, chunk=len(speech.pcm))

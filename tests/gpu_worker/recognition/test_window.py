@@ -134,4 +134,4 @@ def test_a_cut_is_a_decided_word_that_ended_a_while_ago(texts, committed, end_s)
     if found:
         assert found.last <= committed
         assert found.end >= POLICY.min_cut_samples
-        assert found.end <= round(end_s * S) - POLICY.sentence_hold_samples
+        assert found.end <= round(end_s * S) - POLICY.sentence_margin_samples

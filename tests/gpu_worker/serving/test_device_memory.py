@@ -6,15 +6,15 @@ import pynvml
 import pytest
 
 from gpu_worker.__main__ import pin
-from gpu_worker.serving.device_memory import CpuGauge
+from gpu_worker.serving.device_memory import CpuMemory
 from shared.errors import SettingsError
 from shared.messages import MemoryReport
 from shared.settings import WorkerSettings
 
 READINGS = f"""
 import json, numpy as np
-from {CpuGauge.__module__} import {CpuGauge.__name__}
-gauge = {CpuGauge.__name__}()
+from {CpuMemory.__module__} import {CpuMemory.__name__}
+gauge = {CpuMemory.__name__}()
 before = gauge.read()
 held = np.ones(200 * 2**20, np.uint8)
 during = gauge.read()
@@ -41,9 +41,9 @@ def test_a_control_groups_limit_is_the_total(tmp_path):
     limit = tmp_path / "memory.max"
     limits = (tmp_path / "absent", limit)
     limit.write_text("1073741824\n")
-    assert CpuGauge(limits).read().total == 2**30
+    assert CpuMemory(limits).read().total == 2**30
     limit.write_text("max\n")
-    assert CpuGauge(limits).read().total > 2**30
+    assert CpuMemory(limits).read().total > 2**30
 
 
 @pytest.fixture

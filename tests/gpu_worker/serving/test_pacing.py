@@ -3,14 +3,14 @@ from dataclasses import dataclass, field
 import pytest
 
 from gpu_worker.recognition.step import DecodeCall, Step
-from gpu_worker.serving.pacing import Cadence
+from gpu_worker.serving.pacing import StepPacer
 from gpu_worker.serving.slots import SlotTable
 from shared.messages import BATCH_BOUNDS, STEP_BOUNDS_S, Open
 from tests.gpu_worker.recognition.driver import POLICY
 from tests.scripted_recognizer import ScriptedRecognizer, say
 
 
-def fed(cadence: Cadence, took_s: float, steps: int, *, windows: int = 1, speaking: int = 1) -> float:
+def fed(cadence: StepPacer, took_s: float, steps: int, *, windows: int = 1, speaking: int = 1) -> float:
     for _ in range(steps):
         cadence.stepped(took_s, windows, speaking)
     return cadence.period_s
@@ -18,7 +18,7 @@ def fed(cadence: Cadence, took_s: float, steps: int, *, windows: int = 1, speaki
 
 def test_the_period_stretches_with_load_and_shrinks_again():
     """From 0.5 s to 2 s while rounds take long, and back when they do not."""
-    cadence = Cadence(0.5, 2.0)
+    cadence = StepPacer(0.5, 2.0)
     assert cadence.period_s == 0.5
     assert fed(cadence, 3.0, 20) == 2.0
     assert fed(cadence, 0.05, 20) == 0.5
@@ -26,25 +26,25 @@ def test_the_period_stretches_with_load_and_shrinks_again():
 
 def test_between_the_bounds_it_follows_a_round_with_headroom():
     """A round that takes 0.8 s is worth a period of 1 s."""
-    assert fed(Cadence(0.5, 2.0), 0.8, 50) == pytest.approx(1.0, abs=0.01)
+    assert fed(StepPacer(0.5, 2.0), 0.8, 50) == pytest.approx(1.0, abs=0.01)
 
 
 def test_a_round_is_all_who_want_steps():
     """A step over one of four streams is a quarter of a round."""
-    assert fed(Cadence(0.5, 2.0), 0.2, 50, windows=1, speaking=4) == pytest.approx(1.0, abs=0.01)
-    assert fed(Cadence(0.5, 2.0), 0.2, 50, windows=4, speaking=4) == 0.5
+    assert fed(StepPacer(0.5, 2.0), 0.2, 50, windows=1, speaking=4) == pytest.approx(1.0, abs=0.01)
+    assert fed(StepPacer(0.5, 2.0), 0.2, 50, windows=4, speaking=4) == 0.5
 
 
 def test_one_slow_step_is_no_load():
     """A single outlier moves the period a little, not to its bound."""
-    cadence = Cadence(0.5, 2.0)
+    cadence = StepPacer(0.5, 2.0)
     fed(cadence, 0.1, 20)
     assert fed(cadence, 2.0, 1) < 1.0
 
 
 def test_the_median_is_of_recent_steps():
     """Before the first step it is 0; afterwards a stuck step is measured against it."""
-    cadence = Cadence(0.5, 2.0)
+    cadence = StepPacer(0.5, 2.0)
     assert cadence.median_step_s == 0.0
     for took_s in (0.1, 0.3, 0.2):
         cadence.stepped(took_s, 1, 1)
@@ -53,7 +53,7 @@ def test_the_median_is_of_recent_steps():
 
 def test_every_step_is_counted_by_its_length_and_its_streams():
     """What heartbeats tell is the count since the start, however old the steps are."""
-    cadence = Cadence(0.5, 2.0)
+    cadence = StepPacer(0.5, 2.0)
     fed(cadence, 0.15, 150, windows=3)
     fed(cadence, 99.0, 2, windows=1)
     times, batches = cadence.step_s.tally(), cadence.batches.tally()
@@ -72,7 +72,7 @@ BATCH = 3
 class Room:
     """Streams that all speak, stepped as a worker does it, in a time that is counted and not waited for."""
 
-    cadence: Cadence = field(default_factory=lambda: Cadence(0.5, 2.0))
+    cadence: StepPacer = field(default_factory=lambda: StepPacer(0.5, 2.0))
     model: ScriptedRecognizer = field(default_factory=ScriptedRecognizer)
     table: SlotTable = field(default_factory=lambda: SlotTable(STREAMS, POLICY))
     now: int = 0

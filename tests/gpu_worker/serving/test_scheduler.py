@@ -6,13 +6,13 @@ import time
 from contextlib import asynccontextmanager
 
 from gpu_worker.recognition.policy import PolicySettings
-from gpu_worker.serving.device_memory import CpuGauge
+from gpu_worker.serving.device_memory import CpuMemory
 from gpu_worker.serving.gateway_link import Gateway
-from gpu_worker.serving.heartbeat import Pulse
-from gpu_worker.serving.model_executor import ModelThread
-from gpu_worker.serving.pacing import Cadence
-from gpu_worker.serving.request_handler import Desk
-from gpu_worker.serving.scheduler import AILING, Steps
+from gpu_worker.serving.heartbeat import Heartbeater
+from gpu_worker.serving.model_executor import ModelExecutor
+from gpu_worker.serving.pacing import StepPacer
+from gpu_worker.serving.request_handler import RequestHandler
+from gpu_worker.serving.scheduler import AILING, StepScheduler
 from gpu_worker.serving.slots import SlotTable
 from shared import messages as m
 from tests.gateway.builders import register
@@ -25,7 +25,7 @@ POISONED = say([POISON, *["river"] * 9]).pcm.tobytes()
 class Broken(ScriptedRecognizer):
     """Raises in place of every decode."""
 
-    def recognize(self, requests):
+    def transcribe(self, requests):
         raise RuntimeError("this device is broken")
 
 
@@ -54,11 +54,11 @@ class Link:
 async def worker(recognizer, unload_s=-1.0):
     """A worker with one gateway, all but its process and its sockets; yields the link, the stop event, the model."""
     link, stop, clock = Link(), asyncio.Event(), time.monotonic
-    gateways, table, cadence = [Gateway(link, clock())], SlotTable(4, PolicySettings()), Cadence(0.5, 2.0)
-    model = ModelThread(recognizer, clock)
-    desk = Desk(gateways, table, model, register(0, boot="b1"), clock)
-    pulse = Pulse(gateways, table, cadence, model, CpuGauge(), lost_after_s=9.0, forget=desk.forget, clock=clock)
-    steps = Steps(
+    gateways, table, cadence = [Gateway(link, clock())], SlotTable(4, PolicySettings()), StepPacer(0.5, 2.0)
+    model = ModelExecutor(recognizer, clock)
+    desk = RequestHandler(gateways, table, model, register(0, boot="b1"), clock)
+    pulse = Heartbeater(gateways, table, cadence, model, CpuMemory(), lost_after_s=9.0, forget=desk.forget, clock=clock)
+    steps = StepScheduler(
         recognizer, model, table, cadence=cadence, desk=desk, pulse=pulse, batch=8, unload_s=unload_s, clock=clock
     )
     tasks = [asyncio.create_task(desk.receive(0)), asyncio.create_task(steps.run(stop))]

@@ -9,7 +9,7 @@ import pytest
 from gpu_worker.model.checkpoint.download import Deadlines, exclusive, publish, run_watched
 from shared.errors import ModelUnavailableError
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[4]
 
 
 def run(tmp_path, code, *, stall_s=20.0, total_s=60.0, report=lambda _: None):

@@ -15,7 +15,7 @@ from gpu_worker.model.checkpoint import locate, packaged
 from gpu_worker.model.checkpoint.official_models import ADDRESSES
 from shared.errors import ModelUnavailableError
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[4]
 
 
 @pytest.fixture
@@ -118,10 +118,10 @@ def test_other_bytes_than_the_official_are_refused(official, cache, monkeypatch)
 def test_a_killed_download_leaves_nothing_in_the_way(official, cache):
     """A process killed in the middle of a download leaves no model; the next one tidies up and succeeds."""
     official.held_from = len(official.body) // 2
-    module, locate = locate.__name__, locate.locate.__name__
+    module, name = locate.__name__, locate.locate.__name__
     code = (
-        f"import sys, pathlib; from {module} import ADDRESSES, {locate}; ADDRESSES['tiny'] = sys.argv[1];"
-        f"{locate}('tiny', cache_dir=pathlib.Path(sys.argv[2]))"
+        f"import sys, pathlib; from {module} import ADDRESSES, {name}; ADDRESSES['tiny'] = sys.argv[1];"
+        f"{name}('tiny', cache_dir=pathlib.Path(sys.argv[2]))"
     )
     arguments = [code, ADDRESSES["tiny"], str(cache)]
     process = subprocess.Popen([sys.executable, "-c", *arguments], cwd=ROOT, process_group=0)

@@ -14,7 +14,7 @@ from gpu_worker.model.cuda.alignment import _paths
 from gpu_worker.model.cuda.graphs import Graphs
 from gpu_worker.model.network import Network
 from gpu_worker.model.nn.compaction import EncoderSettings
-from gpu_worker.model.nn.decoder_api import Part, Sheet
+from gpu_worker.model.nn.decoder_api import DecodeSlot, TokenSpan
 from gpu_worker.model.nn.linear import Precision
 from gpu_worker.model.nn.pinned_copy import staged
 
@@ -67,12 +67,12 @@ def test_nothing_waits_for_the_device_or_mixes_with_the_host(random_weights, kin
             mels = network.spectrum.raws([(pcm, 0), (pcm[:30_000], 640)])
             network.encoder.encode(mels, full=True)
             heard = network.encoder.encode(mels)
-            batch = network.decoder.begin([Sheet(encoding, 60, 2) for encoding in heard])
-            hidden = batch.forward([Part(0, 0, 12), Part(1, 0, 7)], list(range(19)))
+            batch = network.decoder.begin([DecodeSlot(encoding, 60, 2) for encoding in heard])
+            hidden = batch.forward([TokenSpan(0, 0, 12), TokenSpan(1, 0, 7)], list(range(19)))
             network.decoder.score_next(batch._held, staged(np.zeros((3, 2), dtype=np.int64), META))
             network.decoder.vocabulary.score(hidden, [0, 12])
             network.decoder.vocabulary.languages(hidden)
-            traces = [batch.trace(0, 5), batch.trace(1, 3)]
+            traces = [batch.attention(0, 5), batch.attention(1, 3)]
             assert _paths(traces, [4, 3]).device == META
     assert hidden.shape == (19, weights.dims.n_text_state)
     assert recorder.passes == 3

@@ -1,0 +1,207 @@
+"""What happens to sessions and workers, as values (core); `gateway.placement.observer` tells those who care.
+
+``connection`` is the session's id, ``now`` seconds of the gateway's clock, ``at`` Unix time.
+"""
+
+from dataclasses import dataclass
+
+from gateway.placement.workers import WorkerLost
+from gateway.sessions.arrival_times import ArrivalTimes
+from gateway.sessions.commands import SessionAccounting
+from shared.errors import SessionError
+from shared.messages import Heartbeat, Hypothesis, Register
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionAccepted:
+    """A WebSocket was accepted; it has no session yet."""
+
+    connection: str
+    accept_ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionRefused:
+    """A client was turned away before it had a session."""
+
+    connection: str
+    error: SessionError
+
+
+@dataclass(frozen=True, slots=True)
+class NoSlotFree:
+    """A session is over because every slot is taken."""
+
+    connection: str
+
+
+@dataclass(frozen=True, slots=True)
+class SlotLeased:
+    """A session got a slot; ``allocate_ms`` is what that took, for its first one alone."""
+
+    connection: str
+    gpu_id: int
+    lease: int
+    allocate_ms: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class SlotReleased:
+    """A lease was given back or revoked."""
+
+    connection: str
+    gpu_id: int
+    lease: int
+
+
+@dataclass(frozen=True, slots=True)
+class SessionReady:
+    """A session became ready for the first time.
+
+    Attributes:
+        accept_ms: from the request until the WebSocket was accepted; then ``allocate_ms`` until it had a slot, then
+            ``load_ms`` until the worker was ready; ``total_ms`` is their sum.
+        worker_ms: the worker's own figure for its part.
+    """
+
+    connection: str
+    gpu_id: int
+    accept_ms: float
+    allocate_ms: float
+    load_ms: float
+    total_ms: float
+    worker_ms: float
+    now: float
+
+
+@dataclass(frozen=True, slots=True)
+class StepTaken:
+    """A session took a step's result; ``decoded_before`` is the position up to which it was decoded until then."""
+
+    connection: str
+    gpu_id: int
+    hypothesis: Hypothesis
+    decoded_before: int
+    arrival_times: ArrivalTimes
+    now: float
+
+
+@dataclass(frozen=True, slots=True)
+class SessionFlushed:
+    """A session has said everything, ``flush_s`` after its client had ended the audio."""
+
+    connection: str
+    gpu_id: int
+    flush_s: float
+    now: float
+
+
+@dataclass(frozen=True, slots=True)
+class MigrationStarted:
+    """A session is about to be moved on purpose."""
+
+    connection: str
+    reason: str
+    from_gpu: int
+    gpu_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class SessionMigrated:
+    """A session goes on on another worker after ``gap_s`` without one."""
+
+    connection: str
+    from_gpu: int | None
+    gpu_id: int | None
+    cause: str
+    gap_s: float
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class StreamLost:
+    """A worker that lives has given a session up: its stream failed, it was full, or it has forgotten it."""
+
+    connection: str
+    worker: str
+    cause: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionClosed:
+    """A session is over and forgotten."""
+
+    connection: str
+    outcome: str
+    was_ready: bool
+    duration_s: float
+    audio_messages: int
+    text_updates: int
+    words: int
+    migrations: int
+    gpu_id: int | None
+    close_code: int
+    accounting: SessionAccounting
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerRegistered:
+    """A worker serves."""
+
+    registration: Register
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerRefused:
+    """A worker cannot serve here."""
+
+    worker: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerDraining:
+    """A worker takes no new session and gives away those that it has."""
+
+    gpu_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class HeartbeatReceived:
+    """A worker that serves has told how it does."""
+
+    worker: str
+    boot: str
+    gpu_id: int
+    heartbeat: Heartbeat
+
+
+@dataclass(frozen=True, slots=True)
+class LoopDelayed:
+    """The gateway's event loop was late by ``lag_s`` (most often by next to nothing)."""
+
+    lag_s: float
+
+
+Event = (
+    ConnectionAccepted
+    | ConnectionRefused
+    | NoSlotFree
+    | SlotLeased
+    | SlotReleased
+    | SessionReady
+    | StepTaken
+    | SessionFlushed
+    | MigrationStarted
+    | SessionMigrated
+    | StreamLost
+    | SessionClosed
+    | WorkerRegistered
+    | WorkerRefused
+    | WorkerDraining
+    | WorkerLost
+    | HeartbeatReceived
+    | LoopDelayed
+)
