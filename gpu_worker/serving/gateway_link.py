@@ -10,17 +10,17 @@ from shared import wire
 from shared.errors import WireError
 
 Context = zmq.asyncio.Context
-"""What all links of a process share."""
+"""Shared by all links of a process."""
 
 
 class Link:
-    """Talks to one gateway. Sends never block; what cannot be sent is lost, which the gateway sees in heartbeats.
+    """Talks to one gateway. Sends never block; the gateway sees in heartbeats that an unsent message was lost.
 
     Args:
         context: the process's zmq context.
         endpoint: the gateway's address.
-        identity: this life of the worker, unique.
-        queue_messages: most messages that wait for the gateway.
+        identity: unique to this life of the worker.
+        queue_messages: the most messages that wait for the gateway.
     """
 
     def __init__(self, context: Context, endpoint: str, identity: str, queue_messages: int) -> None:
@@ -28,7 +28,9 @@ class Link:
         self._socket = context.socket(zmq.DEALER)
         self._socket.setsockopt(zmq.IDENTITY, identity.encode())
         self._socket.setsockopt(zmq.IMMEDIATE, 1)  # queue nothing for a gateway that is not there
-        self._socket.setsockopt(zmq.LINGER, 200)  # ms: the last words go out, and no exit waits for a dead gateway
+        self._socket.setsockopt(
+            zmq.LINGER, 200
+        )  # ms: enough for the last messages, and no exit waits for a dead gateway
         self._socket.setsockopt(zmq.RECONNECT_IVL, 50)
         self._socket.setsockopt(zmq.RECONNECT_IVL_MAX, 1000)
         self._socket.setsockopt(zmq.SNDHWM, queue_messages)
@@ -42,7 +44,7 @@ class Link:
         return sent.done() and sent.exception() is None
 
     async def receive(self) -> wire.Message:
-        """Wait for the gateway's next message; anything else is skipped."""
+        """Wait for the gateway's next message, skipping frames that are none."""
         while True:
             frames = await self._socket.recv_multipart()
             try:
@@ -51,7 +53,7 @@ class Link:
                 continue
 
     def close(self) -> None:
-        """Close the socket, giving the last messages a moment."""
+        """Close the socket; messages that are queued have 0.2 s to leave."""
         self._socket.close()
 
 
@@ -59,8 +61,8 @@ class Gateway:
     """One gateway as the worker sees it.
 
     Attributes:
-        heard: when its last message came.
-        lost: whether it has been silent for too long.
+        last_seen: when its last message came.
+        lost: whether it has been silent for too long, and its slots were freed.
     """
 
     def __init__(self, link: Link, now: float) -> None:
