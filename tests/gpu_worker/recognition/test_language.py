@@ -15,10 +15,10 @@ def language(given: str | None = None, settled: str | None = None) -> Language:
 
 def decode(known: Language, found: str, start: int, end: int, *, said: bool = True) -> str | None:
     """Ask for a window in seconds, bring what the model would detect, and return what was asked."""
-    asked = known.ask(start * S, end * S)
-    known.take(asked or found, start * S, end * S)
+    asked = known.for_window(start * S, end * S)
+    known.on_decode(asked or found, start * S, end * S)
     if said:
-        known.believe()
+        known.on_commit()
     return asked
 
 

@@ -5,7 +5,7 @@ from gpu_worker.recognition.hypothesis import TailWord
 from gpu_worker.recognition.local_agreement import agreed
 from tests.gpu_worker.recognition.driver import POLICY
 
-BRISK, SLOW = 8_000, 16_000
+FAST, SLOW = 8_000, 16_000
 END = 160_000
 
 
@@ -14,7 +14,7 @@ def word(text: str, before_end_s: float, weakest: float = -0.1, space: str = " "
     return TailWord(space + text, 0, end - 3_000, end, weakest, 0.9)
 
 
-def count(tail, previous=(), cadence=BRISK):
+def count(tail, previous=(), cadence=FAST):
     return agreed(tail, previous, end=END, cadence=cadence, policy=POLICY)
 
 
@@ -32,7 +32,7 @@ def test_case_and_space_do_not_matter():
 def test_a_word_near_the_end_is_held_although_agreed():
     """What ends within the hold before the window's end may still change; the hold is shorter at a slow cadence."""
     tail = [word("one", 0.25), word("two", 0.1)]
-    assert count(tail, ["one", "two"], BRISK) == 0
+    assert count(tail, ["one", "two"], FAST) == 0
     assert count(tail, ["one", "two"], SLOW) == 1
 
 
@@ -40,7 +40,7 @@ def test_a_confident_word_passes_alone_at_a_slow_cadence_only():
     """Without agreement a word needs confidence and distance, and a slow cadence."""
     tail = [word("one", 2.0), word("two", 0.5), word("three", 0.1)]
     assert count(tail, cadence=SLOW) == 2
-    assert count(tail, cadence=BRISK) == 0
+    assert count(tail, cadence=FAST) == 0
 
 
 def test_an_unsure_word_stops_the_ones_after_it():
@@ -53,7 +53,7 @@ def test_an_unsure_word_passes_by_agreement():
     """Agreement is enough, at any cadence."""
     tail = [word("one", 3.0, weakest=-4.0), word("two", 0.1)]
     assert count(tail, ["one"], SLOW) == 1
-    assert count(tail, ["one"], BRISK) == 1
+    assert count(tail, ["one"], FAST) == 1
 
 
 def test_in_a_backlog_distance_is_enough():
@@ -93,7 +93,7 @@ words = st.builds(
 )
 
 
-@given(st.lists(words, max_size=8), st.lists(st.sampled_from(["a", "b"]), max_size=8), st.sampled_from([BRISK, SLOW]))
+@given(st.lists(words, max_size=8), st.lists(st.sampled_from(["a", "b"]), max_size=8), st.sampled_from([FAST, SLOW]))
 def test_only_a_prefix_is_committed_and_each_word_has_a_reason(tail, previous, cadence):
     """Whatever the hypotheses are, each committed word is agreed or confident, and held back near the end."""
     number = count(tail, previous, cadence)

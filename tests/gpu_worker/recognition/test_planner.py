@@ -1,5 +1,5 @@
 from gpu_worker.recognition.endpointer import Utterance
-from gpu_worker.recognition.planner import Progress, ends_for_free, next_decode
+from gpu_worker.recognition.planner import Progress, ends_without_decode, next_decode
 from gpu_worker.recognition.window import Window
 from tests.gpu_worker.recognition.driver import POLICY
 
@@ -50,30 +50,30 @@ def test_the_end_is_free_if_the_last_decode_heard_it():
     """Half of all endpoints need no decode; a hidden or looping hypothesis does."""
     utterance = Utterance(0, 0, last_speech=S, end=round(1.3 * S))
     window = Window(0, asked_until=round(1.1 * S), decoded=True)
-    assert ends_for_free(utterance, window, POLICY)
+    assert ends_without_decode(utterance, window, POLICY)
     window.trusted = False
-    assert not ends_for_free(utterance, window, POLICY)
+    assert not ends_without_decode(utterance, window, POLICY)
 
 
 def test_the_end_is_not_free_too_early():
     """Neither before the end is known, nor without a decode, nor with one that ended with the speech."""
     window = Window(0, asked_until=round(1.1 * S), decoded=True)
-    assert not ends_for_free(Utterance(0, 0, last_speech=S), window, POLICY)
+    assert not ends_without_decode(Utterance(0, 0, last_speech=S), window, POLICY)
     utterance = Utterance(0, 0, last_speech=S, end=round(1.3 * S))
-    assert not ends_for_free(utterance, Window(0, asked_until=round(1.1 * S)), POLICY)
-    assert not ends_for_free(utterance, Window(0, asked_until=round(1.05 * S), decoded=True), POLICY)
+    assert not ends_without_decode(utterance, Window(0, asked_until=round(1.1 * S)), POLICY)
+    assert not ends_without_decode(utterance, Window(0, asked_until=round(1.05 * S), decoded=True), POLICY)
 
 
 def test_an_end_within_speech_is_free_if_it_was_decoded():
     """Where the audio itself ends there is nothing after it to have heard."""
     utterance = Utterance(0, 0, last_speech=S, end=S)
-    assert ends_for_free(utterance, Window(0, asked_until=S, decoded=True), POLICY)
+    assert ends_without_decode(utterance, Window(0, asked_until=S, decoded=True), POLICY)
 
 
 def test_too_short_a_rest_is_not_decoded():
     """Less than a tenth of a second holds no word: an utterance may end there for free, and none is decoded."""
     utterance = Utterance(0, 0, last_speech=1_000, end=1_500)
-    assert ends_for_free(utterance, Window(0, asked_until=0), POLICY)
+    assert ends_without_decode(utterance, Window(0, asked_until=0), POLICY)
     assert plan(start=1.0, asked=1.0, heard=1.09, period=0.01, decoded=False) is None
 
 

@@ -12,7 +12,7 @@ def test_samples_in_a_window_are_transcribed_and_others_silence():
     ledger = AudioLedger(AudioAccounting(0, 0, 0))
     ledger.decoded(100, 300)
     ledger.settle(400)
-    assert ledger.books == AudioAccounting(until=400, transcribed=200, silence=200)
+    assert ledger.accounting == AudioAccounting(until=400, transcribed=200, silence=200)
 
 
 def test_a_sample_in_many_windows_counts_once():
@@ -23,7 +23,7 @@ def test_a_sample_in_many_windows_counts_once():
     ledger.decoded(250, 350)
     ledger.decoded(500, 600)
     ledger.settle(1000)
-    assert ledger.books == AudioAccounting(until=1000, transcribed=350, silence=650)
+    assert ledger.accounting == AudioAccounting(until=1000, transcribed=350, silence=650)
 
 
 def test_accounts_go_on_from_another_worker():
@@ -31,7 +31,7 @@ def test_accounts_go_on_from_another_worker():
     ledger = AudioLedger(AudioAccounting(until=100, transcribed=60, silence=40))
     ledger.decoded(150, 200)
     ledger.settle(200)
-    assert ledger.books == AudioAccounting(until=200, transcribed=110, silence=90)
+    assert ledger.accounting == AudioAccounting(until=200, transcribed=110, silence=90)
 
 
 def test_a_window_in_settled_audio_is_refused():
@@ -47,11 +47,11 @@ def test_books_always_balance_and_agree_with_a_plain_count(steps):
     """Transcribed and silence add up, and each is what a set of samples would give."""
     ledger, held = AudioLedger(AudioAccounting(0, 0, 0)), set()
     for ahead, length, settle in steps:
-        start = ledger.books.until + ahead
+        start = ledger.accounting.until + ahead
         ledger.decoded(start, start + length)
         held |= set(range(start, start + length))
-        ledger.settle(ledger.books.until + settle - 10)
-        books = ledger.books
+        ledger.settle(ledger.accounting.until + settle - 10)
+        books = ledger.accounting
         assert books.transcribed + books.silence == books.until
         assert books.transcribed == len([sample for sample in held if sample < books.until])
 

@@ -82,5 +82,5 @@ def test_an_answer_that_does_not_fit_is_refused():
     with pytest.raises(ValueError, match="probabilities"):
         step.deliver(1, dataclasses.replace(answer, probabilities=answer.probabilities[1:]))
     step.deliver(1, answer)
-    with pytest.raises(ValueError, match="no listen request"):
+    with pytest.raises(ValueError, match="no VAD request"):
         step.deliver(1, answer)

@@ -264,7 +264,7 @@ def test_finalize_in_silence_changes_nothing():
 def test_one_request_is_out_at_a_time():
     """While an answer is awaited nothing more is asked; answers nobody asked for are refused."""
     stream = open_stream()
-    with pytest.raises(ValueError, match="no listen"):
+    with pytest.raises(ValueError, match="no VAD"):
         stream.on_vad(VadResult((0.0,)))
     with pytest.raises(ValueError, match="no window"):
         stream.on_decode(WindowResult((), (), (), 0, 0.0, looped=False, language="en", accepted=0))
@@ -377,7 +377,7 @@ def test_a_pause_that_was_heard_is_no_lag():
     driver.feed(speech, chunk=len(speech))
     driver.feed(silence(0.2), chunk=400)
     assert driver.hypotheses[-1].resume.speaking
-    assert driver.stream.lag() < POLICY.listen_least_samples
+    assert driver.stream.lag() < POLICY.vad_min_samples
 
 
 def test_windows_of_two_utterances_do_not_overlap():
@@ -424,7 +424,7 @@ def test_the_gate_is_asked_about_some_frames_at_once():
             asked.append(len(request.pcm))
             stream.on_vad(VadResult((0.0,) * (len(request.pcm) // VAD_FRAME)))
         stream.check()
-    assert asked == [POLICY.listen_least_samples] * 5
+    assert asked == [POLICY.vad_min_samples] * 5
 
 
 @pytest.mark.parametrize("control", ["finalize", "finish"])
@@ -472,7 +472,7 @@ def test_one_stream_hears_only_so_much_in_a_call():
     """A backlog of a minute does not make one listen request of a minute."""
     stream = open_stream()
     stream.receive(0, bytes(2 * 60 * S))
-    assert len(stream.vad_request().pcm) <= POLICY.listen_samples
+    assert len(stream.vad_request().pcm) <= POLICY.vad_max_samples
 
 
 def test_noise_without_words_is_bounded():
@@ -504,7 +504,7 @@ def test_memory_does_not_grow_with_time():
         driver.out.clear()
         sizes.append(driver.stream.received - driver.stream._audio.start)
         assert len(driver.stream._endpointer.utterances) <= 1
-        assert len(driver.stream._outbox.ledger._windows) <= 3
+        assert len(driver.stream._reporter.ledger._windows) <= 3
     assert max(sizes[30:]) <= max(sizes[:30])
     assert max(sizes) <= 15 * S
 
