@@ -54,17 +54,17 @@ class Stream:
         self._language = Language(language, resume.language if resume else None, policy)
         self._audio = SampleBuffer(accounting.until)
         self._reporter = StreamReporter(lease=lease, opening=accounting, language=self._language.used)
-        self._floor = resume.window_start if resume else accounting.until
+        self._floor = resume.window_start if resume else accounting.until  # no later window starts before it
         self._endpointer = Endpointer(judged_until=accounting.until, ignore_before=self._floor, policy=policy)
         self._window: Window | None = None
-        self._vad_until: int | None = None
-        self._period = 0
-        self._pending: Plan | None = None
-        self._commit_points: deque[int] = deque()
+        self._vad_until: int | None = None  # end of the VAD request that is out
+        self._pending: Plan | None = None  # the decode that is out
+        self._period = 0  # the last step's, in samples
+        self._commit_points: deque[int] = deque()  # where `finalize` asked to commit, in order
         self._finish_at: int | None = None
         self._finished = False
-        self._resumed_at = resume.window_start if resume and resume.speaking else 0
-        self._settled = accounting.until
+        self._resumed_at = resume.window_start if resume and resume.speaking else 0  # start of a resumed window
+        self._settled = accounting.until  # the last worker committed everything before it
         if resume:
             self._resume(resume)
 
@@ -116,7 +116,7 @@ class Stream:
         self._advance()
 
     def finalize(self, at: int) -> None:
-        """Commit everything said before sample ``at`` as soon as it is decoded, then go on."""
+        """Commit all words before sample ``at`` as soon as they are decoded, then go on."""
         if at <= self._settled:
             # The last worker has: an utterance that ended there would be decoded and committed a second time.
             return

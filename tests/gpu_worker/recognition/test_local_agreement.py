@@ -29,8 +29,8 @@ def test_case_and_space_do_not_matter():
     assert count([word("One", 3.0), word("x", 0.1)], ["one"]) == 1
 
 
-def test_a_word_near_the_end_is_held_although_agreed():
-    """What ends within the hold before the window's end may still change; the hold is shorter at a slow cadence."""
+def test_a_word_near_the_end_stays_open_although_agreed():
+    """What ends within the margin before the window's end may still change; the margin is shorter at a slow cadence."""
     tail = [word("one", 0.25), word("two", 0.1)]
     assert count(tail, ["one", "two"], FAST) == 0
     assert count(tail, ["one", "two"], SLOW) == 1
@@ -70,7 +70,7 @@ def test_agreement_does_not_skip_a_difference():
 
 
 def test_the_last_word_stays_open_near_the_end():
-    """The last word of a hypothesis may be half of one: it is held longer, unless it ends well before."""
+    """The last word of a hypothesis may be half of one: it stays open longer, unless it ends well before."""
     assert count([word("one", 0.5)], ["one"], SLOW) == 0
     assert count([word("one", 0.7)], ["one"], SLOW) == 1
 
@@ -95,7 +95,7 @@ words = st.builds(
 
 @given(st.lists(words, max_size=8), st.lists(st.sampled_from(["a", "b"]), max_size=8), st.sampled_from([FAST, SLOW]))
 def test_only_a_prefix_is_committed_and_each_word_has_a_reason(tail, previous, cadence):
-    """Whatever the hypotheses are, each committed word is agreed or confident, and held back near the end."""
+    """Whatever the hypotheses are, each committed word is agreed or confident, and none is near the end."""
     number = count(tail, previous, cadence)
     for index, item in enumerate(tail[:number]):
         same = [each.key for each in tail[: index + 1]] == list(previous[: index + 1])

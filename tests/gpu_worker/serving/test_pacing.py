@@ -29,7 +29,7 @@ def test_between_the_bounds_it_follows_a_round_with_headroom():
     assert fed(StepPacer(0.5, 2.0), 0.8, 50) == pytest.approx(1.0, abs=0.01)
 
 
-def test_a_round_is_all_who_want_steps():
+def test_a_round_is_a_step_for_each_stream():
     """A step over one of four streams is a quarter of a round."""
     assert fed(StepPacer(0.5, 2.0), 0.2, 50, windows=1, speaking=4) == pytest.approx(1.0, abs=0.01)
     assert fed(StepPacer(0.5, 2.0), 0.2, 50, windows=4, speaking=4) == 0.5
@@ -52,7 +52,7 @@ def test_the_median_is_of_recent_steps():
 
 
 def test_every_step_is_counted_by_its_length_and_its_streams():
-    """What heartbeats tell is the count since the start, however old the steps are."""
+    """Heartbeats report the counts since the start, of old steps too."""
     pacer = StepPacer(0.5, 2.0)
     fed(pacer, 0.15, 150, windows=3)
     fed(pacer, 99.0, 2, windows=1)
@@ -69,7 +69,7 @@ BATCH = 3
 
 
 @dataclass
-class Room:
+class Worker:
     """Streams that all speak, stepped as a worker does it, in a time that is counted and not waited for."""
 
     pacer: StepPacer = field(default_factory=lambda: StepPacer(0.5, 2.0))
@@ -85,7 +85,7 @@ class Room:
             self.table.get(self.table.open(0, Open(lease, f"s{lease}", "en", "transcribe", 0, None), 0.0)).opened = True
 
     def run(self, seconds: float, window_s: float) -> None:
-        """Go on for so long; each window in a step takes ``window_s``."""
+        """Run for some seconds; each window in a step takes ``window_s``."""
         until = self.now + round(seconds * 16_000)
         while self.now < until:
             self.receive()
@@ -120,25 +120,25 @@ class Room:
             stream.receive(stream.received, self.speech[stream.received : max(arrived, stream.received)].tobytes())
 
 
-def test_the_period_follows_the_load_and_nobody_falls_behind():
+def test_the_period_follows_the_load_and_no_stream_falls_behind():
     """With steps of scripted length it goes from 0.5 to 2 s and back; lags stay within a period of each other."""
-    room = Room()
+    worker = Worker()
     ends = []
     for window_s in (0.04, 0.3, 0.04):
-        room.periods.clear()
-        room.spreads.clear()
-        room.run(15.0, window_s)
-        ends.append(room.periods[-1])
-        assert len(room.spreads) > 12
-        for spread, period in zip(room.spreads[-8:], room.periods[-8:], strict=True):
+        worker.periods.clear()
+        worker.spreads.clear()
+        worker.run(15.0, window_s)
+        ends.append(worker.periods[-1])
+        assert len(worker.spreads) > 12
+        for spread, period in zip(worker.spreads[-8:], worker.periods[-8:], strict=True):
             assert spread <= period * 16_000
     assert ends == [0.5, 2.0, 0.5]
 
 
 def test_too_much_load_is_shared():
-    """When rounds take longer than the longest period, the one who lags most is next: all lag a round, none for ever."""
-    room = Room()
-    room.run(30.0, 0.7)
-    assert room.periods[-1] == 2.0
+    """When rounds take longer than the longest period, the stream that lags most is next: each lags a round, none more."""
+    worker = Worker()
+    worker.run(30.0, 0.7)
+    assert worker.periods[-1] == 2.0
     round_samples = 16_000 * 0.7 * STREAMS
-    assert 2.0 * 16_000 < max(room.spreads[-4:]) <= round_samples
+    assert 2.0 * 16_000 < max(worker.spreads[-4:]) <= round_samples

@@ -1,4 +1,4 @@
-"""The worker's loop over the model: whom a failure ends, and when the weights come and go."""
+"""The worker's loop over the model: which sessions a failure ends, and when the weights come and go."""
 
 import asyncio
 import itertools
@@ -115,7 +115,7 @@ def test_a_session_is_opened_transcribed_and_finished():
 
 
 def test_a_failure_ends_its_session_alone():
-    """Of two sessions in the same steps the one whose window raises is told why; the other is finished."""
+    """Of two sessions in the same steps the one whose window raises gets the reason; the other is finished."""
 
     async def test():
         async with worker(ScriptedRecognizer()) as (link, stop, _):
