@@ -28,9 +28,7 @@ class Link:
         self._socket = context.socket(zmq.DEALER)
         self._socket.setsockopt(zmq.IDENTITY, identity.encode())
         self._socket.setsockopt(zmq.IMMEDIATE, 1)  # queue nothing for a gateway that is not there
-        self._socket.setsockopt(
-            zmq.LINGER, 200
-        )  # ms: enough for the last messages, and no exit waits for a dead gateway
+        self._socket.setsockopt(zmq.LINGER, 200)  # ms for the last messages: no exit waits for a dead gateway
         self._socket.setsockopt(zmq.RECONNECT_IVL, 50)
         self._socket.setsockopt(zmq.RECONNECT_IVL_MAX, 1000)
         self._socket.setsockopt(zmq.SNDHWM, queue_messages)

@@ -119,7 +119,7 @@ class Heartbeater:
             )
 
     def _check_gateway(self, index: int, gateway: Gateway) -> None:
-        """Free the slots of a gateway that has been silent for `lost_after_s`: it has moved its sessions by then."""
+        """Free the slots of a gateway that has been silent for `lost_after_s`: it has given up its sessions here."""
         if gateway.lost or self._clock() - gateway.last_seen < self._lost_after_s:
             return
         gateway.lost = True
