@@ -13,7 +13,7 @@ from collections.abc import Callable
 from gpu_worker.recognition.policy import PolicySettings
 from gpu_worker.recognizer import Recognizer
 from gpu_worker.serving.device_memory import DeviceMemory
-from gpu_worker.serving.gateway_link import Context, Gateway, Link
+from gpu_worker.serving.gateway_link import Gateway, Link
 from gpu_worker.serving.heartbeat import HEARTBEAT_S, Heartbeater
 from gpu_worker.serving.model_executor import ModelExecutor
 from gpu_worker.serving.pacing import StepPacer
@@ -23,6 +23,7 @@ from gpu_worker.serving.slots import SlotTable
 from shared import logs
 from shared import messages as m
 from shared.settings import WorkerSettings
+from shared.zmq_socket import Context
 
 log = logs.get("gpu_worker.serving.worker")
 
