@@ -19,9 +19,6 @@ def coded(token: str) -> str:
     return base64.urlsafe_b64encode(token.encode()).decode().rstrip("=")
 
 
-# --- tokens -----------------------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize(
     ("headers", "query", "token"),
     [
@@ -77,9 +74,6 @@ def test_a_token_must_be_one_of_the_accepted():
     for wrong in ("c", "A", "ab", "", "é"):
         with pytest.raises(BadTokenError, match=r"^The token is not valid$"):
             check_token(wrong, ("a", "b"))
-
-
-# --- origins ----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

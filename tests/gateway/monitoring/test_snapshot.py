@@ -124,9 +124,6 @@ def test_nothing_is_invented_before_the_first_worker():
     assert [(gpu["state"], gpu["slots"], gpu["boots"]) for gpu in seen["gpus"]] == [("expected", 4, 0)] * 3
 
 
-# --- the last ten minutes ---------------------------------------------------------------------------------------
-
-
 def test_a_stretch_keeps_its_worst():
     """Within five seconds the worst lag, the slowest setup and the fullest moment count."""
     history = RollingHistory()
@@ -181,9 +178,6 @@ def test_a_flood_of_setups_is_bounded():
         history.setup(1.0, float(number))
     assert len(history._setups) == MAX_SETUPS
     assert history.body(1.0)["setups"] == 2 * MAX_SETUPS
-
-
-# --- the last events --------------------------------------------------------------------------------------------
 
 
 def test_events_are_newest_first_and_plain():

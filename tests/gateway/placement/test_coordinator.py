@@ -42,9 +42,6 @@ def sentences(exchange) -> list[str]:
     return [event["event"] for event in exchange.log.events]
 
 
-# --- the log ----------------------------------------------------------------------------------------------------
-
-
 def test_the_guides_sentences(capsys):
     """Each step of a connection is logged as the guide shows it, with its figure, and with every value as a field."""
     exchange = Exchange(workers=1).boot_all()
@@ -119,9 +116,6 @@ def test_a_client_that_just_leaves_is_no_completed_transcript(exchange):
     assert exchange.log.of("session_closed")[0]["outcome"] == "client_left"
 
 
-# --- words ------------------------------------------------------------------------------------------------------
-
-
 def test_two_people_get_their_own_words(exchange):
     """Sessions on both workers at once, each with its own audio, get their own words and their own end."""
     people = {exchange.client().join(): ["one", "river", "stone"], exchange.client().join(): ["two", "green", "cloud"]}
@@ -168,9 +162,6 @@ def test_a_full_journal_holds_the_client_back():
     exchange.run(200)
     assert client.session.outcome == "complete"
     assert client.session.transcript.words == 80
-
-
-# --- workers that come and go -----------------------------------------------------------------------------------
 
 
 def test_people_may_be_earlier_than_workers():
@@ -494,9 +485,6 @@ def tick_s(exchange) -> float:
     return min(found)
 
 
-# --- what is odd ------------------------------------------------------------------------------------------------
-
-
 def test_a_worker_of_another_version_is_refused():
     """It is logged with the reason, is not served, and disturbs nobody."""
     exchange = Exchange(workers=1)
@@ -570,9 +558,6 @@ def test_a_resume_token_is_its_owners():
     assert exchange.manager.find(token, "somebody else") is None
 
 
-# --- the gateway goes -------------------------------------------------------------------------------------------
-
-
 def test_a_drain_says_the_last_words(exchange):
     """Everybody's last words come, then that the service restarts."""
     client = exchange.client().join()
@@ -584,9 +569,6 @@ def test_a_drain_says_the_last_words(exchange):
     assert client.hangup.code == 1012
     assert client.session.transcript.words == 2
     assert client.session.outcome == "service_restart"
-
-
-# --- what is written down, and what is done -----------------------------------------------------------------------
 
 
 class Broken:

@@ -120,9 +120,6 @@ def play(desk, steps, look) -> None:
             desk.view.replay(look(None))
 
 
-# --- mode=full --------------------------------------------------------------------------------------------------
-
-
 def test_the_first_message_is_the_config(full):
     """A stock client learns that it may use its AudioWorklet; our facts ride along."""
     full.view.greeted(GREETING)
@@ -274,9 +271,6 @@ def test_a_stock_clients_text_only_grows(steps):
 def test_positions_read_as_a_clock(samples, text):
     """``H:MM:SS.cc``, rounded to the nearest hundredth."""
     assert clock(samples) == text
-
-
-# --- mode=events ------------------------------------------------------------------------------------------------
 
 
 @settings(max_examples=150, deadline=None)

@@ -74,9 +74,6 @@ def pcm(samples, value=1) -> bytes:
     return value.to_bytes(2, "little") * samples
 
 
-# --- the way to a slot ------------------------------------------------------------------------------------------
-
-
 def test_the_way_to_ready(talk):
     """Connected, allocating, loading on a GPU, ready: four statuses in order, whatever the worker had loaded."""
     assert talk.state is State.WAITING
@@ -151,9 +148,6 @@ def test_no_slot_ends_it_with_words(talk):
     assert (error["error"], error["code"], error["retry_after_s"]) == ("No GPU resources available", "no_capacity", 5.0)
 
 
-# --- audio ------------------------------------------------------------------------------------------------------
-
-
 @settings(max_examples=80, deadline=None)
 @given(st.lists(st.binary(max_size=7), max_size=30), st.integers(0, 30))
 def test_bytes_may_be_cut_anywhere(pieces, opened_at):
@@ -210,9 +204,6 @@ def test_a_finalize_is_passed_on_once(talk, window_start, again):
     talk.on_lost("died", 0.0, worker="gpu2")
     passed_on = [each for each in told(talk.on_lease(2, 0, 0.0)) if isinstance(each, m.Finalize)]
     assert passed_on == ([m.Finalize(2, 2 * S)] if again else [])
-
-
-# --- what the worker says ---------------------------------------------------------------------------------------
 
 
 def test_a_hypothesis_trims_and_tells(talk):
@@ -285,9 +276,6 @@ def test_books_that_do_not_add_up_are_an_error(talk, ended, wrong):
     assert isinstance(actions[-1], CloseConnection)
     assert (talk.error.code, talk.accounting.dropped) == ("recognition_failed", 100)
     assert "ready_to_stop" not in [message["type"] for message in talk.read()]
-
-
-# --- losses and moves -------------------------------------------------------------------------------------------
 
 
 def test_a_loss_is_a_new_lease_with_everything_known(talk):
@@ -448,9 +436,6 @@ def test_an_end_gives_both_slots_back(talk):
     assert talk.on_disconnected() == [ReleaseSlot(1, close=True), ReleaseSlot(2, close=True)]
 
 
-# --- clients that go and come -----------------------------------------------------------------------------------
-
-
 def test_a_client_that_leaves_frees_its_slot(talk):
     """The slot is given back at once; what was not decoded is dropped, and says why."""
     talk.open()
@@ -518,9 +503,6 @@ def test_the_end_is_told_again_to_a_client_that_was_away(talk):
     talk.read()
     assert talk.farewell() == [CloseConnection(1000, "", linger_s=5.0)]
     assert talk.said("ready_to_stop", "audio") == [{"received": 0, "transcribed": 0, "silence": 0, "dropped": 0}]
-
-
-# --- time -------------------------------------------------------------------------------------------------------
 
 
 def ended(talk) -> tuple[str, int]:
