@@ -30,7 +30,7 @@ OPEN_S = 0.25
 """How long a worker takes to open a stream."""
 
 
-class Journalist(logging.Handler):
+class RecordingHandler(logging.Handler):
     """Keeps every event that is logged."""
 
     def __init__(self) -> None:
@@ -293,7 +293,7 @@ class Exchange:
         self._boots = itertools.count()
         self._names = itertools.count()
         logs.configure(log_format="json", level="debug")
-        self.log = Journalist()
+        self.log = RecordingHandler()
         logging.getLogger().handlers = [self.log]
 
     def boot(self, gpu_id, **changes) -> ScriptedWorker:
