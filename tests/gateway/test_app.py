@@ -10,6 +10,7 @@ from shared.messages import Goodbye
 from shared.settings import GatewaySettings
 from tests.gateway.builders import heartbeat, register
 from tests.gateway.http_client import HttpClient
+from tests.gateway.monitoring.test_reports import GPU_STATUS, HEALTH, METRICS, PERFORMANCE, assert_keys
 
 
 @pytest.fixture
@@ -22,16 +23,20 @@ def gateway(tmp_path):
 
 
 def test_every_endpoint_answers_without_workers(gateway):
-    """Before the first worker registers there are figures or null, and health is critical with 503."""
+    """Before the first worker registers each has the guide's keys, with figures or null, and health is critical with 503."""
     client, _ = gateway
     status = client.get("/gpu-status")
     assert (status.status_code, status.json()["total_gpus"], len(status.json()["gpus"])) == (200, 0, 4)
-    assert client.get("/performance").status_code == 200
+    assert_keys(status.json(), GPU_STATUS)
+    assert_keys(client.get("/performance").json(), PERFORMANCE)
     health = client.get("/health")
     assert (health.status_code, health.json()["status"]) == (503, "critical")
+    assert_keys(health.json(), HEALTH)
     metrics = client.get("/metrics/prometheus")
     assert metrics.headers["content-type"].startswith("text/plain; version=")
     assert "whisperlivekit_gpu_total 0.0" in metrics.text
+    without_value = {"whisperlivekit_setup_time_ms_avg"}
+    assert {name for name in METRICS if f"# TYPE {name} gauge" in metrics.text} == METRICS - without_value
 
 
 def test_livez_and_readyz(gateway):

@@ -59,20 +59,25 @@ METRICS = {
 }
 
 
-def assert_shape(body, golden, where="") -> None:
+def assert_keys(body, golden, where="") -> None:
+    """Assert that the body has every golden key, however deep; values may be null, and there may be more keys."""
+    assert_shape(body, golden, where, nullable=True)
+
+
+def assert_shape(body, golden, where="", *, nullable=False) -> None:
     """Assert that the body has every golden key with a value of its type, however deep; it may have more."""
     if isinstance(golden, dict):
         assert isinstance(body, dict), where
         for key, inner in golden.items():
             assert key in body, f"{where}.{key} is missing"
-            assert_shape(body[key], inner, f"{where}.{key}")
+            assert_shape(body[key], inner, f"{where}.{key}", nullable=nullable)
     elif isinstance(golden, list):
         assert isinstance(body, list), where
-        assert body, f"{where} is empty"
+        assert body or nullable, f"{where} is empty"
         for item in body:
-            assert_shape(item, golden[0], f"{where}[]")
+            assert_shape(item, golden[0], f"{where}[]", nullable=nullable)
     else:
-        assert type(body) is golden, f"{where} is {body!r}"
+        assert type(body) is golden or (nullable and body is None), f"{where} is {body!r}"
 
 
 def serve(registry, gpu_id, *, slots=4, memory=None, reports=()) -> None:
