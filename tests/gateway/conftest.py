@@ -4,6 +4,7 @@ import pytest
 import structlog
 
 from tests.gateway.asr_harness import GatewayHarness
+from tests.gateway.exchange import Exchange
 
 
 @pytest.fixture
@@ -19,6 +20,17 @@ def _restored_logging():
     yield
     root.handlers, root.level = handlers, level
     structlog.contextvars.clear_contextvars()
+
+
+@pytest.fixture
+def exchange():
+    """Give two workers of two slots; at the end every slot that was allocated must have been released once."""
+    exchange = Exchange().boot_all()
+    yield exchange
+    for client in exchange.clients:
+        client.leave()
+    exchange.check()
+    exchange.check_log()
 
 
 @pytest.fixture

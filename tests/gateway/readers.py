@@ -1,5 +1,16 @@
 """Clients that put together what they are sent, and check what the protocol promises on the way."""
 
+import json
+
+
+def read_values(client, kind, key) -> list:
+    """Read what a client of an `Exchange` has been sent; return one key of all messages of one type."""
+    return [message[key] for message in map(json.loads, client.read()) if message.get("type") == kind]
+
+
+def read_statuses(client) -> list[str]:
+    return read_values(client, "status", "message")
+
 
 def shown(update) -> str:
     """Return the committed text of an update as one string."""

@@ -301,7 +301,7 @@ class PoolMachine(RuleBasedStateMachine):
 
     @invariant()
     def agree(self):
-        if not hasattr(self, "pool"):
+        if not hasattr(self, "registry"):
             return
         self.registry.check()
         held = {lease: worker.gpu_id for worker in self.registry.all() for lease in worker.leases}
