@@ -163,10 +163,9 @@ class Conversations(RuleBasedStateMachine):
 
     @invariant()
     def holds(self):
-        if hasattr(self, "exchange"):
-            self.exchange.check()
-            for participant in self.participants:
-                participant.check()
+        self.exchange.check()
+        for participant in self.participants:
+            participant.check()
 
     def teardown(self):
         """Boot every worker, resume and end every session: each completes, with all its words."""
