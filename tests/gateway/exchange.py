@@ -62,6 +62,7 @@ class Link:
     def __init__(self) -> None:
         self.workers: dict[bytes, ScriptedWorker] = {}
         self.unreachable: set[bytes] = set()
+        self.malformed_messages = 0
 
     def send(self, identity, message) -> bool:
         if identity in self.unreachable or identity not in self.workers:
