@@ -195,29 +195,18 @@ def test_messages_of_unknown_senders_and_leases_are_ignored(exchange):
     """Nor does a message change anything that a worker never sends."""
     client = exchange.client().join()
     exchange.run(2)
-    exchange.manager.on_worker_message(b"stranger", m.NoFreeSlot(client.session.lease))
-    exchange.manager.on_worker_message(b"stranger", m.Finished(client.session.lease, m.AudioAccounting(0, 0, 0)))
-    exchange.manager.on_worker_message(b"stranger", m.Goodbye("x"))
+    exchange.manager.on_worker_message(b"unknown", m.NoFreeSlot(client.session.lease))
+    exchange.manager.on_worker_message(b"unknown", m.Finished(client.session.lease, m.AudioAccounting(0, 0, 0)))
+    exchange.manager.on_worker_message(b"unknown", m.Goodbye("x"))
     exchange.manager.on_worker_message(exchange.workers[0].identity, m.Opened(999, 1.0))
     exchange.manager.on_worker_message(exchange.workers[0].identity, m.Close(client.session.lease))
-    exchange.manager.on_worker_message(b"stranger", heartbeat())
+    exchange.manager.on_worker_message(b"unknown", heartbeat())
     assert client.session.state is State.READY
     assert len(exchange.log.of("odd_message")) == 1
 
 
-def test_an_unsupported_language_is_refused_when_the_model_is_known():
-    """A session that was accepted before any worker told its languages ends before the GPU is used."""
-    exchange = Exchange(workers=1)
-    client = exchange.client(language="klingon").join()
-    exchange.hear(exchange.boot(0))
-    assert (client.session.error.code, client.hangup.code) == ("bad_parameter", 4400)
-    exchange.run(2)
-    assert (len(exchange.workers[0].table), exchange.registry.used_slots()) == (0, 0)
-    exchange.check_log()
-
-
-def test_many_waiting_sessions_of_an_unsupported_language_are_refused():
-    """However many wait for the first worker, each is refused, and its slot is free again."""
+def test_sessions_of_an_unsupported_language_are_refused_when_the_model_is_known():
+    """However many were accepted before any worker told its languages: each ends before the GPU is used."""
     exchange = Exchange(workers=1)
     clients = [exchange.client(language="klingon").join() for _ in range(400)]
     exchange.hear(exchange.boot(0))

@@ -26,12 +26,8 @@ def test_the_way_to_ready(session):
     assert (session.state, session.lease, session.gpu_id) == (State.OPENING, 7, 2)
     assert session.on_opened(210.0, 1.0) == [BecameReady(210.0)]
     assert session.state is State.READY
-    assert session.read_values("status", "message") == [
-        "Connected",
-        "Allocating GPU...",
-        "Loading models on GPU 2...",
-        "Ready to transcribe",
-    ]
+    statuses = ["Connected", "Allocating GPU...", "Loading models on GPU 2...", "Ready to transcribe"]
+    assert session.read_values("status", "message") == statuses
 
 
 def test_audio_before_the_lease_is_replayed(session):

@@ -28,12 +28,8 @@ async def test_the_first_message_is_the_config(gateway):
     assert (config["model"], config["device"], config["languages"]) == ("scripted", "cpu", ["en", "fr"])
     assert (config["resumed"], config["received"]) == (False, 0)
     assert len(config["resume_token"]) >= 20
-    assert [each["message"] for each in socket.of_type("status")] == [
-        "Connected",
-        "Allocating GPU...",
-        "Loading models on GPU 0...",
-        "Ready to transcribe",
-    ]
+    statuses = ["Connected", "Allocating GPU...", "Loading models on GPU 0...", "Ready to transcribe"]
+    assert [each["message"] for each in socket.of_type("status")] == statuses
 
 
 TOKENS = {"api_tokens": ("right",)}
