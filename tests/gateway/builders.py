@@ -20,20 +20,9 @@ def bounds(**changes) -> SessionLimits:
 
 def register(gpu_id=0, *, boot="a", slots=4, protocol=m.PROTOCOL, languages=("en", "fr"), **changes) -> m.Register:
     """Return a worker's introduction."""
-    plain = {
-        "protocol": protocol,
-        "worker": f"gpu{gpu_id}",
-        "boot": boot,
-        "gpu_id": gpu_id,
-        "gpu_uuid": None,
-        "slots": slots,
-        "device": "cpu",
-        "device_name": "scripted",
-        "model": "scripted",
-        "languages": languages,
-        "pid": 1,
-    }
-    return m.Register(**(plain | changes))
+    plain = {"protocol": protocol, "worker": f"gpu{gpu_id}", "boot": boot, "gpu_id": gpu_id, "gpu_uuid": None}
+    plain |= {"slots": slots, "device": "cpu", "device_name": "scripted", "model": "scripted"}
+    return m.Register(**(plain | {"languages": languages, "pid": 1} | changes))
 
 
 def tally(bounds, *values) -> m.HistogramCounts:
@@ -47,7 +36,7 @@ def tally(bounds, *values) -> m.HistogramCounts:
 def heartbeat(
     *slots, state="serving", weights="device", running_s=0.0, median_s=0.1, memory=None, step_s=(0.1,), batches=(1,)
 ) -> m.Heartbeat:
-    """Return a heartbeat that reports ``slots``, and steps of these lengths over so many streams."""
+    """Return a heartbeat that reports ``slots``, and steps of these lengths and batch sizes."""
     return m.Heartbeat(
         state=state,
         weights=weights,
@@ -110,16 +99,7 @@ def ready(accept_ms, allocate_ms, load_ms, total_ms, gpu_id=0, now=0.0) -> Sessi
 
 def closed(connection="a", outcome="complete", accounting=None, **changes) -> SessionClosed:
     """Return the event of a session that has ended."""
-    plain = {
-        "was_ready": True,
-        "duration_s": 45.25,
-        "audio_messages": 892,
-        "text_updates": 235,
-        "words": 10,
-        "migrations": 0,
-        "gpu_id": 0,
-        "close_code": 1000,
-        "at": 1.0,
-    }
+    plain = {"was_ready": True, "duration_s": 45.25, "audio_messages": 892, "text_updates": 235, "words": 10}
+    plain |= {"migrations": 0, "gpu_id": 0, "close_code": 1000, "at": 1.0}
     accounting = accounting or SessionAccounting(0, 0, 0, 0, None)
     return SessionClosed(connection=connection, outcome=outcome, accounting=accounting, **(plain | changes))

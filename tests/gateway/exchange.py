@@ -1,4 +1,4 @@
-"""A whole exchange in memory: the real switchboard, real streams in scripted workers, clients, and one clock.
+"""A gateway, its workers and clients in memory: the real session manager, real streams in scripted workers, one clock.
 
 Every message between gateway and workers goes through the real codec. Time passes only when a test says so.
 """
@@ -30,7 +30,7 @@ OPEN_S = 0.25
 """How long a worker takes to open a stream."""
 
 
-class Journalist(logging.Handler):
+class RecordingHandler(logging.Handler):
     """Keeps every event that is logged."""
 
     def __init__(self) -> None:
@@ -38,7 +38,6 @@ class Journalist(logging.Handler):
         self.events: list[dict] = []
 
     def emit(self, record) -> None:
-        """Take one record."""
         if isinstance(record.msg, dict):
             self.events.append(record.msg)
 
@@ -48,25 +47,24 @@ class Journalist(logging.Handler):
 
 
 class Clock:
-    """Seconds that pass when they are told to."""
+    """Monotonic seconds, set by the test."""
 
     def __init__(self) -> None:
         self.now = 0.0
 
     def __call__(self) -> float:
-        """Return the time."""
         return self.now
 
 
 class Link:
-    """The gateway's socket: sends reach a worker's inbox; a worker that has died is noticed by its silence alone."""
+    """The gateway's socket: a send reaches the worker's inbox through the codec, and succeeds also when the worker is dead."""
 
     def __init__(self) -> None:
         self.workers: dict[bytes, ScriptedWorker] = {}
         self.unreachable: set[bytes] = set()
+        self.malformed_messages = 0
 
     def send(self, identity, message) -> bool:
-        """Send through the codec."""
         if identity in self.unreachable or identity not in self.workers:
             return False
         self.workers[identity].inbox.append(wire.encode(message))
@@ -74,10 +72,10 @@ class Link:
 
 
 class ScriptedWorker:
-    """One life of a worker: a real slot table with real streams, stepped by hand."""
+    """One boot of a worker: a real slot table with real streams, stepped by the test."""
 
     def __init__(self, gpu_id, boot, clock, slots=2) -> None:
-        self.facts = register(gpu_id, boot=boot, slots=slots)
+        self.registration = register(gpu_id, boot=boot, slots=slots)
         self.identity = f"gpu{gpu_id}.{boot}".encode()
         self.inbox: deque[list[bytes]] = deque()
         self.outbox: deque[list[bytes]] = deque()
@@ -86,18 +84,17 @@ class ScriptedWorker:
         self.frozen = False
         self.draining = False
         self.refusing = False
-        self.opening = True  # whether it comes to an end with opening what waits
+        self.opening = True  # False: it never opens a stream
         self.weights = "device"
         self._clock = clock
         self._model = ScriptedRecognizer()
-        self.send(self.facts)
+        self.send(self.registration)
 
     def send(self, message) -> None:
-        """Queue a message for the gateway."""
         self.outbox.append(wire.encode(message))
 
     def work(self, steps=1) -> None:
-        """Take all messages, open what waits, and do some steps."""
+        """Take all messages, open the streams that wait, and do some steps."""
         if not self.alive or self.frozen:
             return
         while self.inbox:
@@ -118,7 +115,6 @@ class ScriptedWorker:
         self.table.check()
 
     def beat(self) -> None:
-        """Send a heartbeat."""
         if self.alive and not self.frozen:
             state = "draining" if self.draining else "serving"
             self.send(heartbeat(*self.table.reports(0), state=state, weights=self.weights))
@@ -129,16 +125,16 @@ class ScriptedWorker:
                 for key in self.table.of(0):
                     self.table.close(key)
                 self.table.cancel(0)
-                self.send(self.facts)
+                self.send(self.registration)
             case m.Open(lease) if self.refusing or self.table.open(0, message, self._clock()) is None:
                 self.table.cancel(0, lease)
                 self.send(m.NoFreeSlot(lease))
             case m.Prepare(lease) if self.refusing or not self.table.reserve(0, message, self._clock()):
                 self.send(m.NoFreeSlot(lease))
             case m.Audio() | m.Finalize() | m.Finish() | m.Close():
-                self._about(message, self.table.find(0, message.lease))
+                self._take_for_stream(message, self.table.find(0, message.lease))
 
-    def _about(self, message, found) -> None:
+    def _take_for_stream(self, message, found) -> None:
         if found is None:
             if isinstance(message, m.Close):
                 self.table.cancel(0, message.lease)
@@ -179,7 +175,7 @@ class ScriptedWorker:
 
 
 class Client:
-    """One person: says things, sends them while there is room, and may lose the network."""
+    """One client: sends its audio while the session has room, and may lose the network."""
 
     def __init__(self, exchange, name, mode="events", language=None, **limits) -> None:
         self.exchange = exchange
@@ -200,7 +196,6 @@ class Client:
         self.messages: list[str] = []
 
     def join(self, accept_ms=0.0) -> "Client":
-        """Connect for the first time."""
         self.client_session.accept_ms = accept_ms
         self.client_session.connection = self
         self.client_session.greet(None, resumed=False)
@@ -209,27 +204,26 @@ class Client:
 
     @property
     def here(self) -> bool:
-        """Tell whether the client has a socket."""
+        """Return whether the client has a socket."""
         return self.client_session.connection is self
 
     def notify_writer(self) -> None:
-        """Send what has found no room before."""
+        """Do nothing: `read` takes what is to be sent."""
 
     def close_after_flush(self, hangup) -> None:
-        """Note that the socket will be closed."""
+        """Keep the first close."""
         self.hangup = self.hangup or hangup
 
     def perform(self, actions) -> None:
-        """Have the session's wishes done."""
         self.exchange.manager.execute(self.client_session, actions)
 
     def say(self, pcm, cut=0) -> None:
-        """Say something; ``cut`` is where the message is cut in two."""
+        """Send audio; ``cut`` is the byte at which the message is cut in two."""
         self.said += pcm
         self.pump(cut)
 
     def pump(self, cut=0) -> None:
-        """Send what has been said and not sent, as far as there is room, then the end."""
+        """Send the audio that has not been sent, as far as there is room, then the end."""
         if not self.here or self.client_session.ended:
             return
         data = bytes(self.said[self.sent : self.sent + self.session.capacity_bytes])
@@ -241,20 +235,18 @@ class Client:
             self.perform(self.session.on_end_of_audio(self.exchange.clock.now))
 
     def end(self) -> None:
-        """Say that this was all."""
         self.ending = True
         self.pump()
 
     def lose_network(self) -> None:
-        """Lose the socket without a word."""
+        """Lose the socket without a close frame."""
         self.exchange.manager.detach(self.client_session, for_good=False)
 
     def leave(self) -> None:
-        """Close the socket."""
         self.exchange.manager.detach(self.client_session, for_good=True)
 
     def come_back(self, last_seq=0) -> bool:
-        """Resume with the token, if the session is still known, and send on from what has arrived."""
+        """Resume the session, if it is still known, and send on from what has arrived."""
         manager, now = self.exchange.manager, self.exchange.clock.now
         if manager.find(self.client_session.resume_token, None) is not self.client_session:
             return False
@@ -266,12 +258,10 @@ class Client:
         return True
 
     def read(self, most=10_000) -> list[str]:
-        """Return what can be read now; the rate bound is none here."""
+        """Return the messages that can be sent now, whatever the rate limit."""
         found = []
-        while (
-            len(found) < most
-            and (text := self.client_session.send_queue.pop(1e9 + len(self.messages) * 1e6)) is not None
-        ):
+        pop = self.client_session.send_queue.pop
+        while len(found) < most and (text := pop(1e9 + len(self.messages) * 1e6)) is not None:
             found.append(text)
             self.messages.append(text)
         return found
@@ -293,22 +283,22 @@ class Exchange:
         self._boots = itertools.count()
         self._names = itertools.count()
         logs.configure(log_format="json", level="debug")
-        self.log = Journalist()
+        self.log = RecordingHandler()
         logging.getLogger().handlers = [self.log]
 
     def boot(self, gpu_id, **changes) -> ScriptedWorker:
-        """Begin a new life of a worker; its last one, if it still lived, ends."""
+        """Start a worker; if it runs already, that process ends."""
         if gpu_id in self.workers:
             self.workers[gpu_id].alive = False
         worker = ScriptedWorker(gpu_id, f"b{next(self._boots)}", self.clock, self.slots)
-        worker.facts = register(gpu_id, boot=worker.facts.boot, slots=self.slots, **changes)
+        worker.registration = register(gpu_id, boot=worker.registration.boot, slots=self.slots, **changes)
         worker.outbox.clear()
-        worker.send(worker.facts)
+        worker.send(worker.registration)
         self.workers[gpu_id] = self.link.workers[worker.identity] = worker
         return worker
 
     def boot_all(self) -> "Exchange":
-        """Boot every expected worker and hear of it."""
+        """Boot every expected worker and let it register."""
         for worker in self.registry.all():
             self.hear(self.boot(worker.gpu_id))
         return self
@@ -320,12 +310,12 @@ class Exchange:
         return client
 
     def hear(self, worker, most=10_000) -> None:
-        """Hand the gateway a worker's messages, oldest first."""
+        """Give the gateway a worker's messages, oldest first."""
         for _ in range(min(most, len(worker.outbox))):
             self.manager.on_worker_message(worker.identity, wire.decode(worker.outbox.popleft()))
 
     def run(self, rounds=1, step_s=0.3) -> None:
-        """Let everybody work, beat, be heard, and time pass."""
+        """Let every worker work and send a heartbeat, and time pass."""
         for _ in range(rounds):
             for worker in list(self.workers.values()):
                 worker.work(steps=3)
@@ -338,21 +328,18 @@ class Exchange:
             self.check()
 
     def check(self) -> None:
-        """Assert what must hold whatever has happened."""
-        manager, placement = self.manager, self.manager.coordinator.leases
-        placement.check()
+        """Assert what must hold at any time."""
+        leases = self.manager.coordinator.leases
+        leases.check()
         for client in self.clients:
             session = client.session
             session.check()
             for lease in (session.lease, session.migration_lease):
-                assert lease is None or placement.find(lease)[0] is client.client_session
+                assert lease is None or leases.find(lease)[0] is client.client_session
             assert session.checkpoint.held_samples <= client.client_session.limits.journal_s * m.SAMPLE_RATE
             if session.state.value == "waiting":
-                assert session.migration_lease is not None or client.client_session in placement.waiting, (
-                    "no way forward"
-                )
-            known = session.id in manager._sessions
-            assert known or session.state.value == "ended"
+                assert session.migration_lease is not None or client.client_session in leases.waiting
+            assert client.client_session in self.manager.client_sessions or session.state.value == "ended"
         for worker in self.workers.values():
             worker.table.check()
 

@@ -1,4 +1,15 @@
-"""Clients that put together what they are sent, and check what the protocol promises on the way."""
+"""Clients that put together what they are sent, and check what the protocol guarantees."""
+
+import json
+
+
+def read_values(client, kind, key) -> list:
+    """Read what a client of an `Exchange` has been sent; return one key of all messages of one type."""
+    return [message[key] for message in map(json.loads, client.read()) if message.get("type") == kind]
+
+
+def read_statuses(client) -> list[str]:
+    return read_values(client, "status", "message")
 
 
 def shown(update) -> str:
@@ -7,7 +18,7 @@ def shown(update) -> str:
 
 
 class Reader:
-    """Puts our events together as the page does, and checks what the protocol promises."""
+    """Puts events together as the page does, and checks their order and numbers."""
 
     def __init__(self) -> None:
         self.seq = 0
@@ -52,6 +63,6 @@ class Reader:
 
     @property
     def text(self) -> str:
-        """Return what stands on the page, without blanks."""
+        """Return the text that the page shows, without blanks."""
         tail = self.open["committed"] + self.open["tail"] if self.open else ""
         return ("".join(self.finals.values()) + tail).replace(" ", "")

@@ -1,4 +1,4 @@
-"""Logs: one line an event, whoever wrote it, with every value as a field."""
+"""Logs: one line an event, of every library, with every value as a field."""
 
 import json
 import logging
@@ -73,7 +73,7 @@ def test_a_traceback_stays_on_its_line(lines):
         assert line["level"] == "error"
 
 
-def test_every_thread_says_which_process_it_is(lines):
+def test_every_thread_logs_the_process(lines):
     """The process's fields are on lines from other threads too, such as the model's."""
     start()
     thread = threading.Thread(target=lambda: logs.get("c").info("loaded"))
@@ -101,7 +101,7 @@ def test_a_value_that_json_lacks_does_not_end_the_line(lines):
 
 
 def test_the_console_has_the_sentence_first(capsys):
-    """People read the sentence and the values on one line; without a terminal there are no colours."""
+    """The sentence and the values are on one line; without a terminal there are no colours."""
     start(log_format="console")
     logs.get("f").info("Released GPU 1 from connection x", event_id="gpu_released")
     out = capsys.readouterr().out
@@ -111,7 +111,7 @@ def test_the_console_has_the_sentence_first(capsys):
     assert out.count("\n") == 1
 
 
-def test_auto_is_json_where_nobody_watches(lines):
+def test_auto_is_json_without_a_terminal(lines):
     """Under a supervisor, with standard output in a pipe, ``auto`` means JSON."""
     start(log_format="auto")
     logs.get("g").info("here")

@@ -1,4 +1,4 @@
-"""The codec: every message comes back as it went, and noise raises WireError and nothing else."""
+"""The codec: every message comes back as it went, and invalid frames raise WireError and nothing else."""
 
 import math
 import types
@@ -121,7 +121,7 @@ def test_audio_travels_beside_the_header():
 
 @settings(max_examples=100, deadline=None)
 @given(st.lists(st.binary(max_size=60), max_size=5))
-def test_random_frames_do_no_harm(frames):
+def test_random_frames_raise_only_wire_errors(frames):
     """Frames of random bytes raise WireError, if they are not a message by chance."""
     decode_or_refuse(frames)
 
@@ -132,7 +132,7 @@ def test_random_frames_do_no_harm(frames):
 @example(b"C", b"\x91\xd6\xff\x00\x00\x00\x00", [])
 @example(b"C", b"\x81\x90\x01", [])
 @example(b"C", b"\x91\xc1", [])
-def test_random_headers_do_no_harm(tag, header, payload):
+def test_random_headers_raise_only_wire_errors(tag, header, payload):
     """Random bytes behind a known tag raise WireError, if they are not a header by chance."""
     decode_or_refuse([tag, header, *payload])
 
@@ -263,7 +263,7 @@ def test_a_message_that_could_not_be_read_is_not_sent(message):
 
 
 def test_the_error_says_which_field():
-    """Whoever reads the log learns the message, the field and what was expected."""
+    """It names the message, the field and what was expected."""
     with pytest.raises(WireError, match=r"Audio\.start: expected int, got str"):
         wire.decode([b"A", msgpack.packb([1, "x"]), b""])
     with pytest.raises(WireError, match=r"unknown tag b'\?'"):

@@ -1,4 +1,4 @@
-"""Who may come in: each wrong parameter, token and origin is refused by name, and nothing else ends a request."""
+"""Tokens and origins of clients."""
 
 import base64
 import contextlib
@@ -19,9 +19,6 @@ def coded(token: str) -> str:
     return base64.urlsafe_b64encode(token.encode()).decode().rstrip("=")
 
 
-# --- tokens -----------------------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize(
     ("headers", "query", "token"),
     [
@@ -39,12 +36,12 @@ def coded(token: str) -> str:
         ({"authorization": "Bearer abc"}, {"token": "q"}, "abc"),
     ],
 )
-def test_a_token_is_found_where_clients_put_it(headers, query, token):
+def test_where_a_token_is_found(headers, query, token):
     """Bearer first, then the subprotocol that browsers can send, then the query; what cannot be read is none."""
     assert (client_token(headers, query) or None) == token
 
 
-def test_a_browser_can_send_any_token():
+def test_a_subprotocol_can_carry_any_token():
     """Base64url without padding goes through the subprotocol's alphabet and comes back, for any text."""
 
     @settings(max_examples=50, deadline=None)
@@ -57,13 +54,13 @@ def test_a_browser_can_send_any_token():
 
 @settings(max_examples=100, deadline=None)
 @given(st.text())
-def test_no_subprotocol_does_harm(offered):
-    """Whatever is offered as subprotocols is a token or none."""
+def test_any_subprotocol_is_a_token_or_none(offered):
+    """None raises anything."""
     token = client_token({"sec-websocket-protocol": "token." + offered}, {})
     assert token is None or isinstance(token, str)
 
 
-def test_without_tokens_everyone_may_come():
+def test_without_tokens_any_client_may_connect():
     """An installation that asks for no token takes any."""
     check_token(None, ())
     check_token("whatever", ())
@@ -77,9 +74,6 @@ def test_a_token_must_be_one_of_the_accepted():
     for wrong in ("c", "A", "ab", "", "é"):
         with pytest.raises(BadTokenError, match=r"^The token is not valid$"):
             check_token(wrong, ("a", "b"))
-
-
-# --- origins ----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -117,7 +111,7 @@ def test_origins_that_may_connect(origin, host, allowed):
         ("http://[", "a.example", ()),
     ],
 )
-def test_origins_that_may_not(origin, host, allowed):
+def test_origins_that_may_not_connect(origin, host, allowed):
     """A page of another site, scheme or port, and anything that is no origin at all; the setting is named."""
     with pytest.raises(BadOriginError, match="ALLOWED_ORIGINS"):
         check_origin(origin, host, allowed)
@@ -125,7 +119,7 @@ def test_origins_that_may_not(origin, host, allowed):
 
 @settings(max_examples=100, deadline=None)
 @given(st.one_of(st.text(), st.text("htp:/[]@.a%1", max_size=12)))
-def test_no_origin_does_harm(origin):
-    """Whatever calls itself an origin is let in or refused as one."""
+def test_any_origin_is_accepted_or_refused(origin):
+    """None raises anything but the refusal."""
     with contextlib.suppress(BadOriginError):
         check_origin(origin, "a.example", ())

@@ -1,4 +1,4 @@
-"""The wall's stream: one producer, viewers of any pace, and an end that leaves nobody behind."""
+"""The monitor's stream: one producer, viewers of any speed, and its end."""
 
 import asyncio
 import json
@@ -13,13 +13,14 @@ from shared.messages import Goodbye
 from shared.settings import GatewaySettings
 from tests.gateway.exchange import Exchange
 from tests.scripted_recognizer import say
-from tests.system.talk import story
+
+pytestmark = pytest.mark.anyio
 
 TOPICS = ["now", "history", "events"]
 
 
-class Browser:
-    """One viewer as the server sees it: takes what it is sent when it likes, and may go."""
+class Viewer:
+    """One browser: reads when `reading` is set, and may vanish."""
 
     def __init__(self, app, path="/monitor/events", headers=()) -> None:
         self._app, self._path, self._headers = app, path, list(headers)
@@ -50,7 +51,6 @@ class Browser:
         return asyncio.create_task(self._app(scope, self._receive, self._send))
 
     def leave(self) -> None:
-        """Vanish."""
         self._gone.set()
 
     async def _receive(self):
@@ -85,72 +85,67 @@ async def settle():
         await asyncio.sleep(0)
 
 
-class House:
+class MonitorHarness:
     """A gateway without a network, with its monitor feed."""
 
     def __init__(self, **changes) -> None:
         self.exchange = Exchange(workers=2, slots=2).boot_all()
-        self.board = self.exchange.manager
-        self.feed = MonitorFeed(self.board, self.exchange.history, 2, MonitorAuth(GatewaySettings.defaults(**changes)))
+        self.feed = MonitorFeed(
+            self.exchange.manager, self.exchange.history, 2, MonitorAuth(GatewaySettings.defaults(**changes))
+        )
         self.app = Starlette(routes=self.feed.routes())
 
-    async def view(self, **options) -> Browser:
-        """Give a browser whose stream has begun."""
-        browser = Browser(self.app, **options)
-        self.task = browser.open()
+    async def produce(self, passed_s=0) -> None:
+        """Let time pass and the feed take one sample, and give it to every viewer."""
+        self.exchange.clock.now += passed_s
+        self.feed.produce()
         await settle()
-        return browser
+
+    async def view(self, **options) -> Viewer:
+        """Return a viewer whose stream has begun."""
+        viewer = Viewer(self.app, **options)
+        self.task = viewer.open()
+        await settle()
+        return viewer
 
 
-@story
-async def test_a_viewer_gets_everything_at_once_then_what_is_new():
-    """The first answer has all three parts; then the present comes each second, the others when they have changed."""
-    house = House()
-    browser = await house.view()
-    assert (browser.status, browser.headers["content-type"]) == (200, "text/event-stream; charset=utf-8")
-    assert (browser.headers["cache-control"], browser.headers["x-accel-buffering"]) == ("no-store", "no")
-    assert browser.body.startswith(b"retry: 2000\n\n")
-    assert browser.topics() == TOPICS
-    house.feed.produce()
-    await settle()
-    browser.read()
-    house.exchange.clock.now += 1
-    house.feed.produce()
-    await settle()
-    assert browser.topics() == ["now"]
-    client = house.exchange.client().join()
-    house.exchange.clock.now += 1
-    house.feed.produce()
-    await settle()
-    seen = dict(browser.read())
+async def test_a_viewer_gets_everything_then_what_has_changed():
+    """All three topics at once; then ``now`` each second, the others when they have changed."""
+    monitor = MonitorHarness()
+    viewer = await monitor.view()
+    assert (viewer.status, viewer.headers["content-type"]) == (200, "text/event-stream; charset=utf-8")
+    assert (viewer.headers["cache-control"], viewer.headers["x-accel-buffering"]) == ("no-store", "no")
+    assert viewer.body.startswith(b"retry: 2000\n\n")
+    assert viewer.topics() == TOPICS
+    await monitor.produce()
+    viewer.read()
+    await monitor.produce(1)
+    assert viewer.topics() == ["now"]
+    client = monitor.exchange.client().join()
+    await monitor.produce(1)
+    seen = dict(viewer.read())
     assert set(seen) == {"now", "events"}
     assert seen["now"]["gpus"][0]["sessions"][0]["id"] == client.session.id[:8]
     assert seen["events"][0]["kind"] == "allocated"
-    house.exchange.clock.now += 5
-    house.feed.produce()
-    await settle()
-    assert browser.topics() == ["now", "history"]
-    browser.leave()
-    await house.task
+    await monitor.produce(5)
+    assert viewer.topics() == ["now", "history"]
+    viewer.leave()
+    await monitor.task
 
 
-@story
 async def test_a_slow_viewer_gets_the_latest_state():
-    """Whoever takes nothing for an hour holds up no one, costs no memory, and then sees the present, not the past."""
-    house = House()
-    slow = await house.view()
-    slow_task = house.task
-    quick = await house.view()
+    """One that reads nothing for an hour delays no other, takes no memory, and then gets the present state."""
+    monitor = MonitorHarness()
+    slow = await monitor.view()
+    slow_task = monitor.task
+    quick = await monitor.view()
     quick.read()
     slow.read()
     slow.reading.clear()
-    house.feed.produce()
-    await settle()
+    await monitor.produce()
     for _ in range(600):
-        house.exchange.clock.now += 6
-        house.feed.produce()
-        await settle()
-    (behind,) = [viewer for viewer in house.feed._subscribers if viewer._unsent]
+        await monitor.produce(6)
+    (behind,) = [viewer for viewer in monitor.feed._subscribers if viewer._unsent]
     assert set(behind._unsent) <= set(TOPICS)
     assert len(quick.read()) >= 1200
     slow.reading.set()
@@ -158,46 +153,42 @@ async def test_a_slow_viewer_gets_the_latest_state():
     seen = slow.read()
     assert len(seen) <= 2 * len(TOPICS)
     assert [body for topic, body in seen if topic == "now"][-1]["uptime_s"] == 3600
-    for browser in (slow, quick):
-        browser.leave()
-    await asyncio.gather(slow_task, house.task)
-    assert not house.feed._subscribers
+    for viewer in (slow, quick):
+        viewer.leave()
+    await asyncio.gather(slow_task, monitor.task)
+    assert not monitor.feed._subscribers
 
 
-@story
 async def test_a_vanished_viewer_is_forgotten():
-    """A viewer that goes, reading or not, leaves nothing behind and stops nothing."""
-    house = House()
+    """Reading or not, it leaves no subscriber behind."""
+    monitor = MonitorHarness()
     for is_reading in (True, False):
-        browser = await house.view()
+        viewer = await monitor.view()
         if not is_reading:
-            browser.reading.clear()
-            house.feed.produce()
-            await settle()
-        assert len(house.feed._subscribers) == 1
-        browser.leave()
-        await house.task
-        assert not house.feed._subscribers
-    house.feed.produce()
+            viewer.reading.clear()
+            await monitor.produce()
+        assert len(monitor.feed._subscribers) == 1
+        viewer.leave()
+        await monitor.task
+        assert not monitor.feed._subscribers
+    monitor.feed.produce()
 
 
-@story
-async def test_there_is_a_last_seat():
-    """So many viewers and no more; a seat that is given up is free again."""
-    house = House()
-    crowd = [await house.view() for _ in range(MAX_VIEWERS)]
-    last = await house.view()
+async def test_viewers_are_limited():
+    """One more is told to try later; when one leaves there is room again."""
+    monitor = MonitorHarness()
+    viewers = [await monitor.view() for _ in range(MAX_VIEWERS)]
+    last = await monitor.view()
     assert (last.status, last.headers["retry-after"]) == (503, "10")
-    crowd[0].leave()
+    viewers[0].leave()
     await settle()
-    assert (await house.view()).status == 200
-    for browser in crowd:
-        browser.leave()
+    assert (await monitor.view()).status == 200
+    for viewer in viewers:
+        viewer.leave()
 
 
-@story
-async def test_silence_is_filled():
-    """When there is nothing to send a comment keeps proxies from closing the stream, and news come at once after it."""
+async def test_a_comment_is_sent_when_there_is_nothing_else():
+    """It keeps proxies from closing the stream."""
     viewer = Subscriber()
     assert (await viewer.take(0)).startswith(b":")
     viewer.offer("now", b"old")
@@ -207,30 +198,27 @@ async def test_silence_is_filled():
     assert HEARTBEAT_S < 15
 
 
-@story
 async def test_streams_end_with_the_gateway():
-    """A stream lasts through the drain, so that it can be watched, and ends when the last session is gone."""
-    house = House()
-    browser = await house.view()
-    client = house.exchange.client().join()
-    house.exchange.run(3)
-    house.board.stopping = True
-    house.feed.produce()
-    await settle()
-    assert not house.task.done()
+    """A stream lasts through the drain, and ends with the last session."""
+    monitor = MonitorHarness()
+    viewer = await monitor.view()
+    client = monitor.exchange.client().join()
+    monitor.exchange.run(3)
+    monitor.exchange.manager.stopping = True
+    await monitor.produce()
+    assert not monitor.task.done()
     client.leave()
-    house.exchange.run(3)
-    house.feed.produce()
-    await house.task
-    assert not house.feed._subscribers
-    assert [event["kind"] for event in dict(browser.read())["events"]][:2] == ["ended", "allocated"]
+    monitor.exchange.run(3)
+    monitor.feed.produce()
+    await monitor.task
+    assert not monitor.feed._subscribers
+    assert [event["kind"] for event in dict(viewer.read())["events"]][:2] == ["ended", "allocated"]
 
 
-@story
-async def test_the_story_of_a_worker():
-    """Allocation, a lost worker, the moves, its return and a refusal are events; setups are on the chart."""
-    house = House()
-    exchange = house.exchange
+async def test_the_events_of_a_worker():
+    """Allocations, the loss, migrations, the return and refusals are events; setups are in the history."""
+    monitor = MonitorHarness()
+    exchange = monitor.exchange
     clients = [exchange.client().join() for _ in range(3)]
     exchange.run(3)
     for client in clients:
@@ -241,8 +229,8 @@ async def test_the_story_of_a_worker():
     exchange.run(3)
     for _ in range(3):
         exchange.client().join()
-    house.feed.produce()
-    state = Browser(house.app, "/monitor/state")
+    monitor.feed.produce()
+    state = Viewer(monitor.app, "/monitor/state")
     await state.open()
     body = json.loads(state.body)
     assert {gpu["state"] for gpu in body["gpus"]} == {"serving"}
@@ -260,15 +248,14 @@ async def test_the_story_of_a_worker():
 
 
 @pytest.mark.parametrize("path", ["/monitor", "/monitor/events", "/monitor/state"])
-@story
-async def test_the_token_is_asked_for(path):
-    """With MONITOR_TOKEN neither the page nor its data are shown without it."""
-    house = House(monitor_token="open sesame")
-    refused = Browser(house.app, path)
+async def test_the_token_is_required(path):
+    """Neither the page nor its data are shown without MONITOR_TOKEN."""
+    monitor = MonitorHarness(monitor_token="open sesame")
+    refused = Viewer(monitor.app, path)
     await refused.open()
     assert refused.status == 401
     assert b"serving" not in refused.body
-    allowed = Browser(house.app, path, [(b"authorization", b"Bearer open sesame")])
+    allowed = Viewer(monitor.app, path, [(b"authorization", b"Bearer open sesame")])
     task = allowed.open()
     await settle()
     allowed.leave()
@@ -276,31 +263,31 @@ async def test_the_token_is_asked_for(path):
     assert allowed.status == 200
 
 
-def test_a_goodbye_is_no_alarm():
-    """A worker that stops as it was told has stopped; it is not lost."""
-    house = House()
-    worker = house.exchange.workers[1]
+def test_a_goodbye_is_no_loss():
+    """A worker that says goodbye is listed as stopped, not as lost."""
+    monitor = MonitorHarness()
+    worker = monitor.exchange.workers[1]
     worker.send(Goodbye("stopped"))
-    house.exchange.hear(worker)
-    (last, *_) = house.exchange.history.events.body()
+    monitor.exchange.hear(worker)
+    (last, *_) = monitor.exchange.history.events.body()
     assert (last["kind"], last["gpu_id"]) == ("stopped", 1)
 
 
-def test_a_drain_is_an_event_once():
-    """A worker that begins to drain is noted when it is first seen so, and again at its next drain only."""
-    house = House()
-    worker = house.exchange.workers[1]
+def test_each_drain_is_one_event():
+    """It is noted with the first heartbeat that tells it."""
+    monitor = MonitorHarness()
+    worker = monitor.exchange.workers[1]
     for draining in (True, True, False, True):
         worker.draining = draining
         worker.beat()
-        house.exchange.hear(worker)
-        house.feed.produce()
-    events = [event for event in house.exchange.history.events.body() if event["kind"] == "draining"]
+        monitor.exchange.hear(worker)
+        monitor.feed.produce()
+    events = [event for event in monitor.exchange.history.events.body() if event["kind"] == "draining"]
     assert [event["gpu_id"] for event in events] == [1, 1]
 
 
-def test_the_page_is_where_it_is_looked_for():
-    """The page's file exists and asks for its parts by relative names, so that it works behind a path prefix."""
+def test_the_page_uses_relative_names():
+    """So it works behind a path prefix."""
     page = sse.PAGE.read_text()
     assert 'src="monitor/app.js"' in page
     assert 'href="/' not in page

@@ -1,4 +1,4 @@
-"""The journal is a bytearray that forgets its front."""
+"""The journal: a session's samples from its start, which moves on."""
 
 import sys
 
@@ -27,7 +27,7 @@ STEPS = st.lists(
 
 @settings(max_examples=150, deadline=None)
 @given(STEPS, st.integers(1, 7))
-def test_it_holds_what_a_plain_array_would(steps, most):
+def test_a_journal_is_an_array_without_its_front(steps, most):
     """After any appends and trims every sample from ``start`` on is there, at its place, in pieces of at most ``most``."""
     journal, model, start = Journal(), bytearray(), 0
     for what, value in steps:
@@ -50,8 +50,8 @@ def test_it_holds_what_a_plain_array_would(steps, most):
         journal.check()
 
 
-def test_what_is_forgotten_cannot_be_read():
-    """Reading before the start is an error, not silence."""
+def test_trimmed_samples_cannot_be_read():
+    """Reading before the start raises."""
     journal = Journal()
     journal.append(pcm(10))
     journal.trim(4)
@@ -60,16 +60,16 @@ def test_what_is_forgotten_cannot_be_read():
     assert next(journal.read(4)) == (4, pcm(6, 4))
 
 
-def test_the_length_is_told_in_seconds():
-    """``held_s`` is what lies between trim and end."""
+def test_held_s_is_the_length_in_seconds():
+    """``held_s`` is what lies between start and end."""
     journal = Journal()
     journal.append(bytes(2 * SAMPLE_RATE * 3))
     journal.trim(SAMPLE_RATE // 2)
     assert journal.held_s == 2.5
 
 
-def test_tiny_messages_cost_no_more_than_their_audio():
-    """A client that sends sample by sample does not grow memory beyond the bound on its seconds."""
+def test_tiny_messages_need_no_more_memory_than_their_audio():
+    """A client that sends single samples cannot exceed the memory that the limit in seconds allows."""
     journal = Journal()
     for _ in range(20_000):
         journal.append(b"\1\2")
@@ -78,8 +78,8 @@ def test_tiny_messages_cost_no_more_than_their_audio():
     assert len(list(journal.read(0))) < 10
 
 
-def test_what_was_read_does_not_change():
-    """A piece that is on its way to a worker is not touched by later audio."""
+def test_a_piece_that_was_read_does_not_change():
+    """Audio appended while it is being sent does not alter it."""
     journal = Journal()
     journal.append(b"\1\2")
     (_, piece), *_ = journal.read(0)

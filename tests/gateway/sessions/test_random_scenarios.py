@@ -1,4 +1,4 @@
-"""Any order of joins, deaths, losses, audio, words and time, through the real codec: nothing is lost, nothing said twice."""
+"""Any order of clients, workers' failures, audio and time, through the real codec: no word is lost or sent twice."""
 
 import json
 
@@ -16,8 +16,8 @@ WORDS = ["one", "two", "river", "stone", "woodcutters", "rainbows", "sentence.",
 LIMITS = {"journal_s": 40.0, "resume_grace_s": 12.0, "line_wait_s": 20.0, "start_wait_s": 20.0, "open_wait_s": 20.0}
 
 
-class Person:
-    """A client, what it wanted to say, and what it has read."""
+class Participant:
+    """A client, the words that it says, and what it has read."""
 
     def __init__(self, client) -> None:
         self.client = client
@@ -46,7 +46,7 @@ class Person:
 
 
 class Conversations(RuleBasedStateMachine):
-    """Three workers of two slots, and whoever comes."""
+    """Three workers of two slots, and up to eight clients."""
 
     @initialize(
         booted=st.sampled_from([(0, 1, 2), (0, 1, 2), (1, 2), (2,), ()]),
@@ -55,7 +55,7 @@ class Conversations(RuleBasedStateMachine):
     )
     def start(self, booted, modes, rounds):
         self.exchange = Exchange(workers=3, slots=2)
-        self.people: list[Person] = []
+        self.participants: list[Participant] = []
         for gpu_id in booted:
             self.exchange.hear(self.exchange.boot(gpu_id))
         for number, mode in enumerate(modes):
@@ -63,12 +63,10 @@ class Conversations(RuleBasedStateMachine):
             self.speak(number, WORDS[number : number + 2], 7)
         self.exchange.run(rounds)
 
-    def pick(self, number, condition=lambda person: True):
-        """Return one of the people, if any will do."""
-        found = [person for person in self.people if condition(person)]
+    def pick(self, number, condition=lambda participant: True):
+        """Return one of the participants that meet the condition, or None."""
+        found = [participant for participant in self.participants if condition(participant)]
         return found[number % len(found)] if found else None
-
-    # --- workers
 
     @rule(gpu_id=st.integers(0, 2))
     def boot(self, gpu_id):
@@ -117,34 +115,32 @@ class Conversations(RuleBasedStateMachine):
         self.exchange.clock.now += passed_s
         self.exchange.manager.on_tick(self.exchange.clock.now)
 
-    # --- people
-
     @rule(mode=st.sampled_from(["events", "full"]))
     def join(self, mode):
-        if len(self.people) < 8:
-            self.people.append(Person(self.exchange.client(mode, **LIMITS).join()))
+        if len(self.participants) < 8:
+            self.participants.append(Participant(self.exchange.client(mode, **LIMITS).join()))
 
     @rule(
         number=st.integers(0, 7), words=st.lists(st.sampled_from(WORDS), min_size=1, max_size=6), cut=st.integers(0, 99)
     )
     def speak(self, number, words, cut):
-        person = self.pick(number, lambda each: not each.client.ending)
-        if person:
-            person.words += words
-            person.client.say(say(words).pcm.tobytes(), cut)
+        participant = self.pick(number, lambda each: not each.client.ending)
+        if participant:
+            participant.words += words
+            participant.client.say(say(words).pcm.tobytes(), cut)
 
     @rule(number=st.integers(0, 7), pause_s=st.sampled_from([0.3, 1.0, 3.0]))
     def pause(self, number, pause_s):
-        person = self.pick(number, lambda each: not each.client.ending)
-        if person:
-            person.client.say(say([pause_s]).pcm.tobytes())
+        participant = self.pick(number, lambda each: not each.client.ending)
+        if participant:
+            participant.client.say(say([pause_s]).pcm.tobytes())
 
     @rule(number=st.integers(0, 7))
     def poison(self, number):
-        person = self.pick(number, lambda each: not each.client.ending)
-        if person and number == 7:
-            person.poisoned = True
-            person.client.say(say([POISON]).pcm.tobytes())
+        participant = self.pick(number, lambda each: not each.client.ending)
+        if participant and number == 7:
+            participant.poisoned = True
+            participant.client.say(say([POISON]).pcm.tobytes())
 
     @rule(
         number=st.integers(0, 7),
@@ -154,11 +150,11 @@ class Conversations(RuleBasedStateMachine):
         client = self.pick(number, lambda each: not each.client.here or what != "return") or self.pick(number)
         if client is None:
             return
-        person, client = client, client.client
+        participant, client = client, client.client
         if what == "read" and client.here:
-            person.read(1 + number)
+            participant.read(1 + number)
         elif what == "return" and not client.here:
-            if client.come_back(person.reader(None)):
+            if client.come_back(participant.reader(None)):
                 self.exchange.check()
         elif client.here and not client.client_session.ended:
             {"end": client.end, "leave": client.leave, "lose": client.lose_network}.get(what, lambda: None)()
@@ -167,54 +163,57 @@ class Conversations(RuleBasedStateMachine):
 
     @invariant()
     def holds(self):
-        if hasattr(self, "exchange"):
-            self.exchange.check()
-            for person in self.people:
-                person.check()
+        self.exchange.check()
+        for participant in self.participants:
+            participant.check()
 
     def teardown(self):
-        """Heal everything, have everybody come back and end: each conversation gets to its end, with all its words."""
+        """Boot every worker, resume and end every session: each completes, with all its words."""
         if not hasattr(self, "exchange"):
             return
         for gpu_id in range(3):
             self.exchange.boot(gpu_id)
-        for person in self.people:
-            if not person.client.here:
-                person.client.come_back(person.reader(None))
-            person.client.end()
+        for participant in self.participants:
+            if not participant.client.here:
+                participant.client.come_back(participant.reader(None))
+            participant.client.end()
         for _ in range(400):
-            if all(person.client.client_session.ended for person in self.people):
+            if all(participant.client.client_session.ended for participant in self.participants):
                 break
             self.exchange.run()
-        for person in self.people:
-            self.ended(person)
+        for participant in self.participants:
+            self.ended(participant)
         self.exchange.run(5)
         assert self.exchange.manager.session_count == 0
         assert not self.exchange.registry._worker_of_lease
         assert [len(worker.table) for worker in self.exchange.workers.values()] == [0, 0, 0]
         self.exchange.check_log()
         closed = [event["connection"] for event in self.exchange.log.of("session_closed")]
-        assert sorted(closed) == sorted(person.client.session.id for person in self.people)
+        assert sorted(closed) == sorted(participant.client.session.id for participant in self.participants)
 
-    def ended(self, person):
-        client, session = person.client, person.client.session
+    def ended(self, participant):
+        client, session = participant.client, participant.client.session
         assert client.client_session.ended, (session.state, session.lease)
-        person.check()
+        participant.check()
         if client.here:
-            person.read()
+            participant.read()
             client.leave()
         assert session.outcome in {"complete", "client_left", "no_capacity", "recognition_failed"}
         if session.error is not None:
-            assert "contradict" not in session.error.message, "a real stream's positions are believed"
-            assert "add up" not in session.error.message, "a real stream's books balance"
-        if session.outcome != "complete" or person.poisoned:
+            assert "contradict" not in session.error.message, "a real stream's positions are consistent"
+            assert "add up" not in session.error.message, "a real stream's accounting adds up"
+        if session.outcome != "complete" or participant.poisoned:
             return
-        accounts = session.accounting
-        assert (accounts.received * 2, accounts.dropped) == (len(client.said), 0)
-        assert "".join(person.committed).split() == person.words
-        if person.last.get("type") == "ready_to_stop":
-            text = person.reader.text if isinstance(client.client_session.presenter, EventsProtocol) else person.shown
-            assert text.replace(" ", "") == "".join(person.words)
+        accounting = session.accounting
+        assert (accounting.received * 2, accounting.dropped) == (len(client.said), 0)
+        assert "".join(participant.committed).split() == participant.words
+        if participant.last.get("type") == "ready_to_stop":
+            text = (
+                participant.reader.text
+                if isinstance(client.client_session.presenter, EventsProtocol)
+                else participant.shown
+            )
+            assert text.replace(" ", "") == "".join(participant.words)
 
 
 Conversations.TestCase.settings = settings(max_examples=25, stateful_step_count=40, deadline=None)

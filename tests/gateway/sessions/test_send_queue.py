@@ -1,4 +1,4 @@
-"""The outbox: what is posted arrives in order, of what is offered the newest, below 64 kB a second."""
+"""The send queue: messages in order; of each state only the newest, below 64 kB a second."""
 
 import json
 
@@ -19,78 +19,78 @@ def numbered(message, seq) -> str:
     return plain({**message, "seq": seq}, seq)
 
 
-def drain(outbox, now=1e9) -> list[dict]:
+def drain(send_queue, now=1e9) -> list[dict]:
     """Return everything that is sent at ``now``."""
     sent = []
-    while (text := outbox.pop(now)) is not None:
+    while (text := send_queue.pop(now)) is not None:
         sent.append(json.loads(text))
         now += 1000.0
     return sent
 
 
 OPERATIONS = st.lists(
-    st.one_of(st.just("post"), st.sampled_from(["offer a", "offer b"]), st.just("withdraw a"), st.just("pop")),
+    st.one_of(st.just("enqueue"), st.sampled_from(["latest a", "latest b"]), st.just("discard a"), st.just("pop")),
     max_size=60,
 )
 
 
 @settings(max_examples=150, deadline=None)
 @given(OPERATIONS)
-def test_posts_arrive_in_order_and_the_newest_offer_arrives(operations):
-    """Every post arrives once and in order; each offer that was not withdrawn is replaced or arrives; time never goes back."""
-    outbox = SendQueue(numbered)
+def test_messages_arrive_in_order_and_the_newest_state_arrives(operations):
+    """Every message arrives once; each state that was not discarded is replaced or arrives; nothing overtakes what is older."""
+    send_queue = SendQueue(numbered)
     sent, newest = [], {}
     for clock, operation in enumerate(operations, 1):
-        if operation == "post":
-            outbox.enqueue({"posted": clock})
+        if operation == "enqueue":
+            send_queue.enqueue({"queued": clock})
         elif operation == "pop":
-            text = outbox.pop(clock * 1000.0)
+            text = send_queue.pop(clock * 1000.0)
             sent += [] if text is None else [json.loads(text)]
-        elif operation == "withdraw a":
-            outbox.discard("a")
+        elif operation == "discard a":
+            send_queue.discard("a")
             newest.pop("a", None)
         else:
             name = operation[-1]
             newest[name] = clock
-            outbox.enqueue_latest(name, lambda name=name, clock=clock: {name: clock})
-    sent += drain(outbox)
-    posted = [message["posted"] for message in sent if "posted" in message]
-    assert posted == [at + 1 for at, operation in enumerate(operations) if operation == "post"]
+            send_queue.enqueue_latest(name, lambda name=name, clock=clock: {name: clock})
+    sent += drain(send_queue)
+    queued = [message["queued"] for message in sent if "queued" in message]
+    assert queued == [at + 1 for at, operation in enumerate(operations) if operation == "enqueue"]
     assert [message["seq"] for message in sent] == list(range(1, len(sent) + 1))
     for name, at in newest.items():
         assert [message[name] for message in sent if name in message][-1] == at
-        # A state is about a time: what was posted before it was offered is sent before it.
-        made = [message.get(name, message.get("posted")) for message in sent if name in message or "posted" in message]
+        # A state says what is true at its time: messages that are older are sent before it.
+        made = [message.get(name, message.get("queued")) for message in sent if name in message or "queued" in message]
         assert made == sorted(made)
 
 
-def test_a_state_offered_anew_does_not_overtake_a_post():
-    """A state that has waited since before a post is not sent before it with what happened after it."""
-    outbox = SendQueue(plain)
-    outbox.enqueue_latest("state", lambda: {"words": 1})
-    outbox.enqueue({"final": 2})
-    outbox.enqueue_latest("state", lambda: {"words": 3})
-    assert drain(outbox) == [{"final": 2}, {"words": 3}]
+def test_a_renewed_state_does_not_overtake_a_message():
+    """A state that waited before a message was enqueued is sent after it, once it is renewed."""
+    send_queue = SendQueue(plain)
+    send_queue.enqueue_latest("state", lambda: {"words": 1})
+    send_queue.enqueue({"final": 2})
+    send_queue.enqueue_latest("state", lambda: {"words": 3})
+    assert drain(send_queue) == [{"final": 2}, {"words": 3}]
 
 
-def test_a_slow_reader_gets_the_last_state_once():
-    """However often a state is offered, one is sent, and it is rendered when it goes out."""
-    outbox, words = SendQueue(plain), []
+def test_a_slow_reader_gets_only_the_last_state():
+    """However often a state is renewed, one is sent, rendered when it is popped."""
+    send_queue, words = SendQueue(plain), []
     for n in range(50):
         words.append(n)
-        outbox.enqueue_latest("state", lambda: {"words": len(words)})
+        send_queue.enqueue_latest("state", lambda: {"words": len(words)})
     words.append("late")
-    assert drain(outbox) == [{"words": 51}]
+    assert drain(send_queue) == [{"words": 51}]
 
 
 @settings(max_examples=40, deadline=None)
 @given(st.lists(st.integers(1, 60_000), min_size=3, max_size=40), st.sampled_from("aé字🙂"), st.floats(0.01, 0.5))
-def test_states_keep_below_their_rate(sizes, letter, period_s):
+def test_states_are_sent_below_the_rate_limit(sizes, letter, period_s):
     """In bytes on the wire, the states sent in any span are below 64 kB a second and one state."""
-    outbox, now, sent = SendQueue(plain), 0.0, []
+    send_queue, now, sent = SendQueue(plain), 0.0, []
     for size in sizes:
-        outbox.enqueue_latest("state", lambda size=size: {"text": letter * size})
-        while (text := outbox.pop(now)) is not None:
+        send_queue.enqueue_latest("state", lambda size=size: {"text": letter * size})
+        while (text := send_queue.pop(now)) is not None:
             sent.append((now, len(text.encode())))
         now += period_s
     for index, (first, _) in enumerate(sent):
@@ -99,46 +99,46 @@ def test_states_keep_below_their_rate(sizes, letter, period_s):
             assert sum(span) - biggest <= 64_000 * (last - first) + 1
 
 
-def test_a_post_does_not_wait_for_the_rate():
-    """A posted message goes at once, and what was offered before it goes with it."""
-    outbox = SendQueue(plain, bytes_per_s=10.0)
-    outbox.enqueue_latest("state", lambda: {"text": "x" * 100})
-    assert outbox.pop(0.0) is not None
-    outbox.enqueue_latest("state", lambda: {"text": "y"})
-    assert outbox.pop(1.0) is None
-    assert outbox.wait_s(1.0) == pytest.approx(11.1 - 1.0 - 0.0, abs=0.3)
-    outbox.enqueue({"final": 1})
-    assert outbox.wait_s(1.0) == 0.0
-    assert [json.loads(outbox.pop(1.0)), json.loads(outbox.pop(1.0))] == [{"text": "y"}, {"final": 1}]
+def test_a_message_does_not_wait_for_the_rate():
+    """It is sent at once, and so is a state from before it."""
+    send_queue = SendQueue(plain, bytes_per_s=10.0)
+    send_queue.enqueue_latest("state", lambda: {"text": "x" * 100})
+    assert send_queue.pop(0.0) is not None
+    send_queue.enqueue_latest("state", lambda: {"text": "y"})
+    assert send_queue.pop(1.0) is None
+    assert send_queue.wait_s(1.0) == pytest.approx(11.1 - 1.0 - 0.0, abs=0.3)
+    send_queue.enqueue({"final": 1})
+    assert send_queue.wait_s(1.0) == 0.0
+    assert [json.loads(send_queue.pop(1.0)), json.loads(send_queue.pop(1.0))] == [{"text": "y"}, {"final": 1}]
 
 
-def test_it_says_when_to_come_again():
+def test_wait_s_tells_when_to_pop():
     """``wait_s`` is None for nothing, 0 for now, and after that many seconds `pop` has the state."""
-    outbox = SendQueue(plain, bytes_per_s=100.0)
-    assert outbox.wait_s(5.0) is None
-    assert outbox.pop(5.0) is None
-    outbox.enqueue_latest("state", lambda: {"n": 1})
-    assert outbox.wait_s(5.0) == 0.0
-    assert outbox.pop(5.0) is not None
-    outbox.enqueue_latest("state", lambda: {"n": 2})
-    wait_s = outbox.wait_s(5.0)
+    send_queue = SendQueue(plain, bytes_per_s=100.0)
+    assert send_queue.wait_s(5.0) is None
+    assert send_queue.pop(5.0) is None
+    send_queue.enqueue_latest("state", lambda: {"n": 1})
+    assert send_queue.wait_s(5.0) == 0.0
+    assert send_queue.pop(5.0) is not None
+    send_queue.enqueue_latest("state", lambda: {"n": 2})
+    wait_s = send_queue.wait_s(5.0)
     assert 0.0 < wait_s < 0.1
-    assert outbox.pop(5.0 + wait_s * 0.9) is None
-    assert outbox.pop(5.0 + wait_s + 1e-9) is not None
+    assert send_queue.pop(5.0 + wait_s * 0.9) is None
+    assert send_queue.pop(5.0 + wait_s + 1e-9) is not None
 
 
-def test_unread_posts_have_a_bound():
-    """A client that reads nothing is found out."""
-    outbox = SendQueue(numbered, max_posted=3)
+def test_too_many_unread_messages_overflow():
+    """A client that reads nothing is noticed."""
+    send_queue = SendQueue(numbered, max_posted=3)
     for n in range(3):
-        outbox.enqueue({"n": n})
-    assert not outbox.overflowing
-    outbox.enqueue({"n": 3})
-    assert outbox.overflowing
+        send_queue.enqueue({"n": n})
+    assert not send_queue.overflowing
+    send_queue.enqueue({"n": 3})
+    assert send_queue.overflowing
 
 
-def test_text_travels_as_utf_8():
+def test_text_is_sent_as_utf_8():
     """No character is escaped, and the JSON has no blanks to spare."""
-    outbox = SendQueue(plain)
-    outbox.enqueue({"text": "señor 字", "n": 1})
-    assert outbox.pop(0.0) == '{"text":"señor 字","n":1}'
+    send_queue = SendQueue(plain)
+    send_queue.enqueue({"text": "señor 字", "n": 1})
+    assert send_queue.pop(0.0) == '{"text":"señor 字","n":1}'

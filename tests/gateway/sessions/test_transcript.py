@@ -48,7 +48,7 @@ def test_a_segment_has_its_words_span():
 
 
 def test_closing_drops_the_tail():
-    """When nothing more will come the tail was never said, and the open segment is final."""
+    """The open segment is closed without the words that were not committed."""
     transcript = Transcript()
     transcript.apply(hypothesis(word(" one"), tail=" two"))
     transcript.close()
@@ -57,23 +57,23 @@ def test_closing_drops_the_tail():
     transcript.check()
 
 
-def test_the_language_stays_known():
-    """A step that does not know the language does not unlearn it."""
+def test_an_unknown_language_does_not_replace_a_known_one():
+    """A step may leave the language out."""
     transcript = Transcript()
     transcript.apply(hypothesis(word(" un"), language="fr"))
     transcript.apply(hypothesis(word(" deux"), language=None))
     assert (transcript.language, transcript.segments[0].language) == ("fr", "fr")
 
 
-def test_positions_never_go_back():
-    """What is committed stays committed: a smaller position in a later step, after a move, changes nothing."""
+def test_committed_until_never_goes_back():
+    """A smaller position in a later step, after a migration, changes nothing."""
     transcript = Transcript()
     transcript.apply(hypothesis(word(" one", 1.0, 2.0)))
     transcript.apply(hypothesis(committed_until=S))
     assert transcript.committed_until == 2 * S
 
 
-def test_seconds_are_told_to_the_millisecond():
-    """16 samples are a millisecond."""
+def test_seconds_are_rounded_to_the_millisecond():
+    """16 samples are one millisecond."""
     assert seconds(16_008) == 1.0
     assert seconds(16_016) == 1.001

@@ -1,4 +1,4 @@
-"""uvicorn's WebSocket as the gateway has it: what breaks the protocol is refused, and the client sees why."""
+"""Our WebSocket protocol class for uvicorn: what breaks the protocol is refused, and the client sees why."""
 
 import asyncio
 import contextlib
@@ -23,7 +23,7 @@ MOST_BYTES = 100_000
 
 
 class Application:
-    """Says the size of each message, and keeps the event with which its client went."""
+    """Answers the size of each message, and keeps the disconnect event."""
 
     def __init__(self) -> None:
         self.gone: dict | None = None
@@ -37,7 +37,7 @@ class Application:
             await send({"type": "websocket.send", "text": str(len(message.get("bytes") or message["text"]))})
         self.gone = message
         self.ended.set()
-        await send({"type": "websocket.send", "text": "said too late"})
+        await send({"type": "websocket.send", "text": "too late"})
 
 
 def protocol(app) -> Protocol:
@@ -81,19 +81,19 @@ def _fragments(frames, parts) -> None:
     frames.send_continuation(last, fin=True)
 
 
-def served(talk):
-    """Run ``talk(client)`` on a thread against a server; return its result, and the application."""
+def served(dialogue):
+    """Run ``dialogue(client)`` on a thread against a server; return its result, and the application."""
 
-    async def story():
+    async def serve():
         app = Application()
         server = await asyncio.get_running_loop().create_server(lambda: protocol(app), "127.0.0.1", 0)
         port = server.sockets[0].getsockname()[1]
-        said = await asyncio.wait_for(asyncio.to_thread(lambda: talk(Client(port))), 20)
+        result = await asyncio.wait_for(asyncio.to_thread(lambda: dialogue(Client(port))), 20)
         await asyncio.wait_for(app.ended.wait(), 5)
         server.close()
-        return said, app
+        return result, app
 
-    return asyncio.run(story())
+    return asyncio.run(serve())
 
 
 @pytest.mark.parametrize(
@@ -107,27 +107,27 @@ def served(talk):
     ],
     ids=["a byte more", "very large", "text", "fragments", "large fragments"],
 )
-def test_a_message_above_the_bound_is_refused_with_both_sizes(send, size, sizes):
+def test_a_message_above_the_limit_is_refused_with_both_sizes(send, size, sizes):
     """A client that writes everything before it reads sees 1009 with the message's size and the bound."""
 
-    def talk(client):
+    def dialogue(client):
         client.frames.send_binary(bytes(500))
         send(client.frames)
         client.flush()
         texts = client.read()
         return texts, client.frames.close_rcvd
 
-    (texts, close), app = served(talk)
+    (texts, close), app = served(dialogue)
     assert texts in (["500"], []), "what came before it may be answered, and nothing after it is"
     assert close.code == 1009
     assert all(each in close.reason for each in sizes), close.reason
     assert (app.gone["code"], app.gone[TOO_BIG_BYTES]) == (1009, size)
 
 
-def test_a_message_of_just_the_bound_is_taken():
-    """The bound itself is no reason to refuse."""
+def test_a_message_of_exactly_the_limit_is_taken():
+    """The limit is inclusive."""
 
-    def talk(client):
+    def dialogue(client):
         client.frames.send_binary(bytes(MOST_BYTES))
         client.flush()
         answer = client.socket.recv(100)
@@ -136,17 +136,17 @@ def test_a_message_of_just_the_bound_is_taken():
         client.read()
         return answer, client.frames.close_rcvd.code
 
-    (answer, code), app = served(talk)
+    (answer, code), app = served(dialogue)
     assert answer.endswith(str(MOST_BYTES).encode())
     assert (code, TOO_BIG_BYTES in app.gone) == (1000, False)
 
 
-def test_what_a_refused_client_sends_is_not_held(monkeypatch):
-    """It may go on sending for a while; nothing of that is kept, and then it is cut off."""
+def test_a_refused_clients_data_is_discarded(monkeypatch):
+    """It may go on sending for a while, then its connection is closed."""
     monkeypatch.setattr(uvicorn_protocol, "DISCARD_S", 0.5)
     held = []
 
-    def talk(client):
+    def dialogue(client):
         client.frames.send_binary(bytes(MOST_BYTES + 1))
         client.flush()
         began = time.monotonic()
@@ -163,7 +163,7 @@ def test_what_a_refused_client_sends_is_not_held(monkeypatch):
             held.append(len(self.conn.reader.buffer) + len(self.frames) + self.queue.qsize())
 
     monkeypatch.setattr(Protocol, "data_received", noted)
-    lasted_s, _ = served(talk)
+    lasted_s, _ = served(dialogue)
     assert 0.3 < lasted_s < 5
     assert len(held) > 3, "it was read on"
     assert max(held) <= 1, "nothing but the event that tells the application"
@@ -172,7 +172,7 @@ def test_what_a_refused_client_sends_is_not_held(monkeypatch):
 def test_text_that_is_not_utf8_is_refused(caplog):
     """The client sees 1007 within a second, a ping in the same packet notwithstanding, and no traceback is logged."""
 
-    def talk(client):
+    def dialogue(client):
         client.frames.send_text(b"\xff\xfe")
         client.frames.send_ping(b"")
         began = time.monotonic()
@@ -181,31 +181,31 @@ def test_text_that_is_not_utf8_is_refused(caplog):
         return client.frames.close_rcvd, time.monotonic() - began
 
     with caplog.at_level(logging.INFO):
-        (close, took_s), app = served(talk)
+        (close, took_s), app = served(dialogue)
     assert (close.code, "invalid start byte" in close.reason) == (1007, True)
     assert took_s < 1
     assert (app.gone["code"], TOO_BIG_BYTES in app.gone) == (1007, False)
     assert not [record for record in caplog.records if record.exc_info or record.levelno > logging.INFO]
 
 
-def test_a_frame_that_is_none_is_refused(caplog):
+def test_an_invalid_frame_is_refused(caplog):
     """A broken frame is answered with 1002, also when the client sends on."""
 
-    def talk(client):
+    def dialogue(client):
         client.socket.sendall(b"\xf3\x80\0\0\0\0" + bytes(1_000_000))
         client.read()
         return client.frames.close_rcvd.code
 
     with caplog.at_level(logging.INFO):
-        code, app = served(talk)
+        code, app = served(dialogue)
     assert (code, app.gone["code"]) == (1002, 1002)
     assert not [record for record in caplog.records if record.exc_info]
 
 
-def test_a_giant_before_the_handshake_is_answered_ends_the_connection(caplog):
-    """Who sends a giant in one packet with the request is given no 101, and nothing fails."""
+def test_a_large_message_before_the_handshake_closes_the_connection(caplog):
+    """A client that sends it in one packet with the request gets no 101, and no traceback is logged."""
 
-    async def story():
+    async def serve():
         app = Application()
         server = await asyncio.get_running_loop().create_server(lambda: protocol(app), "127.0.0.1", 0)
         frames = ClientProtocol(parse_uri("ws://a.example/asr"))
@@ -219,7 +219,7 @@ def test_a_giant_before_the_handshake_is_answered_ends_the_connection(caplog):
         server.close()
 
     with caplog.at_level(logging.INFO):
-        asyncio.run(story())
+        asyncio.run(serve())
     assert not [record for record in caplog.records if record.exc_info]
 
 
@@ -227,19 +227,19 @@ def test_a_giant_before_the_handshake_is_answered_ends_the_connection(caplog):
 def test_a_close_frame_is_told_from_a_broken_connection(code):
     """The application is told which it was, by a key of its own and not by what uvicorn leaves out."""
 
-    def talk(client):
+    def dialogue(client):
         if code:
             client.frames.send_close(None if code == 1005 else code)
             client.flush()
             client.read()
         client.socket.close()
 
-    _, app = served(talk)
+    _, app = served(dialogue)
     assert (app.gone["code"], app.gone[BY_CLOSE_FRAME]) == (code or 1005, code is not None)
 
 
 def test_the_self_test_passes_and_is_quick():
-    """The installed uvicorn is one that the gateway can build on, and to see that takes a start no time."""
+    """The installed uvicorn calls our methods, and testing that delays no start."""
     began = time.monotonic()
     asyncio.run(self_test())
     assert time.monotonic() - began < 1
@@ -248,8 +248,8 @@ def test_the_self_test_passes_and_is_quick():
 @pytest.mark.parametrize(
     ("hook", "way"), [("receive", "a close frame"), ("handle_parser_exception", "a message above the bound")]
 )
-def test_a_uvicorn_that_does_not_call_us_is_found_out(monkeypatch, hook, way):
-    """If uvicorn called something else than what is overridden, the self-test names what would be lost."""
+def test_the_self_test_notices_a_uvicorn_that_does_not_call_our_methods(monkeypatch, hook, way):
+    """It names what would be lost."""
     monkeypatch.delattr(Protocol, hook)
     with pytest.raises(UnfitServerError, match=f"does not tell of {way}"):
         asyncio.run(self_test())
