@@ -72,7 +72,6 @@ class _Report:
         self._task = bar.add_task(self._what, total=None)
 
     def __call__(self, what: str, done_bytes: int, total_bytes: int | None) -> None:
-        """Show `what`, and how far it is."""
         if what != self._what:
             self._what = what
             self._bar.remove_task(self._task)

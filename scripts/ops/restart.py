@@ -24,13 +24,10 @@ def refusal(status: GpuStatus, gpu_id: int) -> str | None:
 
 
 def sessions(count: int) -> str:
-    """Return a number of sessions in words."""
     return "1 session" if count == 1 else f"{count} sessions"
 
 
 class Fate(enum.Enum):
-    """What became of one session."""
-
     ELSEWHERE = "is on another worker"
     BACK = "is on the new worker"
     STAYED = "is still on the old worker"
@@ -55,17 +52,6 @@ class Account:
 
 
 class Restart:
-    """One worker's restart.
-
-    Args:
-        status: of the moment when it was asked for; its sessions are named.
-        performance: of the same moment.
-        gpu_id: the worker's number.
-
-    Raises:
-        KeyError: there is no such worker.
-    """
-
     def __init__(self, status: GpuStatus, performance: Performance, gpu_id: int) -> None:
         worker = status.worker(gpu_id)
         if worker is None:
@@ -79,7 +65,6 @@ class Restart:
         self._now = status
 
     def update(self, status: GpuStatus, performance: Performance) -> list[Move]:
-        """Take what the server says now; return the moves of these sessions that are new."""
         self._now = status
         fresh = [
             move
@@ -94,23 +79,19 @@ class Restart:
 
     @property
     def back(self) -> bool:
-        """Whether a new life of the worker serves."""
         worker = self._now.worker(self.gpu_id)
         return worker is not None and worker.serving and worker.boot != self._boot
 
     @property
     def settled(self) -> bool:
-        """Whether every session has its place again, or has ended."""
         open_fates = (Fate.STAYED, Fate.WAITING, Fate.UNKNOWN)
         return not any(account.fate in open_fates for account in self.accounts())
 
     @property
     def kept(self) -> bool:
-        """Whether no session was lost."""
         return all(account.fate in KEPT for account in self.accounts())
 
     def accounts(self) -> list[Account]:
-        """Return what became of each session that was on the worker."""
         return [
             Account(
                 name,

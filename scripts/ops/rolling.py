@@ -58,7 +58,6 @@ def command(
 
 
 def main() -> None:
-    """Run the command."""
     command(prog_name="scripts/restart_gpu_worker")
 
 
@@ -76,8 +75,6 @@ class Options:
 
 
 class Rolling:
-    """Restarts workers of one server."""
-
     def __init__(self, server: ServerApi, supervisord: Supervisord, console: Console, options: Options) -> None:
         self._server = server
         self._supervisord = supervisord
@@ -85,13 +82,6 @@ class Rolling:
         self._options = options
 
     def restart(self, gpu_id: int) -> bool:
-        """Restart one worker; return True if it is back and no session was lost.
-
-        Raises:
-            RefusedError: it would end or hold up sessions, and that was not forced.
-            UnreachableError: the gateway does not answer at the start.
-            SupervisordError: supervisord does not do as it is told.
-        """
         status, performance = self._look()
         self._check(status, gpu_id)
         restart = Restart(status, performance, gpu_id)
@@ -112,7 +102,6 @@ class Rolling:
         return self._conclude(restart, time.monotonic() - began)
 
     def restart_all(self) -> bool:
-        """Restart every worker, one after the other; stop at the first that goes wrong."""
         return all(self.restart(worker.gpu_id) for worker in self._server.gpu_status().gpus)
 
     def _look(self) -> tuple[GpuStatus, Performance]:
@@ -133,7 +122,6 @@ class Rolling:
         self._say(f"{why} Going on, as forced: sessions without a slot wait in line.", "yellow")
 
     def _watch(self, restart: Restart, pid: int | None, began: float) -> None:
-        """Follow the restart until it is over or late."""
         killed, stopped = False, False
         while (age_s := time.monotonic() - began) < self._options.timeout_s:
             try:

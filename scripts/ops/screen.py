@@ -42,12 +42,10 @@ class State:
 
     @property
     def healthy(self) -> bool:
-        """Whether the gateway answers, and serves without being at its limit."""
         return isinstance(self.gateway, MonitorState) and self.gateway.status != "critical"
 
 
 def screen(state: State, now: datetime, lines: int) -> RenderableType:
-    """Return the screen; the events take what is left of ``lines``, three at least."""
     parts: list[Text | Table] = [_title(state, now)]
     if isinstance(state.gateway, str):
         parts += [Text("unreachable", STYLES["critical"]), Text(state.gateway, overflow="fold")]
@@ -137,7 +135,6 @@ def _process(process: Process) -> Text:
 
 
 def _in_two_columns(cells: Sequence[Text]) -> Table:
-    """Fill two columns, downwards first."""
     grid, half = Table.grid(), (len(cells) + 1) // 2
     for _ in range(2):
         grid.add_column(width=WIDTH // 2, no_wrap=True, overflow="ellipsis")
@@ -158,7 +155,6 @@ def _events(events: Sequence[Event], zone: tzinfo) -> Table:
 
 
 def sentence(event: Event) -> str:
-    """Return an event in words."""
     who, gpu = event.session, f"GPU {event.gpu_id}"
     refused = "a session was" if event.count == 1 else f"{event.count} sessions were"
     words = {

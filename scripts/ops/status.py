@@ -64,12 +64,10 @@ def command(*, url: str, run_dir: Path, token: str | None, watch: bool, every_s:
 
 
 def main() -> None:
-    """Run the command."""
     command(prog_name="scripts/status")
 
 
 def take_state(url: str, api: ServerApi, supervisord: Supervisord) -> State:
-    """Return the present state, or why it cannot be had."""
     gateway: MonitorState | str
     processes: tuple[Process, ...] | str
     try:
@@ -84,7 +82,6 @@ def take_state(url: str, api: ServerApi, supervisord: Supervisord) -> State:
 
 
 def show(state: State, *, as_json: bool) -> None:
-    """Print a state once."""
     if as_json:
         click.echo(json.dumps(as_object(state), indent=2))
         return
@@ -128,7 +125,6 @@ def _watch_json(look: Callable[[], State], every_s: float) -> bool:
 
 
 def _console() -> Console:
-    """Return the terminal, or 80 columns where there is none."""
     return Console(highlight=False) if sys.stdout.isatty() else Console(highlight=False, width=WIDTH)
 
 

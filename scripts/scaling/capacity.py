@@ -10,14 +10,12 @@ TRY_AGAIN_LATER = 1013
 
 
 def single(seen: Evidence, look: Look) -> Finding:
-    """Judge one session by where the server has it, and by where its client was told it is."""
     told = [record.gpu_id for record in seen.of(Phase.SINGLE)]
     passed = look.loads == seen.plan.loads(1) and told in ([first(seen.plan)], [None])
     return judged(passed, listed(look.loads) + (f", told GPU {told[0]}" if told != [None] else ""))
 
 
 def spread(seen: Evidence, look: Look) -> Finding:
-    """Judge where the clients of half the capacity were told that they are."""
     plan = seen.plan
     wanted = plan.loads(plan.spread)
     told = Counter(record.gpu_id for record in seen.of(Phase.SPREAD) if record.ready)
@@ -28,7 +26,6 @@ def spread(seen: Evidence, look: Look) -> Finding:
 
 
 def limit(seen: Evidence, look: Look) -> Finding | None:
-    """Judge that all are served until the last slot, the next one is refused, and health is critical."""
     room, health = seen.plan.room, look.health.status
     ready = sum(record.ready for record in seen.of(Phase.SPREAD, Phase.FILL))
     if ready < room:
@@ -41,12 +38,10 @@ def limit(seen: Evidence, look: Look) -> Finding | None:
 
 
 def distribution(seen: Evidence, look: Look) -> Finding:
-    """Judge ``active_connections`` at half the capacity."""
     return judged(look.loads == seen.plan.loads(seen.plan.spread), listed(look.loads))
 
 
 def enforcement(seen: Evidence, _idle: Look) -> Finding | None:
-    """Judge what the session too many was told."""
     surplus = seen.of(Phase.SURPLUS)
     if not surplus or surplus[0].ended is None:
         return None
@@ -71,7 +66,6 @@ def evenness(seen: Evidence, _full: Look) -> Finding | None:
 
 
 def rejection(seen: Evidence, look: Look) -> Finding:
-    """Judge that the session too many was rejected and took no other one's place."""
     rejected = _refused(seen)
     measured = f"{'rejected' if rejected else 'not rejected'}, {listed(look.loads)}"
     return judged(rejected and look.loads == seen.plan.loads(seen.plan.room), measured)
@@ -84,7 +78,6 @@ def _refused(seen: Evidence) -> bool:
 
 
 def first(plan: Plan) -> int:
-    """Return the GPU that the first session ought to be on."""
     pairs = zip(plan.base, plan.loads(1), strict=True)
     return plan.gpus[[before < after for before, after in pairs].index(True)]
 

@@ -36,14 +36,12 @@ class Check:
     judge: Callable[[Evidence, Look], Finding | None]
 
     def row(self, seen: Evidence, words: Mapping[str, object]) -> Row:
-        """Return the check with what was found so far."""
         look = seen.look(self.stage)
         verdict, measured = (look and self.judge(seen, look)) or (Verdict.OPEN, "")
         return Row(self.name, self.title.format(**words), self.expected.format(**words), measured, verdict)
 
 
 def judge(seen: Evidence) -> tuple[Row, ...]:
-    """Return all checks, from the evidence so far."""
     words = _words(seen)
     return tuple(check.row(seen, words) for check in CHECKS)
 
@@ -54,7 +52,6 @@ def good(rows: Sequence[Row]) -> bool:
 
 
 def _words(seen: Evidence) -> dict[str, object]:
-    """Return what the texts of the table name, for this server."""
     plan = seen.plan
     one, half, full = plan.loads(1), plan.loads(plan.spread), plan.loads(plan.room)
     return {

@@ -18,20 +18,16 @@ too many, after all have spoken together, and when the memory had been returned 
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """A server at one moment."""
-
     at_s: float
     status: GpuStatus
     health: Health
 
     @property
     def serving(self) -> tuple[Worker, ...]:
-        """The workers that take sessions."""
         return tuple(gpu for gpu in self.status.gpus if gpu.serving)
 
     @property
     def missing(self) -> tuple[int, ...]:
-        """The numbers of those that do not."""
         return tuple(gpu.gpu_id for gpu in self.status.gpus if not gpu.serving)
 
     @property
@@ -41,7 +37,6 @@ class Look:
 
     @property
     def sessions(self) -> int:
-        """All sessions with a slot."""
         return sum(gpu.active_connections for gpu in self.status.gpus)
 
     @property
@@ -51,12 +46,10 @@ class Look:
 
     @property
     def names(self) -> frozenset[str]:
-        """The ids of all sessions with a slot, as far as the server tells."""
         return frozenset().union(*(gpu.connection_ids for gpu in self.status.gpus if gpu.connection_ids))
 
     @property
     def share_percent(self) -> float | None:
-        """The share of the slots in use, as the server tells it."""
         return self.health.capacity.utilization_percent if self.health.capacity else None
 
     @property
@@ -65,7 +58,6 @@ class Look:
         return not sum(self.loads) and all(gpu.weights in {None, "host"} for gpu in self.serving)
 
     def memory_gb(self, gpu_id: int) -> float | None:
-        """Return the memory that a worker has allocated."""
         worker = self.status.worker(gpu_id)
         return worker.allocated_memory_gb if worker else None
 
@@ -86,7 +78,6 @@ class Plan:
 
     @property
     def total(self) -> int:
-        """All slots."""
         return sum(self.slots)
 
     @property
@@ -116,11 +107,7 @@ class Plan:
 
 
 def make_plan(look: Look) -> Plan:
-    """Return the plan for the GPUs that serve.
-
-    Raises:
-        ValueError: nothing serves, or no slot is free; the message is one line.
-    """
+    """Return the plan for the GPUs that serve."""
     serving = look.serving
     plan = Plan(tuple(gpu.gpu_id for gpu in serving), tuple(gpu.slots for gpu in serving), look.loads)
     if not plan.total:
@@ -177,7 +164,6 @@ class SessionRecord:
 
     @property
     def ready(self) -> bool:
-        """Whether it had its slot."""
         return self.ready_ms is not None
 
 
@@ -210,15 +196,12 @@ class Evidence:
     over: bool = False
 
     def look(self, stage: str) -> Look | None:
-        """Return the look of a stage, None before it was taken."""
         return self.idle if stage == "idle" else self.looks.get(stage)
 
     def of(self, *phases: Phase) -> list[SessionRecord]:
-        """Return the sessions of some phases."""
         return [record for _, record in sorted(self.records.items()) if record.phase in phases]
 
     def note_memory(self, look: Look) -> None:
-        """Keep the most memory of each GPU that has a session."""
         for gpu in look.serving:
             if gpu.active_connections and gpu.allocated_memory_gb is not None:
                 self.most_gb[gpu.gpu_id] = max(gpu.allocated_memory_gb, self.most_gb.get(gpu.gpu_id, 0.0))

@@ -60,7 +60,6 @@ def release(seen: Evidence, look: Look) -> Finding | None:
 
 
 def half_gpus(plan: Plan) -> list[int]:
-    """Return the GPUs that ought to have sessions at half the capacity."""
     return [gpu for gpu, load in zip(plan.gpus, plan.loads(plan.spread), strict=True) if load]
 
 
@@ -81,7 +80,6 @@ def consistency(seen: Evidence, _full: Look) -> Finding:
 
 
 def setup(seen: Evidence, _full: Look) -> Finding:
-    """Judge the average setup, of all sessions and of those that had to load weights."""
     groups = setup_times(seen.of(*OPENED))
     times = [time for group in groups.values() for time in group]
     if not times:
@@ -107,7 +105,6 @@ def alike(times_ms: Sequence[float]) -> bool:
 
 
 def connecting(seen: Evidence, _speaking: Look) -> Finding:
-    """Judge how long clients wait for the server's first word, the way to it aside."""
     records = seen.of(*OPENED, Phase.SURPLUS, Phase.NEWCOMER)
     known = [record.connected_ms for record in records if record.connected_ms is not None]
     times = sorted(max(0.0, time - seen.floor_ms) for time in known)

@@ -42,7 +42,6 @@ def print_report(console: Console, url: str, rows: Sequence[Row], seen: Evidence
 
 
 def print_table(console: Console, rows: Sequence[Row]) -> None:
-    """Print every check with what was expected, below its title, and measured."""
     table = Table(highlight=False, pad_edge=False, padding=(0, 2, 0, 0), box=None)
     table.add_column("")
     table.add_column("", no_wrap=True)
@@ -61,13 +60,6 @@ def print_table(console: Console, rows: Sequence[Row]) -> None:
 
 
 def render(about: dict[str, object], rows: Sequence[Row], seen: Evidence | None) -> str:
-    """Return the whole record as JSON.
-
-    Args:
-        about: facts of this run.
-        rows: what is judged.
-        seen: what it is judged from.
-    """
     body: dict[str, object] = {
         **about,
         "passed": bool(rows) and good(rows),
@@ -105,7 +97,6 @@ def _look(look: Look | None) -> dict[str, object] | None:
 
 
 def write(path: str | None, text: str) -> None:
-    """Write the JSON to a file, or to standard output for ``-``; what cannot be written is said."""
     if path == "-":
         sys.stdout.write(text)
     elif path is not None:

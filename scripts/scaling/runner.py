@@ -71,11 +71,7 @@ class Runner:
         self._last: Look | None = None
 
     async def run(self) -> None:
-        """Make all measurements; whatever happens, no session stays behind.
-
-        Raises:
-            CannotRunError: the server cannot be checked, or not any more.
-        """
+        """Make all measurements; whatever happens, no session stays behind."""
         seen = self.seen = await self._begin()
         tasks = {asyncio.create_task(self._measure(seen)), asyncio.create_task(self._watch(seen))}
         try:
@@ -92,7 +88,6 @@ class Runner:
     # --- from start to end ----------------------------------------------------------------------------------
 
     async def _begin(self) -> Evidence:
-        """See whether there is something to check, and let it come to rest."""
         look = await self._observer.look()
         others = look.sessions + look.waiting
         if others and not self._limits.anyway:
@@ -136,7 +131,6 @@ class Runner:
         seen.over = True
 
     async def _single(self, seen: Evidence) -> bool:
-        """Have one session that speaks and ends; return True if it was served."""
         self._doing = "one session"
         session = await self._open(seen, Phase.SINGLE)
         first = session.record()
@@ -164,7 +158,6 @@ class Runner:
         return True
 
     async def _surplus(self, seen: Evidence) -> None:
-        """Ask for a session for which there is no slot."""
         self._doing = f"the {ordinal(seen.plan.room + 1)} session knocks"
         session = await self._open(seen, Phase.SURPLUS)
         seen.looks["crowded"] = await self._look()
@@ -173,7 +166,6 @@ class Runner:
         self._sessions.remove(session)
 
     async def _speech(self, seen: Evidence) -> None:
-        """Let all speak together."""
         self._doing = f"{plural(seen.plan.room, 'session')} speak"
         for session in self._sessions:
             session.speak()
@@ -181,7 +173,6 @@ class Runner:
         seen.looks["speaking"] = await self._look()
 
     async def _newcomer(self, seen: Evidence) -> None:
-        """End one session and open another in its place, while all others speak."""
         self._doing = "one goes, and another comes while all others speak"
         await self._sessions[0].finish()
         await self._wait_for_slots(seen.plan.total - 1)
@@ -189,7 +180,6 @@ class Runner:
         await asyncio.sleep(_SETTLE_S)
 
     async def _release(self, seen: Evidence) -> None:
-        """Wait until memory is returned, as long as it may take."""
         self._doing = "waiting until memory is returned"
         began_s = time.monotonic()
         while True:
@@ -214,7 +204,6 @@ class Runner:
         await self._leave_all(seen)
 
     async def _clear(self, seen: Evidence) -> None:
-        """Leave no session behind, and see that it is so."""
         self._doing = "leaving"
         try:
             await self._leave_all(seen)
@@ -226,7 +215,6 @@ class Runner:
     # --- sessions -------------------------------------------------------------------------------------------
 
     async def _open(self, seen: Evidence, phase: Phase) -> Session:
-        """Open a session, and wait until it is ready or refused."""
         before = (self._last or seen.idle).status
         stream = self._streams[len(self._sessions) % len(self._streams)]
         session = Session(self._settings, len(seen.records) + 1, phase, stream)
@@ -241,13 +229,11 @@ class Runner:
         return session
 
     def _keep(self, seen: Evidence, session: Session) -> None:
-        """Note what a session has seen so far."""
         record = seen.records[session.number] = session.record()
         if record.session:
             self._observer.known.add(record.session)
 
     async def _finish_all(self, seen: Evidence) -> None:
-        """End all audio, wait for the last words, and for the slots."""
         self._doing = "the last words"
         ends = [each.finish() if each.record().ready else each.leave() for each in self._sessions]
         await asyncio.gather(*ends)
@@ -262,7 +248,6 @@ class Runner:
         await self._wait_for_slots(sum(seen.plan.base))
 
     async def _wait_for_slots(self, used: int) -> None:
-        """Wait until no more than ``used`` slots are in use."""
         deadline_s = time.monotonic() + _RELEASE_SLOTS_S
         while (await self._look(0.1)).sessions > used and time.monotonic() < deadline_s:
             continue
@@ -270,11 +255,6 @@ class Runner:
     # --- looking --------------------------------------------------------------------------------------------
 
     async def _watch(self, seen: Evidence) -> None:
-        """Look again and again.
-
-        Raises:
-            CannotRunError: other people have come, who must not be turned away.
-        """
         while True:
             look = await self._look(_WATCH_S)
             strangers = self._observer.strangers(look)
@@ -290,7 +270,6 @@ class Runner:
         return look
 
     async def _look(self, after_s: float = 0.0) -> Look:
-        """Take a look after a while, and show it."""
         await asyncio.sleep(after_s)
         self._last = look = await self._observer.look()
         if self.seen is not None:

@@ -29,16 +29,13 @@ class Session:
         self._task: asyncio.Task[SessionResult] | None = None
 
     async def open(self, limit_s: float) -> None:
-        """Open the session, and return when it is ready, or has ended without, or has taken too long."""
         self._task = asyncio.create_task(self._driver.run())
         await self._driver.ready(limit_s)
 
     def speak(self) -> None:
-        """Begin to speak."""
         self._driver.speak()
 
     async def finish(self) -> None:
-        """End the audio, and wait until everything is said."""
         self._driver.stop()
         await self._end()
 
@@ -52,7 +49,6 @@ class Session:
             await asyncio.wait({self._task})
 
     def record(self) -> SessionRecord:
-        """Return what was seen so far."""
         transcript, outcome = self._driver.transcript, self._driver.outcome
         told = [status.gpu_id for status in transcript.statuses if status.gpu_id is not None]
         problem = outcome.sentence if outcome else ""

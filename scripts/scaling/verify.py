@@ -86,12 +86,10 @@ def command(
 
 
 def main() -> int:
-    """Run the command with the process's arguments and return its exit code."""
     return run_command(command)
 
 
 def run(settings: SessionSettings, limits: Limits, api: ServerApi, json_path: str | None) -> int:
-    """Make all checks, print them, and return the exit code."""
     console = make_console(stderr=json_path == "-")
     began = datetime.now(UTC)
     view = open_view(console)

@@ -79,7 +79,6 @@ class Stop:
         self._code = 0
 
     def __call__(self, number: int, _frame: FrameType | None) -> None:
-        """Take a signal."""
         again = self._asked > 0 and number == signal.SIGINT
         self._asked += 1
         if again:
@@ -90,13 +89,11 @@ class Stop:
             self._child.terminate()
 
     def give_up(self, code: int) -> None:
-        """Stop because the server is of no use, with this exit code."""
         self._code = code
         self._asked += 1
         self._child.terminate()
 
     def exit_code(self, supervisord: int) -> int:
-        """Return our exit code, given supervisord's."""
         if self._asked:
             return self._code
         return 0 if supervisord == 0 else 1  # 0: told to shut down by supervisorctl
@@ -154,7 +151,6 @@ def watch_gateway(supervisord: Supervisord, address: tuple[str, int], stop: Stop
 
 
 def page_url(address: tuple[str, int]) -> str:
-    """Return the page's address as a browser on this machine opens it."""
     host, port = address
     host = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(host, host)  # noqa: S104  # not bound here
     return f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"
@@ -170,7 +166,6 @@ def answers(address: tuple[str, int]) -> bool:
 
 
 def end_all(orphans: list[psutil.Process]) -> None:
-    """End the processes that supervisord left behind when it was killed; Linux hands them to us."""
     for process in orphans:
         process.terminate()
     for process in psutil.wait_procs(orphans, timeout=10)[1]:

@@ -25,12 +25,6 @@ class AudioSender:
     """
 
     def __init__(self, *, reconnects: bool, on_end: Callable[[], None]) -> None:
-        """Prepare.
-
-        Args:
-            reconnects: whether another connection may take the place of a lost one.
-            on_end: called whenever the end marker has been sent.
-        """
         self.buffer = ReplayBuffer(KEPT_BYTES)
         self._acknowledged: bool | None = None
         self._reconnects = reconnects
@@ -55,20 +49,12 @@ class AudioSender:
         await self._send_pending()
 
     async def finish(self) -> None:
-        """Send the end marker after all audio.
-
-        Raises:
-            SessionClosedError: there is no connection and there will be none.
-        """
+        """Send the end marker after all audio."""
         self._ending = True
         await self._send_pending()
 
     def attach(self, socket: ClientConnection, from_sample: int) -> None:
-        """Send from a sample on over this connection, at once.
-
-        Raises:
-            LookupError: that audio is not kept.
-        """
+        """Send from a sample on over this connection, at once."""
         self.buffer.rewind(from_sample)
         self._socket, self._end_sent = socket, False
         self._received_samples = from_sample
@@ -82,7 +68,6 @@ class AudioSender:
             self._changed.set()
 
     def on_ack(self, sample: int) -> None:
-        """Note that the server has everything before a sample."""
         self._received_samples = max(self._received_samples, sample)
         self._changed.set()
 

@@ -34,11 +34,7 @@ class ProtocolError(ValueError):
 
 
 def decode(text: str, arrived_s: float = 0.0) -> events.ServerEvent:
-    """Read one text frame of the server.
-
-    Raises:
-        ProtocolError: it is no JSON object, or a known key has a value of the wrong kind.
-    """
+    """Read one text frame of the server."""
     try:
         values: object = json.loads(text)
     except ValueError as error:
@@ -50,7 +46,6 @@ def decode(text: str, arrived_s: float = 0.0) -> events.ServerEvent:
 
 
 def _object(kind: Callable[..., _T], values: object, where: str, **more: object) -> _T:
-    """Read a JSON object into a dataclass."""
     if not isinstance(values, dict):
         raise ProtocolError(f"{where} is no JSON object")
     arguments = dict(more)
@@ -78,7 +73,6 @@ def _fields_of(kind: Any) -> list[tuple[str, str, _Reader, bool]]:
 
 
 def _reader_of(hint: Any) -> _Reader:
-    """Return what reads a value of this type."""
     if hint in _SCALARS:
         return _SCALARS[hint]
     if get_origin(hint) is tuple:
@@ -114,7 +108,6 @@ def _number(value: object, where: str) -> float:
 
 
 def _clock(value: object, where: str) -> float:
-    """Turn ``H:MM:SS.cc`` into seconds."""
     try:
         hours, minutes, seconds = (_string(value, where) or "0:0:0").split(":")
         return int(hours) * 3600 + int(minutes) * 60 + float(seconds)

@@ -39,11 +39,6 @@ class Media:
     """
 
     def __init__(self, container: InputContainer, name: str) -> None:
-        """Take the first audio stream of an open container.
-
-        Raises:
-            MediaError: there is none, or no decoder for it.
-        """
         self.name = name
         self.damaged_packets = 0
         self._container = container
@@ -60,11 +55,7 @@ class Media:
         self._container.close()
 
     def pieces(self) -> Iterator[bytes]:
-        """Yield the whole audio once, as s16le 16 kHz mono in pieces of any length.
-
-        Raises:
-            MediaError: reading broke off; everything before has been yielded.
-        """
+        """Yield the whole audio once, as s16le 16 kHz mono in pieces of any length."""
         samples = 0
         try:
             for piece in _convert(self._frames()):
@@ -101,11 +92,6 @@ def _convert(frames: Iterable[AudioFrame]) -> Iterator[bytes]:
 
 
 def open_file(path: str) -> Media:
-    """Open a media file.
-
-    Raises:
-        MediaError: it is missing, not readable, no media, or has no audio.
-    """
     # Checked first: PyAV would take a name like "http://..." or "concat:..." for an address.
     if not Path(path).exists():
         raise MediaError(f"{path}: no such file")
@@ -115,11 +101,6 @@ def open_file(path: str) -> Media:
 
 
 def open_stream(stream: BinaryIO, name: str = "standard input") -> Media:
-    """Open a container that is read from a pipe.
-
-    Raises:
-        MediaError: it is no media, or has no audio.
-    """
     return _open(stream, name)
 
 
@@ -128,9 +109,6 @@ def open_microphone(device: str | None = None) -> Media:
 
     Args:
         device: ``FORMAT:NAME`` of an input device of FFmpeg (``alsa:hw:1``), or only its name, or None for the default.
-
-    Raises:
-        MediaError: no microphone can be opened; the message names what was tried.
     """
     candidates = _MICROPHONES.get(sys.platform, ())
     if device is not None:
@@ -152,7 +130,6 @@ def open_microphone(device: str | None = None) -> Media:
 
 
 def read_raw(stream: BinaryIO) -> Iterator[bytes]:
-    """Yield raw PCM as it comes from a pipe."""
     while piece := stream.read(_READ_BYTES):
         yield piece
 

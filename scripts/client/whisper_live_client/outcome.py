@@ -26,8 +26,6 @@ _CLOSE_WORDS = {
 
 
 class Exit(enum.IntEnum):
-    """The command's exit codes."""
-
     COMPLETE = 0
     FAILED = 1
     USAGE = 2
@@ -45,7 +43,6 @@ class Outcome:
 
 
 def of_http_status(status: int | None, sentence: str) -> Outcome:
-    """Judge a connection that never became a WebSocket."""
     if status in _REFUSED_HTTP:
         return Outcome(Exit.REFUSED, sentence)
     return Outcome(Exit.DENIED if status in _FORBIDDEN_HTTP else Exit.FAILED, sentence)

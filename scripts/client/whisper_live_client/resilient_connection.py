@@ -53,27 +53,17 @@ class ResilientConnection:
         self._first_segment = 0
 
     async def open(self) -> None:
-        """Open the first connection.
-
-        Raises:
-            ConnectError: it could not be opened; the message says why.
-        """
         self._transcript.opened_s = time.monotonic()
         self.socket = await self._connector.open({})
         self._sender.attach(self.socket, 0)
 
     def check_open(self) -> ClientConnection:
-        """Return the present connection; raise RuntimeError if none was ever opened."""
         if self.socket is None:
             raise RuntimeError("not open: use `async with`")
         return self.socket
 
     async def receive(self) -> str:
-        """Receive one text frame, with a limit on a connection's first one and on the flush.
-
-        Raises:
-            ClientError: the server says nothing after the audio's end.
-        """
+        """Receive one text frame, with a limit on a connection's first one and on the flush."""
         socket = self.check_open()
         while True:
             waited_from = time.monotonic()
@@ -102,7 +92,6 @@ class ResilientConnection:
         return self._own_status(LOST)
 
     async def reconnect(self) -> bool:
-        """Put another connection in the place of the lost one; return whether there is one."""
         config = self._transcript.config
         query = {"resume": config.resume_token} if config and config.resume_token else {}
         if query and self._transcript.last_seq:
@@ -125,11 +114,7 @@ class ResilientConnection:
         return False
 
     def resume(self, event: ServerEvent) -> Status | None:
-        """Go on from where the server is, if this event says where; return what there is to say.
-
-        Raises:
-            ClientError: the audio that it asks for is not kept.
-        """
+        """Go on from where the server is, if this event says where; return what there is to say."""
         if not self.reconnecting or not isinstance(event, Config) or self.socket is None:
             return None
         if event.resumed:
@@ -150,7 +135,6 @@ class ResilientConnection:
         return self._own_status(RESUMED if event.resumed else RESTARTED)
 
     def shift(self, event: ServerEvent) -> ServerEvent:
-        """Put an event on the time line of the whole session."""
         return shift(event, self._first_sample, self._first_segment)
 
     def _disconnect(self) -> Disconnect:
@@ -174,10 +158,6 @@ class _Span(TypedDict):
 
 
 def shift(event: ServerEvent, first_sample: int, first_segment: int) -> ServerEvent:
-    """Move an event of a session that began later onto the time line of the first one.
-
-    A server that has lost a session gives a fresh one, which counts samples and segments from its own beginning.
-    """
 
     def span(spoken: Partial | Final | FinalWord | Line) -> _Span:
         # To the millisecond, as the server rounds.

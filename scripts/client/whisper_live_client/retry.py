@@ -71,7 +71,6 @@ class RetryPolicy:
         return min(delay_s, remaining_s)
 
     def remaining_s(self, now: float) -> float:
-        """Return for how long the session may still be without a connection."""
         return self.limit_s if self._since is None else self._since + self.limit_s - now
 
     def reset(self) -> None:

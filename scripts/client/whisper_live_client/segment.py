@@ -117,12 +117,10 @@ class Segment:
 
 
 def split_words(text: str) -> list[str]:
-    """Split text at white space, and scripts without spaces at every character."""
     return _WORD.findall(text)
 
 
 def word_spans(text: str) -> list[tuple[int, int]]:
-    """Return where in the text each of `split_words` begins and ends."""
     return [match.span() for match in _WORD.finditer(text)]
 
 

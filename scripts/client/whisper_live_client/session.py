@@ -88,11 +88,6 @@ class Session:
         self._stopping = asyncio.Event()
 
     async def __aenter__(self) -> Self:
-        """Open the WebSocket.
-
-        Raises:
-            ConnectError: it could not be opened; the message says why.
-        """
         try:
             await self._connection.open()
         except ConnectError as error:
@@ -115,7 +110,6 @@ class Session:
 
     @property
     def replay_buffer(self) -> ReplayBuffer:
-        """The audio that is not sent, or might have to be sent again."""
         return self._sender.buffer
 
     @property

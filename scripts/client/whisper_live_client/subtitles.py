@@ -19,8 +19,6 @@ _PAUSES = (*_SENTENCE_ENDS, ",", ";", ":", "，", "、")  # noqa: RUF001 - the s
 
 @dataclass(frozen=True, slots=True)
 class _Piece:
-    """Text and when it is spoken."""
-
     start_s: float
     end_s: float
     text: str
@@ -36,7 +34,6 @@ class Cue:
 
 
 def render_text(segments: Iterable[Segment]) -> str:
-    """Render one line a segment."""
     lines = [clean(segment.committed) for segment in segments]
     return "".join(f"{line}\n" for line in lines if line)
 

@@ -77,12 +77,10 @@ class Transcript:
 
     @property
     def committed(self) -> str:
-        """All text that will not change any more."""
         return join_texts([segment.committed for segment in self.segments.values()])
 
     @property
     def tail(self) -> str:
-        """The text after it, which may."""
         return join_texts([segment.tail for segment in self.segments.values()])
 
     @property
@@ -92,12 +90,10 @@ class Transcript:
 
     @property
     def ready_s(self) -> float | None:
-        """When the server said that the session has its slot."""
         return next((status.arrived_s for status in self.statuses if status.message == READY), None)
 
     @property
     def complete(self) -> bool:
-        """Whether the server said everything."""
         return self.done_s is not None
 
     @property
@@ -108,7 +104,6 @@ class Transcript:
         return audio.received == self.sent_samples == audio.transcribed + audio.silence + audio.dropped
 
     def sent(self, samples: int, now: float) -> None:
-        """Note that more samples have been handed to the socket."""
         if self.first_audio_s is None:
             self.first_audio_s = now
         self.sent_samples += samples
@@ -116,11 +111,9 @@ class Transcript:
         self._sent_until.append(self.sent_samples)
 
     def audio_ended(self, now: float) -> None:
-        """Note that the end marker has been sent; the flush is timed from here."""
         self.ended_s = now
 
     def sent_at_s(self, position_s: float) -> float | None:
-        """Return when the audio at a position was sent, None if it was not."""
         index = bisect_left(self._sent_until, round(position_s * SAMPLE_RATE))
         return self._sent_at_s[index] if index < len(self._sent_at_s) else None
 
@@ -148,11 +141,9 @@ class Transcript:
         self._disconnected = True
 
     def add_status(self, status: Status) -> None:
-        """Take in a status that is the client's own."""
         self.statuses.append(status)
 
     def resumed(self) -> None:
-        """Note that the session goes on."""
         self._disconnected = False
 
     def restarted(self, first_sample: int, lost_samples: int, now: float) -> None:
@@ -172,7 +163,6 @@ class Transcript:
         self.first_sample = self.settled_samples = self.committed_until = first_sample
 
     def fold(self, event: ServerEvent) -> None:
-        """Take in one event."""
         if self.connected_s is None:
             self.connected_s = event.arrived_s
         if not isinstance(event, Update):

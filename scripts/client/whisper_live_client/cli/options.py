@@ -89,7 +89,6 @@ def command(**values: Any) -> int:
 
 
 def main() -> int:
-    """Run the command with the process's arguments and return its exit code."""
     try:
         return int(command.main(standalone_mode=False) or 0)
     except click.ClickException as error:
