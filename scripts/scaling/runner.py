@@ -23,14 +23,7 @@ _RELEASE_SLOTS_S = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How long things may take.
-
-    Attributes:
-        seconds: how long all speak together.
-        release_s: how long memory may take to be returned.
-        ready_s: how long a session may take to become ready.
-        anyway: go on where others have sessions.
-    """
+    """How long all speak, memory may take to be returned, a session may take; ``anyway``: though others may suffer."""
 
     seconds: float
     release_s: float
@@ -39,13 +32,7 @@ class Limits:
 
 
 class Runner:
-    """One run on one server.
-
-    Args:
-        api: the server's endpoints.
-        settings: how sessions are had.
-        limits: how long things may take, and whether others are minded.
-        show: is called whenever there is something new: with what goes on, and the last look.
+    """One run on one server; ``show`` is called at each look, with what goes on.
 
     Attributes:
         seen: what was seen; None before the server was found fit to be checked.
@@ -57,7 +44,7 @@ class Runner:
         api: ServerApi,
         settings: SessionSettings,
         limits: Limits,
-        show: Callable[[str, Look], None],
+        show: Callable[[str, Look, Evidence | None], None],
     ) -> None:
         self.seen: Evidence | None = None
         self.left: int | None = None
@@ -109,7 +96,7 @@ class Runner:
             look = await self._look(_WATCH_S)
         seen = Evidence(plan, look, self._limits.release_s, floor_ms=await self._observer.floor_ms())
         self._last = look
-        self._show("", look)
+        self._show("", look, seen)
         return seen
 
     async def _measure(self, seen: Evidence) -> None:
@@ -274,5 +261,5 @@ class Runner:
         self._last = look = await self._observer.look()
         if self.seen is not None:
             self.seen.note_memory(look)
-        self._show(self._doing, look)
+        self._show(self._doing, look, self.seen)
         return look

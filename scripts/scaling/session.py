@@ -5,7 +5,7 @@ import asyncio
 from whisper_live_client.audio import duration_s
 
 from scripts.tools.corpus import Stream
-from scripts.tools.driver import LEFT, SessionDriver, SessionResult, SessionSettings, accounts_balance
+from scripts.tools.driver import LEFT, SessionDriver, SessionResult, SessionSettings
 
 from .evidence import Phase, SessionRecord
 
@@ -13,11 +13,8 @@ from .evidence import Phase, SessionRecord
 class Session:
     """A session that says its stream over and over, once it is told to.
 
-    Args:
-        number: which one, from 1 on.
-        phase: the part of the run that it belongs to.
-
     Attributes:
+        number: which one, from 1 on.
         loads: whether the server had to load weights for it; None is unknown.
     """
 
@@ -26,14 +23,12 @@ class Session:
         self.loads: bool | None = None
         self._phase = phase
         self._driver = SessionDriver(settings, stream, endless=True, silent=True)
+        self.speak = self._driver.speak
         self._task: asyncio.Task[SessionResult] | None = None
 
     async def open(self, limit_s: float) -> None:
         self._task = asyncio.create_task(self._driver.run())
         await self._driver.ready(limit_s)
-
-    def speak(self) -> None:
-        self._driver.speak()
 
     async def finish(self) -> None:
         self._driver.stop()
@@ -50,7 +45,6 @@ class Session:
 
     def record(self) -> SessionRecord:
         transcript, outcome = self._driver.transcript, self._driver.outcome
-        told = [status.gpu_id for status in transcript.statuses if status.gpu_id is not None]
         problem = outcome.sentence if outcome else ""
         ended = outcome.exit_code.name.lower() if outcome else None
 
@@ -61,7 +55,7 @@ class Session:
             number=self.number,
             phase=self._phase,
             session=transcript.config.session if transcript.config else None,
-            gpu_id=told[0] if told else None,
+            gpu_id=next((each.gpu_id for each in transcript.statuses if each.gpu_id is not None), None),
             loads=self.loads,
             connected_ms=since_opening_ms(self._driver.first_message_s),
             ready_ms=since_opening_ms(transcript.ready_s),
@@ -69,7 +63,7 @@ class Session:
             close_code=self._driver.close_code,
             ended="left" if problem == LEFT else ended,
             problem=problem,
-            accounted=accounts_balance(transcript),
+            accounted=transcript.balanced,
             audio_s=duration_s(transcript.sent_samples),
             dropped_s=duration_s(transcript.accounting.dropped) if transcript.accounting else 0.0,
             words=len(transcript.committed.split()),

@@ -13,8 +13,7 @@ from rich.console import Console
 from scripts.scaling.checks import good, judge
 from scripts.scaling.evidence import Evidence, Look, Phase, Plan, SessionRecord, make_plan
 from scripts.scaling.findings import Verdict, listed, ordinal
-from scripts.scaling.live import Lines
-from scripts.scaling.report import print_table, render
+from scripts.scaling.report import Lines, print_table, render
 from scripts.scaling.verify import command
 from scripts.tools.server_api import Capacity, GpuStatus, Health, Worker, read, read_gpu_status
 
