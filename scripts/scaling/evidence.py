@@ -64,13 +64,7 @@ class Look:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a server ought to do.
-
-    Attributes:
-        gpus: the numbers of the serving GPUs.
-        slots: how many sessions each takes.
-        base: how many each already has, of other people.
-    """
+    """What a server ought to do, for each serving GPU: its number, its slots, and the sessions of others it has."""
 
     gpus: tuple[int, ...]
     slots: tuple[int, ...]
@@ -134,30 +128,20 @@ OPENED = (Phase.SINGLE, Phase.SPREAD, Phase.FILL)
 
 @dataclass(frozen=True, slots=True)
 class SessionRecord:
-    """One session as its client saw it; None is unknown, or did not come.
-
-    Attributes:
-        gpu_id: where the server told it that it is.
-        loads: whether weights had to be loaded for it: none were on its GPU before.
-        connected_ms: from opening the connection to the server's first word.
-        ready_ms: from there too, to "Ready to transcribe".
-        ended: how it ended; None while it is there.
-        problem: why it ended like this.
-        accounted: whether the server accounts for each sample that was sent; None where it does not tell.
-    """
+    """One session as its client saw it; None is unknown, or did not come."""
 
     number: int
     phase: Phase
     session: str | None
-    gpu_id: int | None
-    loads: bool | None
-    connected_ms: float | None
-    ready_ms: float | None
+    gpu_id: int | None  # where the server told it that it is
+    loads: bool | None  # whether weights had to be loaded for it: none were on its GPU before
+    connected_ms: float | None  # from opening the connection to the server's first word
+    ready_ms: float | None  # from there too, to "Ready to transcribe"
     errors: tuple[str, ...]
     close_code: int | None
-    ended: str | None
-    problem: str
-    accounted: bool | None
+    ended: str | None  # None while it is there
+    problem: str  # why it ended like this
+    accounted: bool | None  # whether the server accounts for each sample that was sent
     audio_s: float
     dropped_s: float
     words: int
@@ -169,31 +153,19 @@ class SessionRecord:
 
 @dataclass(slots=True)
 class Evidence:
-    """What was seen so far.
-
-    Attributes:
-        release_s: the longest wait for the memory.
-        looks: the looks that were taken so far, by their `STAGES`.
-        floor_ms: the fastest plain HTTP request: what the way to the server costs.
-        opening: every look taken with all present sessions ready.
-        records: each session so far, by its number.
-        most_gb: the most memory each GPU had with a session on it.
-        server_setup_ms: the server's own average since its start.
-        waited_s: how long the memory was waited for.
-        over: whether all sessions have ended.
-    """
+    """What was seen so far."""
 
     plan: Plan
     idle: Look
-    release_s: float
-    floor_ms: float = 0.0
-    looks: dict[str, Look] = field(default_factory=dict)
-    opening: list[Look] = field(default_factory=list)
+    release_s: float  # the longest wait for the memory
+    floor_ms: float = 0.0  # the fastest plain HTTP request: what the way to the server costs
+    looks: dict[str, Look] = field(default_factory=dict)  # by their `STAGES`
+    opening: list[Look] = field(default_factory=list)  # every look taken with all present sessions ready
     records: dict[int, SessionRecord] = field(default_factory=dict)
-    most_gb: dict[int, float] = field(default_factory=dict)
-    server_setup_ms: float | None = None
-    waited_s: float | None = None
-    over: bool = False
+    most_gb: dict[int, float] = field(default_factory=dict)  # the most memory each GPU had with a session on it
+    server_setup_ms: float | None = None  # the server's own average since its start
+    waited_s: float | None = None  # how long the memory was waited for
+    over: bool = False  # whether all sessions have ended
 
     def look(self, stage: str) -> Look | None:
         return self.idle if stage == "idle" else self.looks.get(stage)

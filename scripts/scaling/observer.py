@@ -17,14 +17,8 @@ class CannotRunError(Exception):
 
 
 class Observer:
-    """Looks at one server.
-
-    Attributes:
-        known: the ids of the sessions that are ours, or were there before.
-    """
-
     def __init__(self, api: ServerApi) -> None:
-        self.known: set[str] = set()
+        self.known: set[str] = set()  # the sessions that are ours, or were there before
         self._api = api
         self._strange: frozenset[str] = frozenset()
 

@@ -32,12 +32,7 @@ class Limits:
 
 
 class Runner:
-    """One run on one server; ``show`` is called at each look, with what goes on.
-
-    Attributes:
-        seen: what was seen; None before the server was found fit to be checked.
-        left: how many sessions the server still had at the end that were not there before; None if unknown.
-    """
+    """One run on one server; ``show`` is called at each look, with what goes on."""
 
     def __init__(
         self,
@@ -46,8 +41,8 @@ class Runner:
         limits: Limits,
         show: Callable[[str, Look, Evidence | None], None],
     ) -> None:
-        self.seen: Evidence | None = None
-        self.left: int | None = None
+        self.seen: Evidence | None = None  # before the server was found fit to be checked
+        self.left: int | None = None  # how many sessions more than before the server had at the end
         self._observer = Observer(api)
         self._settings = settings
         self._limits = limits

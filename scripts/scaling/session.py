@@ -11,16 +11,11 @@ from .evidence import Phase, SessionRecord
 
 
 class Session:
-    """A session that says its stream over and over, once it is told to.
-
-    Attributes:
-        number: which one, from 1 on.
-        loads: whether the server had to load weights for it; None is unknown.
-    """
+    """A session that says its stream over and over, once it is told to."""
 
     def __init__(self, settings: SessionSettings, number: int, phase: Phase, stream: Stream) -> None:
         self.number = number
-        self.loads: bool | None = None
+        self.loads: bool | None = None  # whether the server had to load weights for it
         self._phase = phase
         self._driver = SessionDriver(settings, stream, endless=True, silent=True)
         self.speak = self._driver.speak

@@ -28,11 +28,7 @@ PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
 def run_supervisord(config: Path, env: Mapping[str, str], guard: IO[str], address: tuple[str, int]) -> int:
     """Run supervisord until it ends, and return the exit code that says how.
 
-    Args:
-        config: the supervisord.conf.
-        env: environment of supervisord and, through it, of its processes.
-        guard: open file whose lock supervisord keeps, too, in case this process is killed.
-        address: host and port of the gateway.
+    It keeps the lock of the open file ``guard``, too, in case this process is killed.
     """
     prctl = linux_prctl()
     prctl(PR_SET_CHILD_SUBREAPER, 1)

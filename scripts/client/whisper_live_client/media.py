@@ -30,17 +30,11 @@ class MediaError(Exception):
 
 
 class Media:
-    """An open source of audio.
-
-    Attributes:
-        name: the source as the user called it.
-        duration_s: how long it says it is, None where it does not (a pipe, a microphone).
-        damaged_packets: how many packets could not be decoded so far and were left out.
-    """
+    """An open source of audio; ``duration_s`` is None where it does not tell (a pipe, a microphone)."""
 
     def __init__(self, container: InputContainer, name: str) -> None:
         self.name = name
-        self.damaged_packets = 0
+        self.damaged_packets = 0  # those that could not be decoded and were left out
         self._container = container
         if not container.streams.audio:
             container.close()
@@ -105,11 +99,7 @@ def open_stream(stream: BinaryIO, name: str = "standard input") -> Media:
 
 
 def open_microphone(device: str | None = None) -> Media:
-    """Open this machine's microphone.
-
-    Args:
-        device: ``FORMAT:NAME`` of an input device of FFmpeg (``alsa:hw:1``), or only its name, or None for the default.
-    """
+    """Open this machine's microphone: FFmpeg's device ``FORMAT:NAME`` (``alsa:hw:1``) or NAME, else the default."""
     candidates = _MICROPHONES.get(sys.platform, ())
     if device is not None:
         kind, _, name = device.partition(":")

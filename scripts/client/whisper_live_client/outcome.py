@@ -49,13 +49,7 @@ def of_http_status(status: int | None, sentence: str) -> Outcome:
 
 
 def of_session(transcript: Transcript, close_code: int | None, problem: str | None) -> Outcome:
-    """Judge a session that is over.
-
-    Args:
-        transcript: all its messages.
-        close_code: how its connection was closed, None if the client closes it now.
-        problem: why the client gave up, if it did.
-    """
+    """Judge a session that is over; ``problem`` is why the client gave up, ``close_code`` None if it closes now."""
     error = _errors(transcript)
     if close_code in _BAD_REQUEST_CLOSE:
         return Outcome(Exit.DENIED, error or _CLOSE_WORDS[close_code])

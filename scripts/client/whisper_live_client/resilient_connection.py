@@ -4,7 +4,7 @@ import asyncio
 import random
 import time
 from dataclasses import replace
-from typing import TypedDict
+from typing import TypeVar
 
 from websockets.asyncio.client import ClientConnection
 
@@ -20,17 +20,11 @@ RESUMED = "resumed"
 RESTARTED = "resumed in a new session: the server no longer had the old one"
 
 _SHORTEST_TRY_S = 1.0
+_Spoken = TypeVar("_Spoken", Partial, Final, FinalWord, Line)
 
 
 class ResilientConnection:
-    """Holds one connection after the other, and makes them one session.
-
-    Attributes:
-        socket: the present connection, or the last one.
-        retry: decides about every connection after the first.
-        reconnecting: whether the session waits for a connection on which it goes on.
-        problem: why there is no connection any more, where the connection itself does not say so.
-    """
+    """Holds one connection after the other, and makes them one session."""
 
     def __init__(
         self,
@@ -41,9 +35,9 @@ class ResilientConnection:
         flush_timeout_s: float | None,
     ) -> None:
         self.retry = retry
-        self.socket: ClientConnection | None = None
+        self.socket: ClientConnection | None = None  # the present one, or the last
         self.reconnecting = False
-        self.problem: str | None = None
+        self.problem: str | None = None  # why there is none any more, where the connection itself does not say so
         self._connector = connector
         self._sender = sender
         self._transcript = transcript
@@ -148,21 +142,20 @@ class ResilientConnection:
     def _own_status(self, sentence: str) -> Status:
         """Say something as the client itself; it stands among the server's statuses."""
         status = Status(None, sentence, arrived_s=time.monotonic())
-        self._transcript.add_status(status)
+        self._transcript.statuses.append(status)
         return status
 
 
-class _Span(TypedDict):
-    start_s: float
-    end_s: float
-
-
 def shift(event: ServerEvent, first_sample: int, first_segment: int) -> ServerEvent:
+    """Move an event of a session that began later onto the time line of the first one.
 
-    def span(spoken: Partial | Final | FinalWord | Line) -> _Span:
+    A server that has lost a session gives a fresh one, which counts samples and segments from its own beginning.
+    """
+
+    def later(spoken: _Spoken) -> _Spoken:
         # To the millisecond, as the server rounds.
-        shift_s = first_sample / SAMPLE_RATE
-        return {"start_s": round(spoken.start_s + shift_s, 3), "end_s": round(spoken.end_s + shift_s, 3)}
+        start_s, end_s = (round(each + first_sample / SAMPLE_RATE, 3) for each in (spoken.start_s, spoken.end_s))
+        return replace(spoken, start_s=start_s, end_s=end_s)
 
     match event:
         case Config(resumed=True):
@@ -170,11 +163,10 @@ def shift(event: ServerEvent, first_sample: int, first_segment: int) -> ServerEv
         case Ack(_, received, committed_until):
             return replace(event, received=first_sample + received, committed_until=first_sample + committed_until)
         case Partial(_, segment):
-            return replace(event, segment=first_segment + segment, **span(event))
+            return replace(later(event), segment=first_segment + segment)
         case Final(_, segment):
-            words = tuple(replace(word, **span(word)) for word in event.words)
-            return replace(event, segment=first_segment + segment, words=words, **span(event))
+            return replace(later(event), segment=first_segment + segment, words=tuple(map(later, event.words)))
         case Update(lines=lines) if first_sample:
-            return replace(event, lines=tuple(replace(line, **span(line)) for line in lines))
+            return replace(event, lines=tuple(map(later, lines)))
         case _:
             return event

@@ -204,7 +204,7 @@ class Session:
 
     def _on_end_sent(self) -> None:
         if self.transcript.ended_s is None:
-            self.transcript.audio_ended(time.monotonic())
+            self.transcript.ended_s = time.monotonic()
 
     # --- events down ----------------------------------------------------------------------------------------
 

@@ -36,15 +36,6 @@ class Transcript:
 
     A session whose connection was lost goes on (`resumed`), or a fresh one takes its place (`restarted`): the caller
     shifts that one's messages onto this time line.
-
-    Attributes:
-        opened_s, connected_s, ready_s: when it was opened, when the first event came, when it had its slot.
-        first_audio_s, first_word_s, ended_s, done_s: when the first audio was sent, the first word was shown, the end
-            marker was sent, the server had said everything.
-        settled_samples: everything before is final, or was heard as nothing: a fresh session need not hear it.
-        first_sample: where the present session begins on the time line.
-        lost_samples: audio that no session heard, because it was not kept long enough.
-        disconnects: how often the connection was lost.
     """
 
     def __init__(self, opened_s: float) -> None:
@@ -57,16 +48,16 @@ class Transcript:
         self.violations: list[str] = []
         self.accounting: Accounting | None = None
         self.committed_until = 0
-        self.settled_samples = 0
-        self.first_sample = 0
-        self.lost_samples = 0
+        self.settled_samples = 0  # everything before is final or was nothing: a fresh session need not hear it
+        self.first_sample = 0  # where the present session begins on the time line
+        self.lost_samples = 0  # audio that no session heard, because it was not kept long enough
         self.disconnects = 0
         self.sent_samples = 0
-        self.connected_s: float | None = None
-        self.first_audio_s: float | None = None
-        self.first_word_s: float | None = None
-        self.ended_s: float | None = None
-        self.done_s: float | None = None
+        self.connected_s: float | None = None  # when the first event came
+        self.first_audio_s: float | None = None  # when it was sent
+        self.first_word_s: float | None = None  # when it was shown
+        self.ended_s: float | None = None  # when the end marker was sent; the flush is timed from here
+        self.done_s: float | None = None  # when the server had said everything
         self._seq: int | None = None
         self._disconnected = False
         self._first_segment = 0
@@ -110,9 +101,6 @@ class Transcript:
         self._sent_at_s.append(now)
         self._sent_until.append(self.sent_samples)
 
-    def audio_ended(self, now: float) -> None:
-        self.ended_s = now
-
     def sent_at_s(self, position_s: float) -> float | None:
         index = bisect_left(self._sent_until, round(position_s * SAMPLE_RATE))
         return self._sent_at_s[index] if index < len(self._sent_at_s) else None
@@ -139,9 +127,6 @@ class Transcript:
         """Note that the connection was lost: what the server says before the session goes on is no part of it."""
         self.disconnects += not self._disconnected
         self._disconnected = True
-
-    def add_status(self, status: Status) -> None:
-        self.statuses.append(status)
 
     def resumed(self) -> None:
         self._disconnected = False
