@@ -39,11 +39,6 @@ class AudioSender:
         self._closed = False
 
     async def send(self, pcm: bytes) -> None:
-        """Take audio and send it.
-
-        Raises:
-            SessionClosedError: there is no connection and there will be none.
-        """
         await self._wait_for_capacity(len(pcm))
         self.buffer.append(pcm)
         await self._send_pending()

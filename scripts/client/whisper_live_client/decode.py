@@ -89,22 +89,19 @@ def _list(read: _Reader, value: object, where: str) -> tuple[Any, ...]:
     return tuple(read(item, f"{where}[]") for item in value)
 
 
-def _string(value: object, where: str) -> str:
-    if not isinstance(value, str):
-        raise _wrong(value, where, "a string")
-    return value
+def _scalar(
+    result: Callable[[Any], _T], accepted: type | types.UnionType, expected: str
+) -> Callable[[object, str], _T]:
+    def read(value: object, where: str) -> _T:
+        if not isinstance(value, accepted) or isinstance(value, bool):
+            raise _wrong(value, where, expected)
+        return result(value)
+
+    return read
 
 
-def _integer(value: object, where: str) -> int:
-    if not isinstance(value, int) or isinstance(value, bool):
-        raise _wrong(value, where, "a whole number")
-    return value
-
-
-def _number(value: object, where: str) -> float:
-    if not isinstance(value, (int, float)) or isinstance(value, bool):
-        raise _wrong(value, where, "a number")
-    return float(value)
+_string = _scalar(str, str, "a string")
+_integer = _scalar(int, int, "a whole number")
 
 
 def _clock(value: object, where: str) -> float:
@@ -122,7 +119,7 @@ def _wrong(value: object, where: str, expected: str) -> ProtocolError:
 _SCALARS: dict[Any, _Reader] = {
     str: _string,
     int: _integer,
-    float: _number,
+    float: _scalar(float, int | float, "a number"),
     bool: lambda value, _: value is True,
 }
 _OWN_READERS: dict[tuple[type, str], _Reader] = {
