@@ -119,12 +119,7 @@ def _look(look: Look | None) -> dict[str, object] | None:
         | {"memory_gb": gpu.allocated_memory_gb, "weights": gpu.weights}
         for gpu in look.status.gpus
     ]
-    return {
-        "gpus": gpus,
-        "health": look.health.status,
-        "share_percent": look.share_percent,
-        "waiting": look.waiting,
-    }
+    return {"gpus": gpus, "health": look.health.status, "share_percent": look.share_percent, "waiting": look.waiting}
 
 
 def write(path: str | None, text: str) -> None:
