@@ -9,7 +9,6 @@ ENDED_WELL = frozenset({"complete", "client_left"})
 
 
 def refusal(status: GpuStatus, gpu_id: int) -> str | None:
-    """Return why the worker should not be restarted now, None if nothing speaks against it."""
     worker = status.worker(gpu_id)
     if worker is None:
         return f"There is no GPU worker {gpu_id}; there are {', '.join(str(w.gpu_id) for w in status.gpus)}."
@@ -43,8 +42,6 @@ KEPT = frozenset({Fate.ELSEWHERE, Fate.BACK, Fate.GRACED, Fate.COMPLETE})
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """One session's fate, with its moves on the way, and the outcome if it ended."""
-
     session: str
     fate: Fate
     moves: tuple[Move, ...]

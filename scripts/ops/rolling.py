@@ -44,8 +44,9 @@ def command(
     """Restart the worker of GPU N: its sessions go on elsewhere, then it stops and starts anew."""
     if (gpu_id is None) != everyone:
         raise click.UsageError("Name one worker, or --all.")
-    options = Options(force=force, timeout_s=timeout_s, drain_s=CommonSettings.from_env(os.environ).drain_s)
-    rolling = Rolling(ServerApi(url, token), Supervisord(find_run_dir(run_dir)), Console(), options)
+    drain_s = CommonSettings.from_env(os.environ).drain_s
+    supervisord = Supervisord(find_run_dir(run_dir))
+    rolling = Rolling(ServerApi(url, token), supervisord, Console(), force, timeout_s, drain_s)
     try:
         good = rolling.restart_all() if gpu_id is None else rolling.restart(gpu_id)
     except RefusedError as error:
@@ -65,21 +66,14 @@ class RefusedError(Exception):
     """Nothing was done; the message says why."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Options:
-    """How to restart: ``timeout_s`` for all of one worker's restart, ``drain_s`` as the server has it."""
-
-    force: bool
-    timeout_s: float
-    drain_s: float
-
-
+@dataclass(frozen=True, slots=True)
 class Rolling:
-    def __init__(self, server: ServerApi, supervisord: Supervisord, console: Console, options: Options) -> None:
-        self._server = server
-        self._supervisord = supervisord
-        self._console = console
-        self._options = options
+    _server: ServerApi
+    _supervisord: Supervisord
+    _console: Console
+    _force: bool
+    _timeout_s: float  # for all of one worker's restart
+    _drain_s: float  # as the server has it
 
     def restart(self, gpu_id: int) -> bool:
         status, performance = self._look()
@@ -117,13 +111,13 @@ class Rolling:
         why = refusal(status, gpu_id)
         if why is None:
             return
-        if status.worker(gpu_id) is None or not self._options.force:
+        if status.worker(gpu_id) is None or not self._force:
             raise RefusedError(why)
         self._say(f"{why} Going on, as forced: sessions without a slot wait in line.", "yellow")
 
     def _watch(self, restart: Restart, pid: int | None, began: float) -> None:
         killed, stopped = False, False
-        while (age_s := time.monotonic() - began) < self._options.timeout_s:
+        while (age_s := time.monotonic() - began) < self._timeout_s:
             try:
                 for move in restart.update(*self._look()):
                     self._tell(move)
@@ -132,7 +126,7 @@ class Rolling:
             if restart.back and restart.settled:
                 return
             stopped = stopped or self._supervisord.worker(restart.gpu_id).pid != pid
-            if not stopped and not killed and age_s > self._options.drain_s + KILL_AFTER_DRAIN_S:
+            if not stopped and not killed and age_s > self._drain_s + KILL_AFTER_DRAIN_S:
                 self._say(f"It has not stopped within {age_s:.0f} s: killing it.", "red")
                 self._supervisord.signal(restart.gpu_id, "KILL")
                 killed = True

@@ -34,8 +34,6 @@ NONE = "-"
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """What was found: each part, or why it could not be asked."""
-
     url: str
     gateway: MonitorState | str
     processes: tuple[Process, ...] | str

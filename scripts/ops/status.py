@@ -6,6 +6,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -56,7 +57,7 @@ def command(*, url: str, run_dir: Path, token: str | None, watch: bool, every_s:
         show(state, as_json=as_json)
         sys.exit(0 if state.healthy else 1)
     try:
-        healthy = _watch_json(look, every_s) if as_json else _watch(look, every_s)
+        healthy = _watch(look, every_s, as_json=as_json)
     except BrokenPipeError:  # the reader has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         healthy = True
@@ -101,27 +102,20 @@ def as_object(state: State) -> dict[str, object]:
     }
 
 
-def _watch(look: Callable[[], State], every_s: float) -> bool:
+def _watch(look: Callable[[], State], every_s: float, *, as_json: bool) -> bool:
     state, console = look(), _console()
-    with Live(console=console, screen=console.is_terminal, auto_refresh=False) as live:
+    live = Live(console=console, screen=console.is_terminal, auto_refresh=False)
+    with nullcontext() if as_json else live:
         try:
             while True:
-                live.update(screen(state, _now(), console.height), refresh=True)
+                if as_json:
+                    click.echo(json.dumps(as_object(state)))
+                else:
+                    live.update(screen(state, _now(), console.height), refresh=True)
                 time.sleep(every_s)
                 state = look()
         except KeyboardInterrupt:
             return state.healthy
-
-
-def _watch_json(look: Callable[[], State], every_s: float) -> bool:
-    state = look()
-    try:
-        while True:
-            click.echo(json.dumps(as_object(state)))
-            time.sleep(every_s)
-            state = look()
-    except KeyboardInterrupt:
-        return state.healthy
 
 
 def _console() -> Console:

@@ -54,7 +54,6 @@ def enforcement(seen: Evidence, _idle: Look) -> Finding | None:
 
 
 def evenness(seen: Evidence, _full: Look) -> Finding | None:
-    """Judge that after each arrival no GPU has two sessions more than one with room."""
     plan = seen.plan
     if seen.look("spread") is None:
         return None
@@ -106,7 +105,6 @@ def healthy_at(plan: Plan) -> tuple[str, int]:
 
 
 def always_healthy(seen: Evidence, _full: Look) -> Finding:
-    """Judge that whenever less than 70 % of the slots were in use, health was ``healthy``."""
     low = [
         look
         for look in [seen.idle, *seen.opening]

@@ -13,8 +13,6 @@ _Check = tuple[str, str, str, str, Callable[[Evidence, Look], Finding | None]]
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A check with what was measured."""
-
     name: str
     title: str
     expected: str
@@ -33,7 +31,6 @@ def judge(seen: Evidence) -> tuple[Row, ...]:
 
 
 def good(rows: Sequence[Row]) -> bool:
-    """Return True if all checks that can be made were made, and none failed."""
     return all(row.verdict in {Verdict.PASS, Verdict.NONE} for row in rows)
 
 

@@ -32,7 +32,6 @@ class Look:
 
     @property
     def loads(self) -> tuple[int, ...]:
-        """How many sessions each serving one has."""
         return tuple(gpu.active_connections for gpu in self.serving)
 
     @property
@@ -76,7 +75,6 @@ class Plan:
 
     @property
     def room(self) -> int:
-        """The number of sessions of ours that fills the server."""
         return self.total - sum(self.base)
 
     @property
@@ -101,7 +99,6 @@ class Plan:
 
 
 def make_plan(look: Look) -> Plan:
-    """Return the plan for the GPUs that serve."""
     serving = look.serving
     plan = Plan(tuple(gpu.gpu_id for gpu in serving), tuple(gpu.slots for gpu in serving), look.loads)
     if not plan.total:
@@ -112,8 +109,6 @@ def make_plan(look: Look) -> Plan:
 
 
 class Phase(enum.Enum):
-    """The part of the run that a session belongs to."""
-
     SINGLE = "single"
     SPREAD = "spread"
     FILL = "fill"
@@ -153,8 +148,6 @@ class SessionRecord:
 
 @dataclass(slots=True)
 class Evidence:
-    """What was seen so far."""
-
     plan: Plan
     idle: Look
     release_s: float  # the longest wait for the memory
@@ -180,11 +173,14 @@ class Evidence:
 
     def returned(self, look: Look) -> bool | None:
         """Return True if every GPU has given back at least half of what it took; None where that cannot be known."""
-        shares = [self.returned_share(look, gpu_id) for gpu_id in self.plan.gpus]
-        known = [share for share in shares if share is not None]
-        return min(known) >= RETURNED_SHARE if known and len(known) == len(shares) else None
+        known = self.returned_shares(look)
+        return min(known) >= RETURNED_SHARE if known and len(known) == len(self.plan.gpus) else None
 
-    def returned_share(self, look: Look, gpu_id: int) -> float | None:
+    def returned_shares(self, look: Look) -> list[float]:
+        shares = (self._returned_share(look, gpu_id) for gpu_id in self.plan.gpus)
+        return [share for share in shares if share is not None]
+
+    def _returned_share(self, look: Look, gpu_id: int) -> float | None:
         """Return how much of what a GPU took it has given back, 0 to 1; None if unknown or if it took nothing."""
         before, now, most = self.idle.memory_gb(gpu_id), look.memory_gb(gpu_id), self.most_gb.get(gpu_id)
         if before is None or now is None or most is None or most - before < LEAST_RISE_GB:

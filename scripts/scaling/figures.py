@@ -16,12 +16,10 @@ time."""
 
 
 def memory(seen: Evidence, look: Look) -> Finding:
-    """Judge that at half the capacity the GPUs with sessions had taken memory."""
     return _taken(seen, look, half_gpus(seen.plan))
 
 
 def memory_in_use(seen: Evidence, look: Look) -> Finding:
-    """Judge that when all slots were in use and all spoke, all GPUs had."""
     return _taken(seen, look, seen.plan.gpus)
 
 
@@ -43,13 +41,11 @@ def _taken(seen: Evidence, look: Look, gpus: Sequence[int]) -> Finding:
 
 
 def release(seen: Evidence, look: Look) -> Finding | None:
-    """Judge that memory goes down again after the last session."""
     if seen.waited_s is None:
         return None
     if sum(look.loads):
         return Verdict.NONE, f"{plural(sum(look.loads), 'session')} of others hold it"
-    shares = [seen.returned_share(look, gpu) for gpu in seen.plan.gpus]
-    known = [share for share in shares if share is not None]
+    known = seen.returned_shares(look)
     kept = [gpu.gpu_id for gpu in look.serving if gpu.weights == "device"]
     if not known and not kept:
         return Verdict.NONE, "no GPU's memory had changed"
@@ -114,7 +110,6 @@ def connecting(seen: Evidence, _speaking: Look) -> Finding:
 
 
 def newcomer(seen: Evidence, _idle: Look) -> Finding | None:
-    """Judge the setup of a session that comes while all others speak: it must not wait for them long."""
     records = seen.of(Phase.NEWCOMER)
     if not records or (not records[0].ready and records[0].ended is None):
         return None

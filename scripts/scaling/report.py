@@ -29,8 +29,6 @@ _JSON_KEYS = {"phase": "act", "accounted": "books"}
 
 
 class Lines:
-    """Prints a line for each new thing that goes on, and each verdict once it is there."""
-
     def __init__(self, console: Console) -> None:
         self._console = console
         self._doing = ""

@@ -67,8 +67,6 @@ class Runner:
             if isinstance(outcome, Exception):
                 raise outcome
 
-    # --- from start to end ----------------------------------------------------------------------------------
-
     async def _begin(self) -> Evidence:
         look = await self._observer.look()
         others = look.sessions + look.waiting
@@ -194,8 +192,6 @@ class Runner:
         if self._last is not None:
             self.left = max(0, self._last.sessions - sum(seen.plan.base))
 
-    # --- sessions -------------------------------------------------------------------------------------------
-
     async def _open(self, seen: Evidence, phase: Phase) -> Session:
         before = (self._last or seen.idle).status
         stream = self._streams[len(self._sessions) % len(self._streams)]
@@ -234,8 +230,6 @@ class Runner:
         while (await self._look(0.1)).sessions > used and time.monotonic() < deadline_s:
             continue
 
-    # --- looking --------------------------------------------------------------------------------------------
-
     async def _watch(self, seen: Evidence) -> None:
         while True:
             look = await self._look(_WATCH_S)
@@ -246,7 +240,6 @@ class Runner:
                 self._keep(seen, session)
 
     async def _rest(self, deadline_s: float) -> Look:
-        """Look until no weights are on a device, as long as the server may take."""
         while not (look := await self._look(_WATCH_S)).resting and look.at_s < deadline_s:
             continue
         return look

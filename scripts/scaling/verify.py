@@ -116,7 +116,6 @@ def run(settings: SessionSettings, limits: Limits, api: ServerApi, json_path: st
 
 
 async def _until_the_end(runner: Runner) -> bool:
-    """Make all measurements; return True if a signal ended them."""
     running = asyncio.create_task(runner.run())
     for number in _SIGNALS:
         with contextlib.suppress(NotImplementedError):  # where there are no such signals Ctrl-C ends everything

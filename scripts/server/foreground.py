@@ -153,7 +153,6 @@ def page_url(address: tuple[str, int]) -> str:
 
 
 def answers(address: tuple[str, int]) -> bool:
-    """Return True if the gateway answers on ``/health``, whatever it says there."""
     try:
         ServerApi(page_url(address)).get("/health")
     except UnreachableError as error:

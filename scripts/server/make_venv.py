@@ -126,7 +126,6 @@ def check(command: list[str], failure: str) -> None:
 
 
 def install_lock(name: str) -> None:
-    """Install one lock file exactly, with no dependency that it does not name."""
     # openai-whisper comes as source: it is built with the locked setuptools, not with the newest one.
     options = ["--quiet", "--require-hashes", "--no-deps", "--no-build-isolation"]
     check(pip(*options, "-r", str(LOCKS / f"{name}.lock")), f"Installing {name}.lock failed")

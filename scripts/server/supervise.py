@@ -86,7 +86,6 @@ def find_run_dir(chosen: Path, root: Path = ROOT) -> Path:
 
 
 def make_run_dir(chosen: Path, root: Path) -> Path:
-    """Make the directory of the sockets, private to this user, and return it."""
     run_dir = find_run_dir(chosen, root)
     try:
         run_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -99,7 +98,6 @@ def make_run_dir(chosen: Path, root: Path) -> Path:
 
 
 def hold(run_dir: Path) -> IO[str]:
-    """Lock the run directory for as long as the returned file is open here or in supervisord."""
     guard = (run_dir / "serve.lock").open("w")
     try:
         fcntl.flock(guard, fcntl.LOCK_EX | fcntl.LOCK_NB)

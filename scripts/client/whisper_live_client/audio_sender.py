@@ -44,7 +44,6 @@ class AudioSender:
         await self._send_pending()
 
     async def finish(self) -> None:
-        """Send the end marker after all audio."""
         self._ending = True
         await self._send_pending()
 
@@ -81,7 +80,6 @@ class AudioSender:
             self._resending.cancel()
 
     async def _wait_for_capacity(self, size_bytes: int) -> None:
-        """Wait until the server has enough of what was taken before."""
         while self._reconnects and not self._closed:
             # A server that does not acknowledge has, for all we know, what was handed to the network.
             received = self.buffer.sent_samples if self._acknowledged is False else self._received_samples

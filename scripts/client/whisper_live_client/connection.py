@@ -40,7 +40,6 @@ class Connector:
     notice_silence: bool
 
     async def open(self, query: Mapping[str, str], timeout_s: float | None = None) -> ClientConnection:
-        """Open a WebSocket."""
         host = urlsplit(self.url).hostname or ""
         try:
             connection = await connect(
@@ -79,7 +78,6 @@ def _notice_silence(connection: ClientConnection) -> None:
 
 
 def session_url(url: str, parameters: Mapping[str, str]) -> str:
-    """Build the WebSocket address of a session from the server's address."""
     schemes = {"http": "ws", "https": "wss", "ws": "ws", "wss": "wss"}
     parts = urlsplit(url if "://" in url else f"ws://{url}")
     if parts.scheme not in schemes or not parts.hostname or parts.port == 0:  # a port that is none raises here

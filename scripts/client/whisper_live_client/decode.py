@@ -34,7 +34,6 @@ class ProtocolError(ValueError):
 
 
 def decode(text: str, arrived_s: float = 0.0) -> events.ServerEvent:
-    """Read one text frame of the server."""
     try:
         values: object = json.loads(text)
     except ValueError as error:
@@ -58,7 +57,6 @@ def _object(kind: Callable[..., _T], values: object, where: str, **more: object)
 
 @cache
 def _fields_of(kind: Any) -> list[tuple[str, str, _Reader, bool]]:
-    """Return the name, the key, the reader of each field, and whether it has to be there."""
     hints = get_type_hints(kind)
     return [
         (

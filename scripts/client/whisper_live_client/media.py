@@ -49,7 +49,6 @@ class Media:
         self._container.close()
 
     def pieces(self) -> Iterator[bytes]:
-        """Yield the whole audio once, as s16le 16 kHz mono in pieces of any length."""
         samples = 0
         try:
             for piece in _convert(self._frames()):

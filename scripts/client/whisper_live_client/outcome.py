@@ -36,8 +36,6 @@ class Exit(enum.IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How it ended: the exit code, and a sentence unless all is well."""
-
     exit_code: Exit
     sentence: str = ""
 
@@ -64,7 +62,6 @@ def of_session(transcript: Transcript, close_code: int | None, problem: str | No
 
 
 def _check_accounting(transcript: Transcript) -> Outcome:
-    """Compare the server's accounting with what was sent."""
     accounting = transcript.accounting
     # A server that lost a session knows nothing of what that one had made final.
     received = transcript.first_sample + accounting.received if accounting else None

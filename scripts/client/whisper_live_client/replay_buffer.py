@@ -59,7 +59,6 @@ class ReplayBuffer:
         self._trim(self._end_bytes - self._limit_bytes)
 
     def rewind(self, sample: int) -> None:
-        """Have everything sent again from a sample on."""
         if not self.first_sample <= sample <= self.end_samples:
             raise LookupError(f"sample {sample} is not kept ({self.first_sample} to {self.end_samples} are)")
         self._sent_bytes = sample * BYTES_PER_SAMPLE

@@ -14,8 +14,6 @@ _TOO_MANY_REQUESTS = 429
 
 @dataclass(frozen=True, slots=True)
 class Disconnect:
-    """How a connection ended, or why there was none."""
-
     close_code: int | None = None  # None if it never was opened
     http_status: int | None = None  # what the server answered in place of opening it
     retry_after_s: float | None = None

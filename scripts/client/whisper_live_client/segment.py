@@ -38,8 +38,6 @@ class Word:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What an update of a segment brought to light."""
-
     dropped: list[Word]  # words of the old tail that it no longer has; the next segment may take them over
     violations: list[str]  # promises that the server broke
 

@@ -124,8 +124,6 @@ class Session:
             return of_http_status(self._refusal.status, str(self._refusal))
         return of_session(self.transcript, self.close_code, self.problem)
 
-    # --- audio up -------------------------------------------------------------------------------------------
-
     async def stream(self, audio: Audio, *, realtime: bool = False) -> AsyncIterator[ServerEvent]:
         """Send audio and the end marker in the background, and yield what the server says until its end.
 
@@ -205,8 +203,6 @@ class Session:
     def _on_end_sent(self) -> None:
         if self.transcript.ended_s is None:
             self.transcript.ended_s = time.monotonic()
-
-    # --- events down ----------------------------------------------------------------------------------------
 
     async def __aiter__(self) -> AsyncIterator[ServerEvent]:
         """Yield what the server says, each event folded into `transcript` already.

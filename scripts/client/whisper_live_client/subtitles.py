@@ -20,8 +20,6 @@ _PAUSES = (*_SENTENCE_ENDS, ",", ";", ":", "，", "、")  # noqa: RUF001 - the s
 
 @dataclass(frozen=True, slots=True)
 class Cue:
-    """One subtitle, times in milliseconds."""
-
     start_ms: int
     end_ms: int
     text: str
@@ -33,7 +31,6 @@ def render_text(segments: Iterable[Segment]) -> str:
 
 
 def render_srt(segments: Iterable[Segment]) -> str:
-    """Render SubRip: numbered cues, a comma before the milliseconds."""
     return "".join(
         f"{number}\n{_clock(cue.start_ms, ',')} --> {_clock(cue.end_ms, ',')}\n"
         # An arrow inside the text would be read as a time line by lenient parsers.
@@ -53,7 +50,6 @@ def render_vtt(segments: Iterable[Segment]) -> str:
 
 
 def render_json(segments: Iterable[Segment], about: Mapping[str, object]) -> str:
-    """Render the segments with their words, and whatever else there is to say ``about`` the session."""
     spoken = [segment for segment in segments if segment.committed.strip()]
     body = {
         "text": join_texts([clean(segment.committed) for segment in spoken]),
@@ -159,7 +155,6 @@ def _joined(words: list[Cue]) -> Cue:
 
 
 def _fold(text: str) -> str:
-    """Break a cue into two lines of about the same width where one would be too wide."""
     if _columns(text) <= _LINE_COLUMNS:
         return text
     breaks = [index for index, character in enumerate(text) if character == " "]

@@ -76,7 +76,6 @@ class Transcript:
 
     @property
     def words(self) -> list[Word]:
-        """Every word in order, the tail's included (not ``committed_s`` yet)."""
         return [word for segment in self.segments.values() for word in segment.words]
 
     @property
@@ -112,7 +111,6 @@ class Transcript:
 
     @property
     def next_segment(self) -> int:
-        """A segment number from which on all are free."""
         return max(self.segments, default=-1) + 1
 
     @property
