@@ -89,15 +89,11 @@ class Restart:
         return all(account.fate in KEPT for account in self.accounts())
 
     def accounts(self) -> list[Account]:
-        return [
-            Account(
-                name,
-                self._fate(name),
-                tuple(move for move in self._moves if move.connection == name),
-                self._endings.get(name),
-            )
-            for name in sorted(self._sessions)
-        ]
+        return [self._account(name) for name in sorted(self._sessions)]
+
+    def _account(self, name: str) -> Account:
+        moves = tuple(move for move in self._moves if move.connection == name)
+        return Account(name, self._fate(name), moves, self._endings.get(name))
 
     def _fate(self, name: str) -> Fate:
         if name in self._endings:

@@ -101,10 +101,8 @@ class Rolling:
     def _look(self) -> tuple[GpuStatus, Performance]:
         status = self._server.gpu_status()
         if status.waiting_connection_ids is None:
-            raise AnswerError(
-                f"{self._server.url}: the server names its sessions only to who is on its machine, "
-                "or has its MONITOR_TOKEN"
-            )
+            to_whom = "only to who is on its machine, or has its MONITOR_TOKEN"
+            raise AnswerError(f"{self._server.url}: the server names its sessions {to_whom}")
         return status, self._server.performance()
 
     def _check(self, status: GpuStatus, gpu_id: int) -> None:
@@ -142,18 +140,17 @@ class Rolling:
         accounts = restart.accounts()
         for account in accounts:
             if account.fate not in KEPT or not account.moves:
-                colour = None if account.fate in KEPT else "bold red"
                 how = f" ({account.outcome})" if account.outcome else ""
-                self._say(f"  {account.session}  {account.fate.value}{how}", colour)
+                self._say(
+                    f"  {account.session}  {account.fate.value}{how}", None if account.fate in KEPT else "bold red"
+                )
         kept = sum(account.fate in KEPT for account in accounts)
         gaps = sorted(move.gap_ms for account in accounts for move in account.moves)
         longest = f", {gaps[-1]:.0f} ms without a worker at most" if gaps else ""
-        if restart.back:
-            self._say(f"GPU worker {restart.gpu_id} serves again after {took_s:.1f} s.", "green")
-        else:
-            self._say(f"GPU worker {restart.gpu_id} is NOT back after {took_s:.1f} s.", "bold red")
+        now, colour = ("serves again", "green") if restart.back else ("is NOT back", "bold red")
+        self._say(f"GPU worker {restart.gpu_id} {now} after {took_s:.1f} s.", colour)
         text = f"{kept} of {sessions(len(accounts))} kept{longest}."
-        self._say(text, "green" if kept == len(accounts) else "bold red")
+        self._say(text, "green" if restart.kept else "bold red")
         return restart.back and restart.kept
 
     def _say(self, text: str, colour: str | None = None) -> None:

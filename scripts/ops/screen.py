@@ -36,7 +36,7 @@ NONE = "-"
 class State:
     url: str
     gateway: MonitorState | str
-    processes: tuple[Process, ...] | str
+    processes: Sequence[Process] | str
 
     @property
     def healthy(self) -> bool:
@@ -49,9 +49,9 @@ def screen(state: State, now: datetime, lines: int) -> RenderableType:
         parts += [Text("unreachable", STYLES["critical"]), Text(state.gateway, overflow="fold")]
         events: tuple[Event, ...] = ()
     else:
-        parts += [_summary(state.gateway), Text(), _gpus(state.gateway.gpus), Text(), *_sessions(state.gateway)]
+        parts += [_summary(state.gateway), Text(), _gpus(state.gateway.gpus), Text(), _sessions(state.gateway)]
         events = state.gateway.events
-    parts += [Text(), *_processes(state.processes)]
+    parts += [Text(), _processes(state.processes)]
     if events:
         used = sum(part.row_count + bool(part.show_header) if isinstance(part, Table) else 1 for part in parts)
         parts += [Text(), _events(events[: max(3, lines - used - 3)], now.tzinfo or UTC)]
@@ -101,12 +101,10 @@ def _gpus(gpus: Sequence[GpuRow]) -> Table:
     return table
 
 
-def _sessions(gateway: MonitorState) -> list[Text | Table]:
+def _sessions(gateway: MonitorState) -> Text | Table:
     rows = [(f"GPU {gpu.gpu_id}", each) for gpu in gateway.gpus for each in gpu.sessions]
     rows += [("no slot", each) for each in gateway.elsewhere]
-    if not rows:
-        return [Text("No sessions.", "dim")]
-    return [_in_two_columns([_session(place, each) for place, each in rows])]
+    return _in_two_columns([_session(*row) for row in rows]) if rows else Text("No sessions.", "dim")
 
 
 def _session(place: str, session: SessionRow) -> Text:
@@ -118,10 +116,8 @@ def _session(place: str, session: SessionRow) -> Text:
     )
 
 
-def _processes(processes: tuple[Process, ...] | str) -> list[Text | Table]:
-    if isinstance(processes, str):
-        return [Text(processes, "yellow")]
-    return [_in_two_columns([_process(each) for each in processes])]
+def _processes(processes: Sequence[Process] | str) -> Text | Table:
+    return Text(processes, "yellow") if isinstance(processes, str) else _in_two_columns(list(map(_process, processes)))
 
 
 def _process(process: Process) -> Text:

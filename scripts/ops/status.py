@@ -10,6 +10,7 @@ from contextlib import nullcontext
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TypeVar
 
 import click
 from rich.console import Console
@@ -18,9 +19,10 @@ from rich.live import Live
 from scripts.ops.screen import WIDTH, State, screen
 from scripts.server.supervise import find_run_dir
 from scripts.tools.options import SETTINGS, gateway_token_option, gateway_url_option, run_dir_option
-from scripts.tools.server_api import TIMEOUT_S, MonitorState, ServerApi, UnreachableError
-from scripts.tools.supervisord import Process, Supervisord, SupervisordError
+from scripts.tools.server_api import TIMEOUT_S, ServerApi, UnreachableError
+from scripts.tools.supervisord import Supervisord, SupervisordError
 
+_T = TypeVar("_T")
 _EXIT_CODES = """\b
 Exit codes:
   0  the gateway answers and serves (healthy, or degraded: 70 to 90 % of the slots in use)
@@ -69,17 +71,15 @@ def main() -> None:
 
 
 def take_state(url: str, api: ServerApi, supervisord: Supervisord) -> State:
-    gateway: MonitorState | str
-    processes: tuple[Process, ...] | str
+    return State(url, _ask(api.monitor_state), _ask(supervisord.processes))
+
+
+def _ask(part: Callable[[], _T]) -> _T | str:
+    """Return the answer, or why there is none."""
     try:
-        gateway = api.monitor_state()
-    except UnreachableError as error:
-        gateway = str(error)
-    try:
-        processes = tuple(supervisord.processes())
-    except SupervisordError as error:
-        processes = str(error)
-    return State(url, gateway, processes)
+        return part()
+    except (UnreachableError, SupervisordError) as error:
+        return str(error)
 
 
 def show(state: State, *, as_json: bool) -> None:

@@ -25,8 +25,9 @@ def judge(seen: Evidence) -> tuple[Row, ...]:
     rows = []
     for name, title, expected, stage, check in _table(seen):
         look = seen.look(stage)
-        verdict, measured = (look and check(seen, look)) or (Verdict.OPEN, "")
-        rows.append(Row(name, title, expected, measured, verdict))
+        found = check(seen, look) if look else None
+        verdict = {True: Verdict.PASS, False: Verdict.FAIL, None: Verdict.NONE}[found[0]] if found else Verdict.OPEN
+        rows.append(Row(name, title, expected, found[1] if found else "", verdict))
     return tuple(rows)
 
 

@@ -11,12 +11,8 @@ class Verdict(enum.Enum):
     NONE = "cannot_be_made"  # on this server; `measured` says what was seen instead
 
 
-Finding = tuple[Verdict, str]
-"""A verdict, and what was measured."""
-
-
-def judged(passed: bool, measured: str) -> Finding:
-    return Verdict.PASS if passed else Verdict.FAIL, measured
+Finding = tuple[bool | None, str]
+"""Whether a check is passed, None where it cannot be made, and what was measured."""
 
 
 def listed(values: Sequence[object]) -> str:

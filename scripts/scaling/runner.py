@@ -19,6 +19,7 @@ _WATCH_S = 0.5
 _SETTLE_S = 2.0
 _SINGLE_S = 5.0
 _RELEASE_SLOTS_S = 10.0
+_Show = Callable[[str, Look, Evidence | None], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,13 +35,7 @@ class Limits:
 class Runner:
     """One run on one server; ``show`` is called at each look, with what goes on."""
 
-    def __init__(
-        self,
-        api: ServerApi,
-        settings: SessionSettings,
-        limits: Limits,
-        show: Callable[[str, Look, Evidence | None], None],
-    ) -> None:
+    def __init__(self, api: ServerApi, settings: SessionSettings, limits: Limits, show: _Show) -> None:
         self.seen: Evidence | None = None  # before the server was found fit to be checked
         self.left: int | None = None  # how many sessions more than before the server had at the end
         self._observer = Observer(api)
@@ -102,7 +97,11 @@ class Runner:
             seen.looks["full"] = await self._look()
             if full:
                 await self._surplus(seen)
-                await self._speech(seen)
+                self._doing = f"{plural(plan.room, 'session')} speak"
+                for session in self._sessions:
+                    session.speak()
+                await asyncio.sleep(self._limits.seconds)
+                seen.looks["speaking"] = await self._look()
                 await self._newcomer(seen)
         await self._finish_all(seen)
         seen.server_setup_ms = await self._observer.setup_ms()
@@ -144,13 +143,6 @@ class Runner:
         await session.leave()
         self._keep(seen, session)
         self._sessions.remove(session)
-
-    async def _speech(self, seen: Evidence) -> None:
-        self._doing = f"{plural(seen.plan.room, 'session')} speak"
-        for session in self._sessions:
-            session.speak()
-        await asyncio.sleep(self._limits.seconds)
-        seen.looks["speaking"] = await self._look()
 
     async def _newcomer(self, seen: Evidence) -> None:
         self._doing = "one goes, and another comes while all others speak"
@@ -213,8 +205,7 @@ class Runner:
 
     async def _finish_all(self, seen: Evidence) -> None:
         self._doing = "the last words"
-        ends = [each.finish() if each.record().ready else each.leave() for each in self._sessions]
-        await asyncio.gather(*ends)
+        await asyncio.gather(*(each.finish() if each.record().ready else each.leave() for each in self._sessions))
         await self._leave_all(seen)
 
     async def _leave_all(self, seen: Evidence) -> None:

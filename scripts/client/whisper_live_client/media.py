@@ -113,9 +113,8 @@ def open_microphone(device: str | None = None) -> Media:
             return _open(name, f"microphone {kind}:{name}", kind)
         except MediaError as error:
             tried.append(str(error))
-    raise MediaError(
-        "; ".join(tried) or "no default microphone here: name one with --device, or pipe PCM into `- --raw`"
-    )
+    none = "no default microphone here: name one with --device, or pipe PCM into `- --raw`"
+    raise MediaError("; ".join(tried) or none)
 
 
 def read_raw(stream: BinaryIO) -> Iterator[bytes]:

@@ -185,6 +185,5 @@ def _print_results(options: Options, transcript: Transcript, outcome: Outcome, l
 def _render(options: Options, transcript: Transcript, outcome: Outcome) -> str:
     segments = transcript.segments.values()
     if options.output_format == "json":
-        paced = options.paced
-        return render_json(segments, about(transcript, outcome, paced=paced))
+        return render_json(segments, about(transcript, outcome, paced=options.paced))
     return {"text": render_text, "srt": render_srt, "vtt": render_vtt}[options.output_format](segments)
