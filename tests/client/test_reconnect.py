@@ -8,9 +8,9 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from whisper_live_client import SessionClosedError
-from whisper_live_client.audio_sender import UNRECEIVED_SAMPLES
 from whisper_live_client.blocking_source import BlockingSource
 from whisper_live_client.events import Status
+from whisper_live_client.reconnect.audio_sender import UNRECEIVED_SAMPLES
 
 from tests.client import sessions
 from tests.client.sessions import consume

@@ -9,14 +9,14 @@ from typing import Literal, Self, TypeAlias
 from websockets.exceptions import ConnectionClosed
 
 from .audio import BYTES_PER_SAMPLE, MESSAGE_BYTES, duration_s, regroup
-from .audio_sender import AudioSender
 from .connection import ClientError, ConnectError, Connector, SessionClosedError, session_url
 from .decode import ProtocolError, decode
 from .events import Ack, Config, Final, Partial, ReadyToStop, ServerEvent, Update
 from .outcome import Outcome, of_http_status, of_session
-from .replay_buffer import ReplayBuffer
-from .resilient_connection import ResilientConnection
-from .retry import RetryPolicy
+from .reconnect.audio_sender import AudioSender
+from .reconnect.replay_buffer import ReplayBuffer
+from .reconnect.resilient_connection import ResilientConnection
+from .reconnect.retry import RetryPolicy
 from .transcript import Transcript
 
 Mode: TypeAlias = Literal["events", "full"]

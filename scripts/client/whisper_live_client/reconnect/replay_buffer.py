@@ -6,7 +6,7 @@ it needs everything from ``received``. Both lie inside what is kept here.
 
 from collections import deque
 
-from .audio import BYTES_PER_SAMPLE
+from whisper_live_client.audio import BYTES_PER_SAMPLE
 
 
 class ReplayBuffer:

@@ -7,8 +7,9 @@ from contextlib import suppress
 from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
 
-from .audio import BYTES_PER_SAMPLE, SAMPLE_RATE
-from .connection import SessionClosedError
+from whisper_live_client.audio import BYTES_PER_SAMPLE, SAMPLE_RATE
+from whisper_live_client.connection import SessionClosedError
+
 from .replay_buffer import ReplayBuffer
 
 # Twice what a server keeps by default (its journal's 60 s), so that our own limit is never what breaks a resume.

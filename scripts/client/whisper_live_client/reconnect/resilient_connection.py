@@ -8,12 +8,13 @@ from typing import TypeVar
 
 from websockets.asyncio.client import ClientConnection
 
-from .audio import SAMPLE_RATE
+from whisper_live_client.audio import SAMPLE_RATE
+from whisper_live_client.connection import ClientError, ConnectError, Connector
+from whisper_live_client.events import Ack, Config, Final, FinalWord, Line, Partial, ServerEvent, Status, Update
+from whisper_live_client.transcript import Transcript
+
 from .audio_sender import AudioSender
-from .connection import ClientError, ConnectError, Connector
-from .events import Ack, Config, Final, FinalWord, Line, Partial, ServerEvent, Status, Update
 from .retry import Disconnect, RetryPolicy
-from .transcript import Transcript
 
 LOST = "connection lost, reconnecting…"
 RESUMED = "resumed"
