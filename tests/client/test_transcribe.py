@@ -2,23 +2,12 @@
 
 import asyncio
 import json
-import shutil
 import signal
-import subprocess
-import sys
 import time
 
 import pytest
 
-from tests.scripts.scripted_server import (
-    ROOT,
-    AsrServer,
-    encode,
-    end_of,
-    hello,
-    start_command,
-    tone,
-)
+from tests.scripts.scripted_server import AsrServer, encode, end_of, hello, start_command, tone
 
 
 def transcribe(script, *arguments, data=None, **environment):
@@ -111,10 +100,13 @@ def _bytes_read(pid):
         ("text", "Hello world.\n"),
     ],
 )
-def test_formats_on_stdout(speech, kind, expected):
-    """Each format is exact."""
-    done, _ = transcribe(hello, speech, "--fast", "--format", kind)
-    assert (done.code, done.out) == (0, expected)
+@pytest.mark.parametrize("to_file", [False, True])
+def test_formats(speech, tmp_path, kind, expected, to_file):
+    """Each format is exact; --output takes the transcript, and stdout stays empty."""
+    output = tmp_path / "words"
+    done, _ = transcribe(hello, speech, "--fast", "--format", kind, *(["--output", output] if to_file else []))
+    assert (done.code, done.out, output.exists()) == (0, "" if to_file else expected, to_file)
+    assert not to_file or output.read_text() == expected
 
 
 def test_json_has_words_books_and_times(speech):
@@ -145,13 +137,6 @@ def test_verbose_says_the_books(speech):
     assert "flush took 0." in done.err
 
 
-def test_output_file(speech, tmp_path):
-    """--output takes the transcript; stdout stays empty."""
-    done, _ = transcribe(hello, speech, "--fast", "--output", tmp_path / "words.txt")
-    assert (done.code, done.out) == (0, "")
-    assert (tmp_path / "words.txt").read_text() == "Hello world.\n"
-
-
 def test_full_mode(speech):
     """The other wire format gives the same words."""
 
@@ -178,19 +163,14 @@ def test_parameters_and_token_travel_where_they_should(speech):
     assert conversation.headers["Authorization"] == "Bearer t0p"
 
 
-def test_raw_pipe(speech):
-    """Raw PCM comes from stdin; the lone byte at its end is no sample."""
-    pcm = tone(4000, 16_000)
-    done, server = transcribe(hello, "-", "--raw", "--fast", data=pcm + b"\x01")
+@pytest.mark.parametrize("raw", [True, False])
+def test_a_pipe(speech, raw):
+    """Raw PCM or a container comes from stdin; a lone byte at the end of raw audio is no sample."""
+    pcm = tone(16_800, 16_000)
+    options, data = (["--raw"], pcm + b"\x01") if raw else ([], speech.read_bytes())
+    done, server = transcribe(hello, "-", "--fast", *options, data=data)
     assert (done.code, done.out) == (0, "Hello world.\n")
     assert bytes(server.conversations[0].audio) == pcm
-
-
-def test_container_pipe(speech):
-    """A container comes from stdin as well."""
-    done, server = transcribe(hello, "-", "--fast", data=speech.read_bytes())
-    assert done.code == 0
-    assert bytes(server.conversations[0].audio) == tone(16_800, 16_000)
 
 
 @pytest.mark.parametrize(
@@ -354,28 +334,11 @@ def test_microphone(tmp_path):
     assert max(conversation.audio[1:6400:2]) > 10
 
 
-def test_no_environment(tmp_path):
-    """Without a .venv beside it the script says what to run first."""
-    scripts = tmp_path / "scripts"
-    scripts.mkdir()
-    for name in ("_run.py", "transcribe"):
-        shutil.copy(ROOT / "scripts" / name, scripts)
-    done = subprocess.run(
-        [sys.executable, scripts / "transcribe", "a.wav"], capture_output=True, text=True, check=False
-    )
-    assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == "There is no .venv yet: run scripts/serve or scripts/test first.\n"
-
-
 async def _interrupted(script, *arguments, times, pipe=None, **environment):
     """Interrupt the command once audio flows; the second time when the end marker is there."""
     async with AsrServer(script) as server:
         process = await start_command(
-            *arguments,
-            "--url",
-            server.url,
-            stdin=None if pipe is None else asyncio.subprocess.PIPE,
-            **environment,
+            *arguments, "--url", server.url, stdin=None if pipe is None else asyncio.subprocess.PIPE, **environment
         )
         if pipe is not None:
             process.stdin.write(pipe)
