@@ -270,7 +270,6 @@ def test_leaving_a_stream_early():
 
 
 async def transcribed(script, path):
-    """Transcribe a file by one call."""
     async with AsrServer(script) as server, asyncio.timeout(20):
         return await transcribe_file(path, server.url, language="en")
 

@@ -7,24 +7,13 @@ import time
 
 import pytest
 
+from tests.client.sessions import transcribe
 from tests.scripts.scripted_server import AsrServer, encode, end_of, hello, start_command, tone
-
-
-def transcribe(script, *arguments, data=None, **environment):
-    """Run the command once against a script; returns the finished command and the server."""
-
-    async def once():
-        async with AsrServer(script) as server:
-            stdin = None if data is None else asyncio.subprocess.PIPE
-            process = await start_command(*arguments, "--url", server.url, stdin=stdin, **environment)
-            return await end_of(process, data), server
-
-    return asyncio.run(once())
 
 
 def test_words_are_printed(speech):
     """The transcript is on stdout, statuses and committed lines are on stderr, the code is 0."""
-    done, server = transcribe(hello, speech)
+    done, conversations = transcribe(hello, speech)
     assert (done.code, done.out) == (0, "Hello world.\n")
     assert done.err.splitlines() == [
         "[Connected]",
@@ -33,16 +22,16 @@ def test_words_are_printed(speech):
         "[Ready to transcribe]",
         "Hello world.",
     ]
-    assert len(server.conversations) == 1
+    assert len(conversations) == 1
 
 
 def test_audio_arrives_whole_in_real_time(speech):
     """Every sample arrives, in messages of 100 ms, not faster than it would be spoken."""
     started = time.monotonic()
-    done, server = transcribe(hello, speech, "--quiet")
+    done, conversations = transcribe(hello, speech, "--quiet")
     assert time.monotonic() - started > 1.05
     assert (done.code, done.err) == (0, "")
-    (conversation,) = server.conversations
+    (conversation,) = conversations
     assert bytes(conversation.audio) == tone(16_800, 16_000)
     assert conversation.messages == 11
 
@@ -51,10 +40,10 @@ def test_fast_does_not_wait_for_the_clock(tmp_path):
     """Two minutes of audio are sent in a few seconds with --fast."""
     path = encode(tmp_path / "long.wav", "pcm_s16le", rate=16_000, samples=1_920_000)
     started = time.monotonic()
-    done, server = transcribe(hello, path, "--fast")
+    done, conversations = transcribe(hello, path, "--fast")
     assert done.code == 0
     assert time.monotonic() - started < 20
-    assert len(server.conversations[0].audio) == 3_840_000
+    assert len(conversations[0].audio) == 3_840_000
 
 
 def test_fast_is_slowed_down_by_the_server(tmp_path):
@@ -149,15 +138,17 @@ def test_full_mode(speech):
         await conversation.socket.send('{"type":"ready_to_stop"}')
         await conversation.socket.wait_closed()
 
-    done, server = transcribe(full, speech, "--fast", "--mode", "full", "--format", "srt")
+    done, conversations = transcribe(full, speech, "--fast", "--mode", "full", "--format", "srt")
     assert (done.code, done.out) == (0, "1\n00:00:00,100 --> 00:00:01,000\nHello world.\n\n")
-    assert "mode=full" in server.conversations[0].path
+    assert "mode=full" in conversations[0].path
 
 
 def test_parameters_and_token_travel_where_they_should(speech):
     """Language and task are in the query, the token is in the Authorization header only."""
-    done, server = transcribe(hello, speech, "--fast", "--language", "fr", "--task", "translate", API_TOKEN="t0p")
-    (conversation,) = server.conversations
+    done, conversations = transcribe(
+        hello, speech, "--fast", "--language", "fr", "--task", "translate", environment={"API_TOKEN": "t0p"}
+    )
+    (conversation,) = conversations
     assert done.code == 0
     assert conversation.path == "/asr?mode=events&language=fr&task=translate"
     assert conversation.headers["Authorization"] == "Bearer t0p"
@@ -168,9 +159,9 @@ def test_a_pipe(speech, raw):
     """Raw PCM or a container comes from stdin; a lone byte at the end of raw audio is no sample."""
     pcm = tone(16_800, 16_000)
     options, data = (["--raw"], pcm + b"\x01") if raw else ([], speech.read_bytes())
-    done, server = transcribe(hello, "-", "--fast", *options, data=data)
+    done, conversations = transcribe(hello, "-", "--fast", *options, data=data)
     assert (done.code, done.out) == (0, "Hello world.\n")
-    assert bytes(server.conversations[0].audio) == pcm
+    assert bytes(conversations[0].audio) == pcm
 
 
 @pytest.mark.parametrize(
@@ -323,13 +314,9 @@ def test_two_interrupts_quit(tmp_path):
     assert conversation.ended
 
 
-def test_microphone(tmp_path):
+def test_microphone(alsa):
     """--mic sends what the sound card hears until Ctrl-C, then the rest is said."""
-    (tmp_path / "tape.raw").write_bytes(tone(48_000, 48_000, channels=2))
-    tape = f'type file slave.pcm {{ type null }} file /dev/null infile "{tmp_path}/tape.raw" format raw'
-    (tmp_path / "alsa.conf").write_text(f"pcm.tape {{ {tape} }}\n")
-    arguments = ("--mic", "--device", "alsa:tape", "--quiet")
-    done, conversation = asyncio.run(_interrupted(hello, *arguments, times=1, ALSA_CONFIG_PATH=tmp_path / "alsa.conf"))
+    done, conversation = asyncio.run(_interrupted(hello, "--mic", "--device", "alsa:tape", "--quiet", times=1))
     assert (done.code, done.out) == (0, "Hello world.\n")
     assert max(conversation.audio[1:6400:2]) > 10
 

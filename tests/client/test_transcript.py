@@ -24,7 +24,6 @@ from whisper_live_client.transcript import Transcript
 
 
 def fold(transcript, event, now):
-    """Have an event arrive at ``now``."""
     transcript.fold(replace(event, arrived_s=now))
 
 

@@ -55,12 +55,10 @@ def spoken(registry, *sessions, events=None, model_at=1_000_000.0):
 
 
 def session(name, state, lease, age_s, lag_s):
-    """Return a session whose client is there."""
     return SessionSnapshot(id=name, state=state, lease=lease, age_s=age_s, lag_s=lag_s, attached=True)
 
 
 def answered(body):
-    """Return what the body tells."""
     return read(MonitorState, "/monitor/state", body)
 
 
@@ -184,7 +182,6 @@ def test_the_verdict(health, healthy):
 
 
 def run(*arguments, **env):
-    """Run scripts/status and return what became of it."""
     command = [sys.executable, "scripts/status", *arguments]
     return subprocess.run(
         command, cwd=ROOT, env=environment(env), capture_output=True, text=True, timeout=60, check=False

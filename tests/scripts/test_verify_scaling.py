@@ -42,7 +42,6 @@ def look(*loads, health=None, memory_gb=None, weights=None, slots=4):
 
 
 def session(number, phase, gpu_id, **changes):
-    """Return what one session saw that was served well."""
     served = SessionRecord(
         number=number,
         phase=phase,
@@ -87,7 +86,6 @@ def evidence():
 
 
 def change(seen, numbers, **changes):
-    """Change what these visitors saw."""
     for number in numbers:
         seen.records[number] = replace(seen.records[number], **changes)
 
@@ -218,7 +216,6 @@ def saw(stage, *loads, gpu_id=None, **kwargs):
 
 
 def told(numbers, **changes):
-    """Return a fault: this is what these sessions saw."""
     return lambda seen: change(seen, numbers, **changes)
 
 
