@@ -41,7 +41,8 @@ def main(name: str, cache_dir: Path | None, stall_s: float, limit_s: float, *, h
     console = Console(stderr=True, highlight=False, soft_wrap=True)
     folder = cache_dir or locate.default_cache_dir()
     try:
-        with _bar(console) as bar:
+        columns = TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeElapsedColumn()
+        with Progress(*columns, console=console) as bar:
             report = _Report(bar)
             deadlines = locate.Deadlines(stall_s=stall_s, total_s=limit_s)
             path = locate.locate(name, cache_dir=folder, progress=report, deadlines=deadlines)
@@ -72,19 +73,8 @@ class _Report:
         self._task = bar.add_task(self._what, total=None)
 
     def __call__(self, what: str, done_bytes: int, total_bytes: int | None) -> None:
-        """Show `what`, and how far it is."""
         if what != self._what:
             self._what = what
             self._bar.remove_task(self._task)
             self._task = self._bar.add_task(what, total=total_bytes)
         self._bar.update(self._task, completed=done_bytes, total=total_bytes)
-
-
-def _bar(console: Console) -> Progress:
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        DownloadColumn(),
-        TimeElapsedColumn(),
-        console=console,
-    )

@@ -9,7 +9,6 @@ ENDED_WELL = frozenset({"complete", "client_left"})
 
 
 def refusal(status: GpuStatus, gpu_id: int) -> str | None:
-    """Return why the worker should not be restarted now, None if nothing speaks against it."""
     worker = status.worker(gpu_id)
     if worker is None:
         return f"There is no GPU worker {gpu_id}; there are {', '.join(str(w.gpu_id) for w in status.gpus)}."
@@ -24,13 +23,10 @@ def refusal(status: GpuStatus, gpu_id: int) -> str | None:
 
 
 def sessions(count: int) -> str:
-    """Return a number of sessions in words."""
     return "1 session" if count == 1 else f"{count} sessions"
 
 
 class Fate(enum.Enum):
-    """What became of one session."""
-
     ELSEWHERE = "is on another worker"
     BACK = "is on the new worker"
     STAYED = "is still on the old worker"
@@ -46,8 +42,6 @@ KEPT = frozenset({Fate.ELSEWHERE, Fate.BACK, Fate.GRACED, Fate.COMPLETE})
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """One session's fate, with its moves on the way, and the outcome if it ended."""
-
     session: str
     fate: Fate
     moves: tuple[Move, ...]
@@ -55,17 +49,6 @@ class Account:
 
 
 class Restart:
-    """One worker's restart.
-
-    Args:
-        status: of the moment when it was asked for; its sessions are named.
-        performance: of the same moment.
-        gpu_id: the worker's number.
-
-    Raises:
-        KeyError: there is no such worker.
-    """
-
     def __init__(self, status: GpuStatus, performance: Performance, gpu_id: int) -> None:
         worker = status.worker(gpu_id)
         if worker is None:
@@ -79,7 +62,6 @@ class Restart:
         self._now = status
 
     def update(self, status: GpuStatus, performance: Performance) -> list[Move]:
-        """Take what the server says now; return the moves of these sessions that are new."""
         self._now = status
         fresh = [
             move
@@ -94,32 +76,24 @@ class Restart:
 
     @property
     def back(self) -> bool:
-        """Whether a new life of the worker serves."""
         worker = self._now.worker(self.gpu_id)
         return worker is not None and worker.serving and worker.boot != self._boot
 
     @property
     def settled(self) -> bool:
-        """Whether every session has its place again, or has ended."""
         open_fates = (Fate.STAYED, Fate.WAITING, Fate.UNKNOWN)
         return not any(account.fate in open_fates for account in self.accounts())
 
     @property
     def kept(self) -> bool:
-        """Whether no session was lost."""
         return all(account.fate in KEPT for account in self.accounts())
 
     def accounts(self) -> list[Account]:
-        """Return what became of each session that was on the worker."""
-        return [
-            Account(
-                name,
-                self._fate(name),
-                tuple(move for move in self._moves if move.connection == name),
-                self._endings.get(name),
-            )
-            for name in sorted(self._sessions)
-        ]
+        return [self._account(name) for name in sorted(self._sessions)]
+
+    def _account(self, name: str) -> Account:
+        moves = tuple(move for move in self._moves if move.connection == name)
+        return Account(name, self._fate(name), moves, self._endings.get(name))
 
     def _fate(self, name: str) -> Fate:
         if name in self._endings:

@@ -44,8 +44,9 @@ def command(
     """Restart the worker of GPU N: its sessions go on elsewhere, then it stops and starts anew."""
     if (gpu_id is None) != everyone:
         raise click.UsageError("Name one worker, or --all.")
-    options = Options(force=force, timeout_s=timeout_s, drain_s=CommonSettings.from_env(os.environ).drain_s)
-    rolling = Rolling(ServerApi(url, token), Supervisord(find_run_dir(run_dir)), Console(), options)
+    drain_s = CommonSettings.from_env(os.environ).drain_s
+    supervisord = Supervisord(find_run_dir(run_dir))
+    rolling = Rolling(ServerApi(url, token), supervisord, Console(), force, timeout_s, drain_s)
     try:
         good = rolling.restart_all() if gpu_id is None else rolling.restart(gpu_id)
     except RefusedError as error:
@@ -58,7 +59,6 @@ def command(
 
 
 def main() -> None:
-    """Run the command."""
     command(prog_name="scripts/restart_gpu_worker")
 
 
@@ -66,32 +66,16 @@ class RefusedError(Exception):
     """Nothing was done; the message says why."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Options:
-    """How to restart: ``timeout_s`` for all of one worker's restart, ``drain_s`` as the server has it."""
-
-    force: bool
-    timeout_s: float
-    drain_s: float
-
-
+@dataclass(frozen=True, slots=True)
 class Rolling:
-    """Restarts workers of one server."""
-
-    def __init__(self, server: ServerApi, supervisord: Supervisord, console: Console, options: Options) -> None:
-        self._server = server
-        self._supervisord = supervisord
-        self._console = console
-        self._options = options
+    _server: ServerApi
+    _supervisord: Supervisord
+    _console: Console
+    _force: bool
+    _timeout_s: float  # for all of one worker's restart
+    _drain_s: float  # as the server has it
 
     def restart(self, gpu_id: int) -> bool:
-        """Restart one worker; return True if it is back and no session was lost.
-
-        Raises:
-            RefusedError: it would end or hold up sessions, and that was not forced.
-            UnreachableError: the gateway does not answer at the start.
-            SupervisordError: supervisord does not do as it is told.
-        """
         status, performance = self._look()
         self._check(status, gpu_id)
         restart = Restart(status, performance, gpu_id)
@@ -112,30 +96,26 @@ class Rolling:
         return self._conclude(restart, time.monotonic() - began)
 
     def restart_all(self) -> bool:
-        """Restart every worker, one after the other; stop at the first that goes wrong."""
         return all(self.restart(worker.gpu_id) for worker in self._server.gpu_status().gpus)
 
     def _look(self) -> tuple[GpuStatus, Performance]:
         status = self._server.gpu_status()
         if status.waiting_connection_ids is None:
-            raise AnswerError(
-                f"{self._server.url}: the server names its sessions only to who is on its machine, "
-                "or has its MONITOR_TOKEN"
-            )
+            to_whom = "only to who is on its machine, or has its MONITOR_TOKEN"
+            raise AnswerError(f"{self._server.url}: the server names its sessions {to_whom}")
         return status, self._server.performance()
 
     def _check(self, status: GpuStatus, gpu_id: int) -> None:
         why = refusal(status, gpu_id)
         if why is None:
             return
-        if status.worker(gpu_id) is None or not self._options.force:
+        if status.worker(gpu_id) is None or not self._force:
             raise RefusedError(why)
         self._say(f"{why} Going on, as forced: sessions without a slot wait in line.", "yellow")
 
     def _watch(self, restart: Restart, pid: int | None, began: float) -> None:
-        """Follow the restart until it is over or late."""
         killed, stopped = False, False
-        while (age_s := time.monotonic() - began) < self._options.timeout_s:
+        while (age_s := time.monotonic() - began) < self._timeout_s:
             try:
                 for move in restart.update(*self._look()):
                     self._tell(move)
@@ -144,7 +124,7 @@ class Rolling:
             if restart.back and restart.settled:
                 return
             stopped = stopped or self._supervisord.worker(restart.gpu_id).pid != pid
-            if not stopped and not killed and age_s > self._options.drain_s + KILL_AFTER_DRAIN_S:
+            if not stopped and not killed and age_s > self._drain_s + KILL_AFTER_DRAIN_S:
                 self._say(f"It has not stopped within {age_s:.0f} s: killing it.", "red")
                 self._supervisord.signal(restart.gpu_id, "KILL")
                 killed = True
@@ -160,18 +140,17 @@ class Rolling:
         accounts = restart.accounts()
         for account in accounts:
             if account.fate not in KEPT or not account.moves:
-                colour = None if account.fate in KEPT else "bold red"
                 how = f" ({account.outcome})" if account.outcome else ""
-                self._say(f"  {account.session}  {account.fate.value}{how}", colour)
+                self._say(
+                    f"  {account.session}  {account.fate.value}{how}", None if account.fate in KEPT else "bold red"
+                )
         kept = sum(account.fate in KEPT for account in accounts)
         gaps = sorted(move.gap_ms for account in accounts for move in account.moves)
         longest = f", {gaps[-1]:.0f} ms without a worker at most" if gaps else ""
-        if restart.back:
-            self._say(f"GPU worker {restart.gpu_id} serves again after {took_s:.1f} s.", "green")
-        else:
-            self._say(f"GPU worker {restart.gpu_id} is NOT back after {took_s:.1f} s.", "bold red")
+        now, colour = ("serves again", "green") if restart.back else ("is NOT back", "bold red")
+        self._say(f"GPU worker {restart.gpu_id} {now} after {took_s:.1f} s.", colour)
         text = f"{kept} of {sessions(len(accounts))} kept{longest}."
-        self._say(text, "green" if kept == len(accounts) else "bold red")
+        self._say(text, "green" if restart.kept else "bold red")
         return restart.back and restart.kept
 
     def _say(self, text: str, colour: str | None = None) -> None:

@@ -34,28 +34,24 @@ NONE = "-"
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """What was found: each part, or why it could not be asked."""
-
     url: str
     gateway: MonitorState | str
-    processes: tuple[Process, ...] | str
+    processes: Sequence[Process] | str
 
     @property
     def healthy(self) -> bool:
-        """Whether the gateway answers, and serves without being at its limit."""
         return isinstance(self.gateway, MonitorState) and self.gateway.status != "critical"
 
 
 def screen(state: State, now: datetime, lines: int) -> RenderableType:
-    """Return the screen; the events take what is left of ``lines``, three at least."""
     parts: list[Text | Table] = [_title(state, now)]
     if isinstance(state.gateway, str):
         parts += [Text("unreachable", STYLES["critical"]), Text(state.gateway, overflow="fold")]
         events: tuple[Event, ...] = ()
     else:
-        parts += [_summary(state.gateway), Text(), _gpus(state.gateway.gpus), Text(), *_sessions(state.gateway)]
+        parts += [_summary(state.gateway), Text(), _gpus(state.gateway.gpus), Text(), _sessions(state.gateway)]
         events = state.gateway.events
-    parts += [Text(), *_processes(state.processes)]
+    parts += [Text(), _processes(state.processes)]
     if events:
         used = sum(part.row_count + bool(part.show_header) if isinstance(part, Table) else 1 for part in parts)
         parts += [Text(), _events(events[: max(3, lines - used - 3)], now.tzinfo or UTC)]
@@ -105,12 +101,10 @@ def _gpus(gpus: Sequence[GpuRow]) -> Table:
     return table
 
 
-def _sessions(gateway: MonitorState) -> list[Text | Table]:
+def _sessions(gateway: MonitorState) -> Text | Table:
     rows = [(f"GPU {gpu.gpu_id}", each) for gpu in gateway.gpus for each in gpu.sessions]
     rows += [("no slot", each) for each in gateway.elsewhere]
-    if not rows:
-        return [Text("No sessions.", "dim")]
-    return [_in_two_columns([_session(place, each) for place, each in rows])]
+    return _in_two_columns([_session(*row) for row in rows]) if rows else Text("No sessions.", "dim")
 
 
 def _session(place: str, session: SessionRow) -> Text:
@@ -122,10 +116,8 @@ def _session(place: str, session: SessionRow) -> Text:
     )
 
 
-def _processes(processes: tuple[Process, ...] | str) -> list[Text | Table]:
-    if isinstance(processes, str):
-        return [Text(processes, "yellow")]
-    return [_in_two_columns([_process(each) for each in processes])]
+def _processes(processes: Sequence[Process] | str) -> Text | Table:
+    return Text(processes, "yellow") if isinstance(processes, str) else _in_two_columns(list(map(_process, processes)))
 
 
 def _process(process: Process) -> Text:
@@ -137,7 +129,6 @@ def _process(process: Process) -> Text:
 
 
 def _in_two_columns(cells: Sequence[Text]) -> Table:
-    """Fill two columns, downwards first."""
     grid, half = Table.grid(), (len(cells) + 1) // 2
     for _ in range(2):
         grid.add_column(width=WIDTH // 2, no_wrap=True, overflow="ellipsis")
@@ -158,7 +149,6 @@ def _events(events: Sequence[Event], zone: tzinfo) -> Table:
 
 
 def sentence(event: Event) -> str:
-    """Return an event in words."""
     who, gpu = event.session, f"GPU {event.gpu_id}"
     refused = "a session was" if event.count == 1 else f"{event.count} sessions were"
     words = {

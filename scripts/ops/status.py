@@ -6,9 +6,11 @@ import socket
 import sys
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TypeVar
 
 import click
 from rich.console import Console
@@ -17,9 +19,10 @@ from rich.live import Live
 from scripts.ops.screen import WIDTH, State, screen
 from scripts.server.supervise import find_run_dir
 from scripts.tools.options import SETTINGS, gateway_token_option, gateway_url_option, run_dir_option
-from scripts.tools.server_api import TIMEOUT_S, MonitorState, ServerApi, UnreachableError
-from scripts.tools.supervisord import Process, Supervisord, SupervisordError
+from scripts.tools.server_api import TIMEOUT_S, ServerApi, UnreachableError
+from scripts.tools.supervisord import Supervisord, SupervisordError
 
+_T = TypeVar("_T")
 _EXIT_CODES = """\b
 Exit codes:
   0  the gateway answers and serves (healthy, or degraded: 70 to 90 % of the slots in use)
@@ -56,7 +59,7 @@ def command(*, url: str, run_dir: Path, token: str | None, watch: bool, every_s:
         show(state, as_json=as_json)
         sys.exit(0 if state.healthy else 1)
     try:
-        healthy = _watch_json(look, every_s) if as_json else _watch(look, every_s)
+        healthy = _watch(look, every_s, as_json=as_json)
     except BrokenPipeError:  # the reader has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         healthy = True
@@ -64,27 +67,22 @@ def command(*, url: str, run_dir: Path, token: str | None, watch: bool, every_s:
 
 
 def main() -> None:
-    """Run the command."""
     command(prog_name="scripts/status")
 
 
 def take_state(url: str, api: ServerApi, supervisord: Supervisord) -> State:
-    """Return the present state, or why it cannot be had."""
-    gateway: MonitorState | str
-    processes: tuple[Process, ...] | str
+    return State(url, _ask(api.monitor_state), _ask(supervisord.processes))
+
+
+def _ask(part: Callable[[], _T]) -> _T | str:
+    """Return the answer, or why there is none."""
     try:
-        gateway = api.monitor_state()
-    except UnreachableError as error:
-        gateway = str(error)
-    try:
-        processes = tuple(supervisord.processes())
-    except SupervisordError as error:
-        processes = str(error)
-    return State(url, gateway, processes)
+        return part()
+    except (UnreachableError, SupervisordError) as error:
+        return str(error)
 
 
 def show(state: State, *, as_json: bool) -> None:
-    """Print a state once."""
     if as_json:
         click.echo(json.dumps(as_object(state), indent=2))
         return
@@ -104,31 +102,23 @@ def as_object(state: State) -> dict[str, object]:
     }
 
 
-def _watch(look: Callable[[], State], every_s: float) -> bool:
+def _watch(look: Callable[[], State], every_s: float, *, as_json: bool) -> bool:
     state, console = look(), _console()
-    with Live(console=console, screen=console.is_terminal, auto_refresh=False) as live:
+    live = Live(console=console, screen=console.is_terminal, auto_refresh=False)
+    with nullcontext() if as_json else live:
         try:
             while True:
-                live.update(screen(state, _now(), console.height), refresh=True)
+                if as_json:
+                    click.echo(json.dumps(as_object(state)))
+                else:
+                    live.update(screen(state, _now(), console.height), refresh=True)
                 time.sleep(every_s)
                 state = look()
         except KeyboardInterrupt:
             return state.healthy
 
 
-def _watch_json(look: Callable[[], State], every_s: float) -> bool:
-    state = look()
-    try:
-        while True:
-            click.echo(json.dumps(as_object(state)))
-            time.sleep(every_s)
-            state = look()
-    except KeyboardInterrupt:
-        return state.healthy
-
-
 def _console() -> Console:
-    """Return the terminal, or 80 columns where there is none."""
     return Console(highlight=False) if sys.stdout.isatty() else Console(highlight=False, width=WIDTH)
 
 

@@ -3,63 +3,57 @@
 from collections import Counter
 
 from .evidence import HEALTHY_BELOW_PERCENT, Evidence, Look, Phase, Plan
-from .findings import Finding, Verdict, judged, listed, ordinal, plural
+from .findings import Finding, listed, ordinal, plural
 
 REFUSAL = "No GPU resources available"
 TRY_AGAIN_LATER = 1013
 
 
 def single(seen: Evidence, look: Look) -> Finding:
-    """Judge one session by where the server has it, and by where its client was told it is."""
     told = [record.gpu_id for record in seen.of(Phase.SINGLE)]
     passed = look.loads == seen.plan.loads(1) and told in ([first(seen.plan)], [None])
-    return judged(passed, listed(look.loads) + (f", told GPU {told[0]}" if told != [None] else ""))
+    return passed, listed(look.loads) + (f", told GPU {told[0]}" if told != [None] else "")
 
 
 def spread(seen: Evidence, look: Look) -> Finding:
-    """Judge where the clients of half the capacity were told that they are."""
     plan = seen.plan
     wanted = plan.loads(plan.spread)
     told = Counter(record.gpu_id for record in seen.of(Phase.SPREAD) if record.ready)
     if set(told) == {None}:
-        return judged(look.loads == wanted, f"{listed(look.loads)}, clients were not told")
+        return look.loads == wanted, f"{listed(look.loads)}, clients were not told"
     had = tuple(base + told[gpu] for gpu, base in zip(plan.gpus, plan.base, strict=True))
-    return judged(had == wanted, f"{listed(had)}, as clients were told")
+    return had == wanted, f"{listed(had)}, as clients were told"
 
 
 def limit(seen: Evidence, look: Look) -> Finding | None:
-    """Judge that all are served until the last slot, the next one is refused, and health is critical."""
     room, health = seen.plan.room, look.health.status
     ready = sum(record.ready for record in seen.of(Phase.SPREAD, Phase.FILL))
     if ready < room:
-        return judged(passed=False, measured=f"{ready} ready, {health}")
+        return False, f"{ready} ready, {health}"
     if seen.look("crowded") is None:
         return None
     refused = _refused(seen)
     measured = f"{ready} ready, {ordinal(room + 1)} {'refused' if refused else 'not refused'}, {health}"
-    return judged(ready == room and refused and health == "critical", measured)
+    return ready == room and refused and health == "critical", measured
 
 
 def distribution(seen: Evidence, look: Look) -> Finding:
-    """Judge ``active_connections`` at half the capacity."""
-    return judged(look.loads == seen.plan.loads(seen.plan.spread), listed(look.loads))
+    return look.loads == seen.plan.loads(seen.plan.spread), listed(look.loads)
 
 
 def enforcement(seen: Evidence, _idle: Look) -> Finding | None:
-    """Judge what the session too many was told."""
     surplus = seen.of(Phase.SURPLUS)
     if not surplus or surplus[0].ended is None:
         return None
     record = surplus[0]
     if record.ready:
-        return judged(passed=False, measured=f"it was served, on GPU {record.gpu_id}")
+        return False, f"it was served, on GPU {record.gpu_id}"
     told = f'"{record.errors[-1]}"' if record.errors else record.problem or "nothing"
     passed = _refused(seen) and any(REFUSAL in error for error in record.errors)
-    return judged(passed, f"{told}, {record.close_code}")
+    return passed, f"{told}, {record.close_code}"
 
 
 def evenness(seen: Evidence, _full: Look) -> Finding | None:
-    """Judge that after each arrival no GPU has two sessions more than one with room."""
     plan = seen.plan
     if seen.look("spread") is None:
         return None
@@ -67,14 +61,13 @@ def evenness(seen: Evidence, _full: Look) -> Finding | None:
     worst = max((plan.uneven(look.loads) for look in looks), default=0)
     lost = len(seen.opening) - len(looks)
     measured = f"±{worst} in {plural(len(looks), 'look')}" + (f", a worker missing in {lost}" if lost else "")
-    return judged(worst <= allowed_uneven(plan) and not lost, measured)
+    return worst <= allowed_uneven(plan) and not lost, measured
 
 
 def rejection(seen: Evidence, look: Look) -> Finding:
-    """Judge that the session too many was rejected and took no other one's place."""
     rejected = _refused(seen)
     measured = f"{'rejected' if rejected else 'not rejected'}, {listed(look.loads)}"
-    return judged(rejected and look.loads == seen.plan.loads(seen.plan.room), measured)
+    return rejected and look.loads == seen.plan.loads(seen.plan.room), measured
 
 
 def _refused(seen: Evidence) -> bool:
@@ -84,7 +77,6 @@ def _refused(seen: Evidence) -> bool:
 
 
 def first(plan: Plan) -> int:
-    """Return the GPU that the first session ought to be on."""
     pairs = zip(plan.base, plan.loads(1), strict=True)
     return plan.gpus[[before < after for before, after in pairs].index(True)]
 
@@ -101,8 +93,8 @@ def health(seen: Evidence, _idle: Look) -> Finding | None:
     if look is None:
         return None
     if share >= HEALTHY_BELOW_PERCENT:
-        return Verdict.NONE, f"{look.health.status} at {_percent(share)}: others use too much"
-    return judged(look.health.status == "healthy", f"{look.health.status} at {_percent(look.share_percent)}")
+        return None, f"{look.health.status} at {_percent(share)}: others use too much"
+    return look.health.status == "healthy", f"{look.health.status} at {_percent(look.share_percent)}"
 
 
 def healthy_at(plan: Plan) -> tuple[str, int]:
@@ -113,7 +105,6 @@ def healthy_at(plan: Plan) -> tuple[str, int]:
 
 
 def always_healthy(seen: Evidence, _full: Look) -> Finding:
-    """Judge that whenever less than 70 % of the slots were in use, health was ``healthy``."""
     low = [
         look
         for look in [seen.idle, *seen.opening]
@@ -121,9 +112,9 @@ def always_healthy(seen: Evidence, _full: Look) -> Finding:
     ]
     if not low:
         idle = seen.idle
-        return Verdict.NONE, f"never below 70 %; {idle.health.status} at {_percent(idle.share_percent)}"
+        return None, f"never below 70 %; {idle.health.status} at {_percent(idle.share_percent)}"
     healthy = sum(look.health.status == "healthy" for look in low)
-    return judged(healthy == len(low), f"healthy in {healthy} of {plural(len(low), 'look')}")
+    return healthy == len(low), f"healthy in {healthy} of {plural(len(low), 'look')}"
 
 
 def _percent(share: float | None) -> str:

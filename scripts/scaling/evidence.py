@@ -18,30 +18,24 @@ too many, after all have spoken together, and when the memory had been returned 
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """A server at one moment."""
-
     at_s: float
     status: GpuStatus
     health: Health
 
     @property
     def serving(self) -> tuple[Worker, ...]:
-        """The workers that take sessions."""
         return tuple(gpu for gpu in self.status.gpus if gpu.serving)
 
     @property
     def missing(self) -> tuple[int, ...]:
-        """The numbers of those that do not."""
         return tuple(gpu.gpu_id for gpu in self.status.gpus if not gpu.serving)
 
     @property
     def loads(self) -> tuple[int, ...]:
-        """How many sessions each serving one has."""
         return tuple(gpu.active_connections for gpu in self.serving)
 
     @property
     def sessions(self) -> int:
-        """All sessions with a slot."""
         return sum(gpu.active_connections for gpu in self.status.gpus)
 
     @property
@@ -51,12 +45,10 @@ class Look:
 
     @property
     def names(self) -> frozenset[str]:
-        """The ids of all sessions with a slot, as far as the server tells."""
         return frozenset().union(*(gpu.connection_ids for gpu in self.status.gpus if gpu.connection_ids))
 
     @property
     def share_percent(self) -> float | None:
-        """The share of the slots in use, as the server tells it."""
         return self.health.capacity.utilization_percent if self.health.capacity else None
 
     @property
@@ -65,20 +57,13 @@ class Look:
         return not sum(self.loads) and all(gpu.weights in {None, "host"} for gpu in self.serving)
 
     def memory_gb(self, gpu_id: int) -> float | None:
-        """Return the memory that a worker has allocated."""
         worker = self.status.worker(gpu_id)
         return worker.allocated_memory_gb if worker else None
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a server ought to do.
-
-    Attributes:
-        gpus: the numbers of the serving GPUs.
-        slots: how many sessions each takes.
-        base: how many each already has, of other people.
-    """
+    """What a server ought to do, for each serving GPU: its number, its slots, and the sessions of others it has."""
 
     gpus: tuple[int, ...]
     slots: tuple[int, ...]
@@ -86,12 +71,10 @@ class Plan:
 
     @property
     def total(self) -> int:
-        """All slots."""
         return sum(self.slots)
 
     @property
     def room(self) -> int:
-        """The number of sessions of ours that fills the server."""
         return self.total - sum(self.base)
 
     @property
@@ -116,11 +99,6 @@ class Plan:
 
 
 def make_plan(look: Look) -> Plan:
-    """Return the plan for the GPUs that serve.
-
-    Raises:
-        ValueError: nothing serves, or no slot is free; the message is one line.
-    """
     serving = look.serving
     plan = Plan(tuple(gpu.gpu_id for gpu in serving), tuple(gpu.slots for gpu in serving), look.loads)
     if not plan.total:
@@ -131,8 +109,6 @@ def make_plan(look: Look) -> Plan:
 
 
 class Phase(enum.Enum):
-    """The part of the run that a session belongs to."""
-
     SINGLE = "single"
     SPREAD = "spread"
     FILL = "fill"
@@ -147,89 +123,64 @@ OPENED = (Phase.SINGLE, Phase.SPREAD, Phase.FILL)
 
 @dataclass(frozen=True, slots=True)
 class SessionRecord:
-    """One session as its client saw it; None is unknown, or did not come.
-
-    Attributes:
-        gpu_id: where the server told it that it is.
-        loads: whether weights had to be loaded for it: none were on its GPU before.
-        connected_ms: from opening the connection to the server's first word.
-        ready_ms: from there too, to "Ready to transcribe".
-        ended: how it ended; None while it is there.
-        problem: why it ended like this.
-        accounted: whether the server accounts for each sample that was sent; None where it does not tell.
-    """
+    """One session as its client saw it; None is unknown, or did not come."""
 
     number: int
     phase: Phase
     session: str | None
-    gpu_id: int | None
-    loads: bool | None
-    connected_ms: float | None
-    ready_ms: float | None
+    gpu_id: int | None  # where the server told it that it is
+    loads: bool | None  # whether weights had to be loaded for it: none were on its GPU before
+    connected_ms: float | None  # from opening the connection to the server's first word
+    ready_ms: float | None  # from there too, to "Ready to transcribe"
     errors: tuple[str, ...]
     close_code: int | None
-    ended: str | None
-    problem: str
-    accounted: bool | None
+    ended: str | None  # None while it is there
+    problem: str  # why it ended like this
+    accounted: bool | None  # whether the server accounts for each sample that was sent
     audio_s: float
     dropped_s: float
     words: int
 
     @property
     def ready(self) -> bool:
-        """Whether it had its slot."""
         return self.ready_ms is not None
 
 
 @dataclass(slots=True)
 class Evidence:
-    """What was seen so far.
-
-    Attributes:
-        release_s: the longest wait for the memory.
-        looks: the looks that were taken so far, by their `STAGES`.
-        floor_ms: the fastest plain HTTP request: what the way to the server costs.
-        opening: every look taken with all present sessions ready.
-        records: each session so far, by its number.
-        most_gb: the most memory each GPU had with a session on it.
-        server_setup_ms: the server's own average since its start.
-        waited_s: how long the memory was waited for.
-        over: whether all sessions have ended.
-    """
-
     plan: Plan
     idle: Look
-    release_s: float
-    floor_ms: float = 0.0
-    looks: dict[str, Look] = field(default_factory=dict)
-    opening: list[Look] = field(default_factory=list)
+    release_s: float  # the longest wait for the memory
+    floor_ms: float = 0.0  # the fastest plain HTTP request: what the way to the server costs
+    looks: dict[str, Look] = field(default_factory=dict)  # by their `STAGES`
+    opening: list[Look] = field(default_factory=list)  # every look taken with all present sessions ready
     records: dict[int, SessionRecord] = field(default_factory=dict)
-    most_gb: dict[int, float] = field(default_factory=dict)
-    server_setup_ms: float | None = None
-    waited_s: float | None = None
-    over: bool = False
+    most_gb: dict[int, float] = field(default_factory=dict)  # the most memory each GPU had with a session on it
+    server_setup_ms: float | None = None  # the server's own average since its start
+    waited_s: float | None = None  # how long the memory was waited for
+    over: bool = False  # whether all sessions have ended
 
     def look(self, stage: str) -> Look | None:
-        """Return the look of a stage, None before it was taken."""
         return self.idle if stage == "idle" else self.looks.get(stage)
 
     def of(self, *phases: Phase) -> list[SessionRecord]:
-        """Return the sessions of some phases."""
         return [record for _, record in sorted(self.records.items()) if record.phase in phases]
 
     def note_memory(self, look: Look) -> None:
-        """Keep the most memory of each GPU that has a session."""
         for gpu in look.serving:
             if gpu.active_connections and gpu.allocated_memory_gb is not None:
                 self.most_gb[gpu.gpu_id] = max(gpu.allocated_memory_gb, self.most_gb.get(gpu.gpu_id, 0.0))
 
     def returned(self, look: Look) -> bool | None:
         """Return True if every GPU has given back at least half of what it took; None where that cannot be known."""
-        shares = [self.returned_share(look, gpu_id) for gpu_id in self.plan.gpus]
-        known = [share for share in shares if share is not None]
-        return min(known) >= RETURNED_SHARE if known and len(known) == len(shares) else None
+        known = self.returned_shares(look)
+        return min(known) >= RETURNED_SHARE if known and len(known) == len(self.plan.gpus) else None
 
-    def returned_share(self, look: Look, gpu_id: int) -> float | None:
+    def returned_shares(self, look: Look) -> list[float]:
+        shares = (self._returned_share(look, gpu_id) for gpu_id in self.plan.gpus)
+        return [share for share in shares if share is not None]
+
+    def _returned_share(self, look: Look, gpu_id: int) -> float | None:
         """Return how much of what a GPU took it has given back, 0 to 1; None if unknown or if it took nothing."""
         before, now, most = self.idle.memory_gb(gpu_id), look.memory_gb(gpu_id), self.most_gb.get(gpu_id)
         if before is None or now is None or most is None or most - before < LEAST_RISE_GB:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from .evidence import LEAST_RISE_GB, OPENED, RETURNED_SHARE, Evidence, Look, Phase, Plan, SessionRecord
-from .findings import Finding, Verdict, gpu_list, judged, listed, plural
+from .findings import Finding, gpu_list, listed, plural
 
 SETUP_AVERAGE_MS = 3000.0
 SETUP_SLOW_MS = 5000.0
@@ -16,12 +16,10 @@ time."""
 
 
 def memory(seen: Evidence, look: Look) -> Finding:
-    """Judge that at half the capacity the GPUs with sessions had taken memory."""
     return _taken(seen, look, half_gpus(seen.plan))
 
 
 def memory_in_use(seen: Evidence, look: Look) -> Finding:
-    """Judge that when all slots were in use and all spoke, all GPUs had."""
     return _taken(seen, look, seen.plan.gpus)
 
 
@@ -32,35 +30,32 @@ def _taken(seen: Evidence, look: Look, gpus: Sequence[int]) -> Finding:
     for gpu_id in gpus:
         idle, before, now = seen.idle.status.worker(gpu_id), seen.idle.memory_gb(gpu_id), look.memory_gb(gpu_id)
         if idle is None or before is None or now is None:
-            return Verdict.NONE, "the server does not know its memory"
+            return None, "the server does not know its memory"
         most = max(now, seen.most_gb.get(gpu_id, 0.0)) if look is seen.look("speaking") else now
         warm = idle.weights == "device" or idle.active_connections > 0
         passed &= most > 0 if warm else most - before >= LEAST_RISE_GB
         rises.append(f"{most:.2f}" if warm else f"{most - before:+.2f}")
     # Where there is no GPU it is a process's private memory.
     kind = " (private)" if any(gpu.device == "cpu" for gpu in seen.idle.serving) else ""
-    return judged(passed, f"{listed(rises)} GB{kind}")
+    return passed, f"{listed(rises)} GB{kind}"
 
 
 def release(seen: Evidence, look: Look) -> Finding | None:
-    """Judge that memory goes down again after the last session."""
     if seen.waited_s is None:
         return None
     if sum(look.loads):
-        return Verdict.NONE, f"{plural(sum(look.loads), 'session')} of others hold it"
-    shares = [seen.returned_share(look, gpu) for gpu in seen.plan.gpus]
-    known = [share for share in shares if share is not None]
+        return None, f"{plural(sum(look.loads), 'session')} of others hold it"
+    known = seen.returned_shares(look)
     kept = [gpu.gpu_id for gpu in look.serving if gpu.weights == "device"]
     if not known and not kept:
-        return Verdict.NONE, "no GPU's memory had changed"
+        return None, "no GPU's memory had changed"
     if not known:
-        return judged(passed=False, measured=f"the weights stay on {gpu_list(kept)}")
+        return False, f"the weights stay on {gpu_list(kept)}"
     backs = listed([f"{min(1.0, max(0.0, share)):.0%}" for share in known])
-    return judged(min(known) >= RETURNED_SHARE, f"{backs} back after {seen.waited_s:.0f} s")
+    return min(known) >= RETURNED_SHARE, f"{backs} back after {seen.waited_s:.0f} s"
 
 
 def half_gpus(plan: Plan) -> list[int]:
-    """Return the GPUs that ought to have sessions at half the capacity."""
     return [gpu for gpu, load in zip(plan.gpus, plan.loads(plan.spread), strict=True) if load]
 
 
@@ -72,23 +67,22 @@ def consistency(seen: Evidence, _full: Look) -> Finding:
     groups, again = setup_times(seen.of(*OPENED)), setup_times(seen.of(Phase.AGAIN))
     count = sum(map(len, groups.values()))
     if count < 2:
-        return Verdict.NONE, plural(count, "setup")
+        return None, plural(count, "setup")
     bad = {name for name, times in groups.items() if not alike(times)}
     bad -= {name for name, times in again.items() if len(times) > 1 and alike(times)}
     texts = [f"{name} {_span(times)}" for name, times in groups.items()]
     texts += [f"{name} again {_span(times)}" for name, times in again.items()]
-    return judged(not bad, "; ".join(texts))
+    return not bad, "; ".join(texts)
 
 
 def setup(seen: Evidence, _full: Look) -> Finding:
-    """Judge the average setup, of all sessions and of those that had to load weights."""
     groups = setup_times(seen.of(*OPENED))
     times = [time for group in groups.values() for time in group]
     if not times:
-        return judged(passed=False, measured="no session became ready")
+        return False, "no session became ready"
     averages = [sum(each) / len(each) for each in (times, groups.get("loading")) if each]
     measured = f"{averages[0] / 1000:.2f} s" + "".join(f", loading {each / 1000:.2f} s" for each in averages[1:])
-    return judged(max(averages) < SETUP_AVERAGE_MS, measured)
+    return max(averages) < SETUP_AVERAGE_MS, measured
 
 
 def setup_times(records: Sequence[SessionRecord]) -> dict[str, list[float]]:
@@ -107,24 +101,22 @@ def alike(times_ms: Sequence[float]) -> bool:
 
 
 def connecting(seen: Evidence, _speaking: Look) -> Finding:
-    """Judge how long clients wait for the server's first word, the way to it aside."""
     records = seen.of(*OPENED, Phase.SURPLUS, Phase.NEWCOMER)
     known = [record.connected_ms for record in records if record.connected_ms is not None]
     times = sorted(max(0.0, time - seen.floor_ms) for time in known)
     late = sum(time >= CONNECTED_MS for time in times) + len(records) - len(times)
     measured = f"median {times[len(times) // 2]:.0f} ms, slowest {times[-1]:.0f} ms" if times else "none"
-    return judged(bool(times) and late <= LATE_SHARE * len(records), measured)
+    return bool(times) and late <= LATE_SHARE * len(records), measured
 
 
 def newcomer(seen: Evidence, _idle: Look) -> Finding | None:
-    """Judge the setup of a session that comes while all others speak: it must not wait for them long."""
     records = seen.of(Phase.NEWCOMER)
     if not records or (not records[0].ready and records[0].ended is None):
         return None
     ready_ms = records[0].ready_ms
     if ready_ms is None:
-        return judged(passed=False, measured=records[0].problem or "not served")
-    return judged(ready_ms < SETUP_SLOW_MS, f"{ready_ms / 1000:.2f} s")
+        return False, records[0].problem or "not served"
+    return ready_ms < SETUP_SLOW_MS, f"{ready_ms / 1000:.2f} s"
 
 
 def wholeness(seen: Evidence, _idle: Look) -> Finding | None:
@@ -135,7 +127,7 @@ def wholeness(seen: Evidence, _idle: Look) -> Finding | None:
     well = [each for each in records if each.ended == "complete" and each.accounted is not False and not each.dropped_s]
     words, audio_s = sum(record.words for record in records), sum(record.audio_s for record in records)
     measured = f"{len(well)} of {len(records)}; {words} words in {audio_s:.0f} s"
-    return judged(bool(records) and len(well) == len(records) and words > 0, measured)
+    return bool(records) and len(well) == len(records) and words > 0, measured
 
 
 def _span(times_ms: Sequence[float]) -> str:

@@ -5,25 +5,17 @@ from collections.abc import Sequence
 
 
 class Verdict(enum.Enum):
-    """What became of a check; each has its word in JSON."""
-
     PASS = "pass"  # noqa: S105 - no password
     FAIL = "fail"
     OPEN = "not_made"  # not yet, or never
     NONE = "cannot_be_made"  # on this server; `measured` says what was seen instead
 
 
-Finding = tuple[Verdict, str]
-"""A verdict, and what was measured."""
-
-
-def judged(passed: bool, measured: str) -> Finding:
-    """Return the finding of a check that could be made."""
-    return Verdict.PASS if passed else Verdict.FAIL, measured
+Finding = tuple[bool | None, str]
+"""Whether a check is passed, None where it cannot be made, and what was measured."""
 
 
 def listed(values: Sequence[object]) -> str:
-    """Return values as a list, a long one shortened in its middle."""
     texts = [str(value) for value in values]
     if len(texts) > 8:
         texts = [*texts[:4], "…", *texts[-2:]]
@@ -31,12 +23,10 @@ def listed(values: Sequence[object]) -> str:
 
 
 def plural(count: int, thing: str) -> str:
-    """Return a number of things in words."""
     return f"{count} {thing}" if count == 1 else f"{count} {thing}s"
 
 
 def ordinal(number: int) -> str:
-    """Return 17 as 17th."""
     ending = "th" if 10 <= number % 100 <= 20 else {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
     return f"{number}{ending}"
 

@@ -17,23 +17,12 @@ class CannotRunError(Exception):
 
 
 class Observer:
-    """Looks at one server.
-
-    Attributes:
-        known: the ids of the sessions that are ours, or were there before.
-    """
-
     def __init__(self, api: ServerApi) -> None:
-        self.known: set[str] = set()
+        self.known: set[str] = set()  # the sessions that are ours, or were there before
         self._api = api
         self._strange: frozenset[str] = frozenset()
 
     async def look(self) -> Look:
-        """Take a look.
-
-        Raises:
-            CannotRunError: the server does not answer, or is none that the guide describes.
-        """
         for left in reversed(range(_TRIES)):
             try:
                 status = await asyncio.to_thread(self._api.gpu_status)
@@ -57,7 +46,6 @@ class Observer:
         return len(both)
 
     async def floor_ms(self) -> float:
-        """Return the time of the fastest of some plain requests: what the way to the server and back costs."""
         times_ms = []
         for _ in range(_FLOOR_REQUESTS):
             began_s = time.monotonic()
@@ -66,7 +54,6 @@ class Observer:
         return min(times_ms)
 
     async def setup_ms(self) -> float | None:
-        """Return the server's own average of all setups since its start."""
         try:
             averages = (await asyncio.to_thread(self._api.performance)).averages
         except UnreachableError:

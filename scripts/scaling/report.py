@@ -1,7 +1,8 @@
-"""Print all checks at the end, and write them as JSON."""
+"""Print what goes on, and all checks at the end; write them as JSON."""
 
 import json
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -10,14 +11,43 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from .checks import Row, good
+from .checks import Row, good, judge
 from .evidence import STAGES, Evidence, Look, SessionRecord
 from .findings import Verdict
-from .live import MARKS
 
+_MARKS = {
+    Verdict.PASS: ("PASS", "green"),
+    Verdict.FAIL: ("FAIL", "bold red"),
+    Verdict.OPEN: ("-", "dim"),
+    Verdict.NONE: ("none", "yellow"),
+}
+_REST = {Verdict.FAIL: "fail", Verdict.NONE: "cannot be made here", Verdict.OPEN: "were not made"}
+_PIPE_WIDTH = 120
 _NARROWEST = 78
 """From this width on what is expected stands in one line each."""
 _JSON_KEYS = {"phase": "act", "accounted": "books"}
+
+
+class Lines:
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._doing = ""
+        self._told: set[str] = set()
+
+    def show(self, doing: str, look: Look, seen: Evidence | None) -> None:
+        if doing and doing != self._doing:
+            self._doing = doing
+            self._console.print(f"{doing} {list(look.loads)}", markup=False)
+        for row in judge(seen) if seen else ():
+            if row.verdict is not Verdict.OPEN and row.name not in self._told:
+                self._told.add(row.name)
+                self._console.print(f"  {_MARKS[row.verdict][0]}  {row.name}: {row.measured}", markup=False)
+
+
+def make_console(*, stderr: bool) -> Console:
+    """Return a console; what is no terminal is given a width that needs no wrapping."""
+    console = Console(stderr=stderr, highlight=False)
+    return console if console.is_terminal else Console(stderr=stderr, highlight=False, width=_PIPE_WIDTH)
 
 
 def print_report(console: Console, url: str, rows: Sequence[Row], seen: Evidence | None, *, passed: bool) -> None:
@@ -33,16 +63,14 @@ def print_report(console: Console, url: str, rows: Sequence[Row], seen: Evidence
     console.print()
     print_table(console, rows)
     console.print()
-    counts = {verdict: sum(row.verdict is verdict for row in rows) for verdict in Verdict}
+    counts = Counter(row.verdict for row in rows)
     sentence = f"{counts[Verdict.PASS]} of {len(rows)} pass"
-    sentence += f", {counts[Verdict.FAIL]} fail" if counts[Verdict.FAIL] else ""
-    sentence += f", {counts[Verdict.NONE]} cannot be made here" if counts[Verdict.NONE] else ""
-    sentence += f", {counts[Verdict.OPEN]} were not made" if counts[Verdict.OPEN] else ""
+    for verdict, words in _REST.items():
+        sentence += f", {counts[verdict]} {words}" if counts[verdict] else ""
     console.print(f"{sentence}.", style="bold green" if passed else "bold red", markup=False)
 
 
 def print_table(console: Console, rows: Sequence[Row]) -> None:
-    """Print every check with what was expected, below its title, and measured."""
     table = Table(highlight=False, pad_edge=False, padding=(0, 2, 0, 0), box=None)
     table.add_column("")
     table.add_column("", no_wrap=True)
@@ -54,20 +82,13 @@ def print_table(console: Console, rows: Sequence[Row]) -> None:
         if before not in {"", kind}:
             table.add_row()
         before = kind
-        mark, style = MARKS[row.verdict]
+        mark, style = _MARKS[row.verdict]
         about = Text.assemble(row.title, "\n", (row.expected, "dim"))
-        table.add_row(Text(mark.strip() or "-", style), row.name, about, row.measured or Text("not made", "dim"))
+        table.add_row(Text(mark, style), row.name, about, row.measured or Text("not made", "dim"))
     console.print(table)
 
 
 def render(about: dict[str, object], rows: Sequence[Row], seen: Evidence | None) -> str:
-    """Return the whole record as JSON.
-
-    Args:
-        about: facts of this run.
-        rows: what is judged.
-        seen: what it is judged from.
-    """
     body: dict[str, object] = {
         **about,
         "passed": bool(rows) and good(rows),
@@ -96,16 +117,10 @@ def _look(look: Look | None) -> dict[str, object] | None:
         | {"memory_gb": gpu.allocated_memory_gb, "weights": gpu.weights}
         for gpu in look.status.gpus
     ]
-    return {
-        "gpus": gpus,
-        "health": look.health.status,
-        "share_percent": look.share_percent,
-        "waiting": look.waiting,
-    }
+    return {"gpus": gpus, "health": look.health.status, "share_percent": look.share_percent, "waiting": look.waiting}
 
 
 def write(path: str | None, text: str) -> None:
-    """Write the JSON to a file, or to standard output for ``-``; what cannot be written is said."""
     if path == "-":
         sys.stdout.write(text)
     elif path is not None:

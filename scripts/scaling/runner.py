@@ -19,18 +19,12 @@ _WATCH_S = 0.5
 _SETTLE_S = 2.0
 _SINGLE_S = 5.0
 _RELEASE_SLOTS_S = 10.0
+_Show = Callable[[str, Look, Evidence | None], None]
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How long things may take.
-
-    Attributes:
-        seconds: how long all speak together.
-        release_s: how long memory may take to be returned.
-        ready_s: how long a session may take to become ready.
-        anyway: go on where others have sessions.
-    """
+    """How long all speak, memory may take to be returned, a session may take; ``anyway``: though others may suffer."""
 
     seconds: float
     release_s: float
@@ -39,28 +33,11 @@ class Limits:
 
 
 class Runner:
-    """One run on one server.
+    """One run on one server; ``show`` is called at each look, with what goes on."""
 
-    Args:
-        api: the server's endpoints.
-        settings: how sessions are had.
-        limits: how long things may take, and whether others are minded.
-        show: is called whenever there is something new: with what goes on, and the last look.
-
-    Attributes:
-        seen: what was seen; None before the server was found fit to be checked.
-        left: how many sessions the server still had at the end that were not there before; None if unknown.
-    """
-
-    def __init__(
-        self,
-        api: ServerApi,
-        settings: SessionSettings,
-        limits: Limits,
-        show: Callable[[str, Look], None],
-    ) -> None:
-        self.seen: Evidence | None = None
-        self.left: int | None = None
+    def __init__(self, api: ServerApi, settings: SessionSettings, limits: Limits, show: _Show) -> None:
+        self.seen: Evidence | None = None  # before the server was found fit to be checked
+        self.left: int | None = None  # how many sessions more than before the server had at the end
         self._observer = Observer(api)
         self._settings = settings
         self._limits = limits
@@ -71,11 +48,7 @@ class Runner:
         self._last: Look | None = None
 
     async def run(self) -> None:
-        """Make all measurements; whatever happens, no session stays behind.
-
-        Raises:
-            CannotRunError: the server cannot be checked, or not any more.
-        """
+        """Make all measurements; whatever happens, no session stays behind."""
         seen = self.seen = await self._begin()
         tasks = {asyncio.create_task(self._measure(seen)), asyncio.create_task(self._watch(seen))}
         try:
@@ -89,10 +62,7 @@ class Runner:
             if isinstance(outcome, Exception):
                 raise outcome
 
-    # --- from start to end ----------------------------------------------------------------------------------
-
     async def _begin(self) -> Evidence:
-        """See whether there is something to check, and let it come to rest."""
         look = await self._observer.look()
         others = look.sessions + look.waiting
         if others and not self._limits.anyway:
@@ -114,7 +84,7 @@ class Runner:
             look = await self._look(_WATCH_S)
         seen = Evidence(plan, look, self._limits.release_s, floor_ms=await self._observer.floor_ms())
         self._last = look
-        self._show("", look)
+        self._show("", look, seen)
         return seen
 
     async def _measure(self, seen: Evidence) -> None:
@@ -127,7 +97,11 @@ class Runner:
             seen.looks["full"] = await self._look()
             if full:
                 await self._surplus(seen)
-                await self._speech(seen)
+                self._doing = f"{plural(plan.room, 'session')} speak"
+                for session in self._sessions:
+                    session.speak()
+                await asyncio.sleep(self._limits.seconds)
+                seen.looks["speaking"] = await self._look()
                 await self._newcomer(seen)
         await self._finish_all(seen)
         seen.server_setup_ms = await self._observer.setup_ms()
@@ -136,7 +110,6 @@ class Runner:
         seen.over = True
 
     async def _single(self, seen: Evidence) -> bool:
-        """Have one session that speaks and ends; return True if it was served."""
         self._doing = "one session"
         session = await self._open(seen, Phase.SINGLE)
         first = session.record()
@@ -164,7 +137,6 @@ class Runner:
         return True
 
     async def _surplus(self, seen: Evidence) -> None:
-        """Ask for a session for which there is no slot."""
         self._doing = f"the {ordinal(seen.plan.room + 1)} session knocks"
         session = await self._open(seen, Phase.SURPLUS)
         seen.looks["crowded"] = await self._look()
@@ -172,16 +144,7 @@ class Runner:
         self._keep(seen, session)
         self._sessions.remove(session)
 
-    async def _speech(self, seen: Evidence) -> None:
-        """Let all speak together."""
-        self._doing = f"{plural(seen.plan.room, 'session')} speak"
-        for session in self._sessions:
-            session.speak()
-        await asyncio.sleep(self._limits.seconds)
-        seen.looks["speaking"] = await self._look()
-
     async def _newcomer(self, seen: Evidence) -> None:
-        """End one session and open another in its place, while all others speak."""
         self._doing = "one goes, and another comes while all others speak"
         await self._sessions[0].finish()
         await self._wait_for_slots(seen.plan.total - 1)
@@ -189,7 +152,6 @@ class Runner:
         await asyncio.sleep(_SETTLE_S)
 
     async def _release(self, seen: Evidence) -> None:
-        """Wait until memory is returned, as long as it may take."""
         self._doing = "waiting until memory is returned"
         began_s = time.monotonic()
         while True:
@@ -214,7 +176,6 @@ class Runner:
         await self._leave_all(seen)
 
     async def _clear(self, seen: Evidence) -> None:
-        """Leave no session behind, and see that it is so."""
         self._doing = "leaving"
         try:
             await self._leave_all(seen)
@@ -223,10 +184,7 @@ class Runner:
         if self._last is not None:
             self.left = max(0, self._last.sessions - sum(seen.plan.base))
 
-    # --- sessions -------------------------------------------------------------------------------------------
-
     async def _open(self, seen: Evidence, phase: Phase) -> Session:
-        """Open a session, and wait until it is ready or refused."""
         before = (self._last or seen.idle).status
         stream = self._streams[len(self._sessions) % len(self._streams)]
         session = Session(self._settings, len(seen.records) + 1, phase, stream)
@@ -241,16 +199,13 @@ class Runner:
         return session
 
     def _keep(self, seen: Evidence, session: Session) -> None:
-        """Note what a session has seen so far."""
         record = seen.records[session.number] = session.record()
         if record.session:
             self._observer.known.add(record.session)
 
     async def _finish_all(self, seen: Evidence) -> None:
-        """End all audio, wait for the last words, and for the slots."""
         self._doing = "the last words"
-        ends = [each.finish() if each.record().ready else each.leave() for each in self._sessions]
-        await asyncio.gather(*ends)
+        await asyncio.gather(*(each.finish() if each.record().ready else each.leave() for each in self._sessions))
         await self._leave_all(seen)
 
     async def _leave_all(self, seen: Evidence) -> None:
@@ -262,19 +217,11 @@ class Runner:
         await self._wait_for_slots(sum(seen.plan.base))
 
     async def _wait_for_slots(self, used: int) -> None:
-        """Wait until no more than ``used`` slots are in use."""
         deadline_s = time.monotonic() + _RELEASE_SLOTS_S
         while (await self._look(0.1)).sessions > used and time.monotonic() < deadline_s:
             continue
 
-    # --- looking --------------------------------------------------------------------------------------------
-
     async def _watch(self, seen: Evidence) -> None:
-        """Look again and again.
-
-        Raises:
-            CannotRunError: other people have come, who must not be turned away.
-        """
         while True:
             look = await self._look(_WATCH_S)
             strangers = self._observer.strangers(look)
@@ -284,16 +231,14 @@ class Runner:
                 self._keep(seen, session)
 
     async def _rest(self, deadline_s: float) -> Look:
-        """Look until no weights are on a device, as long as the server may take."""
         while not (look := await self._look(_WATCH_S)).resting and look.at_s < deadline_s:
             continue
         return look
 
     async def _look(self, after_s: float = 0.0) -> Look:
-        """Take a look after a while, and show it."""
         await asyncio.sleep(after_s)
         self._last = look = await self._observer.look()
         if self.seen is not None:
             self.seen.note_memory(look)
-        self._show(self._doing, look)
+        self._show(self._doing, look, self.seen)
         return look

@@ -5,40 +5,27 @@ import asyncio
 from whisper_live_client.audio import duration_s
 
 from scripts.tools.corpus import Stream
-from scripts.tools.driver import LEFT, SessionDriver, SessionResult, SessionSettings, accounts_balance
+from scripts.tools.driver import LEFT, SessionDriver, SessionResult, SessionSettings
 
 from .evidence import Phase, SessionRecord
 
 
 class Session:
-    """A session that says its stream over and over, once it is told to.
-
-    Args:
-        number: which one, from 1 on.
-        phase: the part of the run that it belongs to.
-
-    Attributes:
-        loads: whether the server had to load weights for it; None is unknown.
-    """
+    """A session that says its stream over and over, once it is told to."""
 
     def __init__(self, settings: SessionSettings, number: int, phase: Phase, stream: Stream) -> None:
         self.number = number
-        self.loads: bool | None = None
+        self.loads: bool | None = None  # whether the server had to load weights for it
         self._phase = phase
         self._driver = SessionDriver(settings, stream, endless=True, silent=True)
+        self.speak = self._driver.speak
         self._task: asyncio.Task[SessionResult] | None = None
 
     async def open(self, limit_s: float) -> None:
-        """Open the session, and return when it is ready, or has ended without, or has taken too long."""
         self._task = asyncio.create_task(self._driver.run())
         await self._driver.ready(limit_s)
 
-    def speak(self) -> None:
-        """Begin to speak."""
-        self._driver.speak()
-
     async def finish(self) -> None:
-        """End the audio, and wait until everything is said."""
         self._driver.stop()
         await self._end()
 
@@ -52,9 +39,7 @@ class Session:
             await asyncio.wait({self._task})
 
     def record(self) -> SessionRecord:
-        """Return what was seen so far."""
         transcript, outcome = self._driver.transcript, self._driver.outcome
-        told = [status.gpu_id for status in transcript.statuses if status.gpu_id is not None]
         problem = outcome.sentence if outcome else ""
         ended = outcome.exit_code.name.lower() if outcome else None
 
@@ -65,7 +50,7 @@ class Session:
             number=self.number,
             phase=self._phase,
             session=transcript.config.session if transcript.config else None,
-            gpu_id=told[0] if told else None,
+            gpu_id=next((each.gpu_id for each in transcript.statuses if each.gpu_id is not None), None),
             loads=self.loads,
             connected_ms=since_opening_ms(self._driver.first_message_s),
             ready_ms=since_opening_ms(transcript.ready_s),
@@ -73,7 +58,7 @@ class Session:
             close_code=self._driver.close_code,
             ended="left" if problem == LEFT else ended,
             problem=problem,
-            accounted=accounts_balance(transcript),
+            accounted=transcript.balanced,
             audio_s=duration_s(transcript.sent_samples),
             dropped_s=duration_s(transcript.accounting.dropped) if transcript.accounting else 0.0,
             words=len(transcript.committed.split()),

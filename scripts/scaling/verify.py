@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import signal
 from datetime import UTC, datetime
-from typing import cast
+from typing import Any
 
 import click
 from whisper_live_client import Mode
@@ -25,10 +25,8 @@ from scripts.tools.options import (
 from scripts.tools.server_api import ServerApi, UnreachableError
 
 from .checks import good, judge
-from .evidence import Look
-from .live import make_console, open_view
 from .observer import CannotRunError
-from .report import print_report, render, write
+from .report import Lines, make_console, print_report, render, write
 from .runner import Limits, Runner
 
 GOOD, BAD, CANNOT_RUN = 0, 1, 3
@@ -65,61 +63,44 @@ def command(
     url: str,
     token: str | None,
     monitor_token: str | None,
-    seconds: float,
-    release_s: float,
-    ready_s: float,
-    mode: str,
+    mode: Mode,
     language: str | None,
-    anyway: bool,
     json_path: str | None,
+    **limits: Any,
 ) -> int:
     """Verify on a running server that connecting is fast, that it scales, and that its GPUs are used right.
 
     Makes the operator guide's three tests, five checks and six success criteria with real sessions that speak in
     real time: one, then half of the slots, then all, then one too many. The server should be idle.
     """
-    settings = SessionSettings(
-        url=url, mode=cast("Mode", mode), language=language, token=token, flush_timeout_s=_FLUSH_TIMEOUT_S
-    )
-    limits = Limits(seconds=seconds, release_s=release_s, ready_s=ready_s, anyway=anyway)
-    return run(settings, limits, ServerApi(session_url(url, {}), monitor_token), json_path)
+    settings = SessionSettings(url=url, mode=mode, language=language, token=token, flush_timeout_s=_FLUSH_TIMEOUT_S)
+    return run(settings, Limits(**limits), ServerApi(session_url(url, {}), monitor_token), json_path)
 
 
 def main() -> int:
-    """Run the command with the process's arguments and return its exit code."""
     return run_command(command)
 
 
 def run(settings: SessionSettings, limits: Limits, api: ServerApi, json_path: str | None) -> int:
-    """Make all checks, print them, and return the exit code."""
     console = make_console(stderr=json_path == "-")
     began = datetime.now(UTC)
-    view = open_view(console)
-
-    def show(doing: str, look: Look) -> None:
-        view.show(doing, look, runner.seen)
-
-    runner = Runner(api, settings, limits, show)
+    runner = Runner(api, settings, limits, Lines(console).show)
     trouble: str | None = None
     interrupted = False
     try:
         interrupted = asyncio.run(_until_the_end(runner))
     except (CannotRunError, UnreachableError) as error:
         trouble = str(error)
-    finally:
-        view.close()
     rows = judge(runner.seen) if runner.seen else ()
+    code = GOOD if good(rows) else BAD
     if trouble is not None:
         code = CANNOT_RUN
     elif interrupted or not rows:
         code = INTERRUPTED
-    else:
-        code = GOOD if good(rows) else BAD
     print_report(console, settings.url, rows, runner.seen, passed=code == GOOD)
     if trouble is not None:
-        console.print(
-            f"{'Stopped' if runner.seen else 'Cannot run'}: {trouble}", style="red", markup=False, soft_wrap=True
-        )
+        trouble_line = f"{'Stopped' if runner.seen else 'Cannot run'}: {trouble}"
+        console.print(trouble_line, style="red", markup=False, soft_wrap=True)
     if code == INTERRUPTED and runner.left == 0:
         console.print("Interrupted; no session was left behind.", markup=False)
     if runner.left:
@@ -128,16 +109,13 @@ def run(settings: SessionSettings, limits: Limits, api: ServerApi, json_path: st
         "began": began.isoformat(timespec="seconds"),
         "url": settings.url,
         "seconds": limits.seconds,
-        "interrupted": interrupted,
-        "trouble": trouble,
-        "exit_code": code,
     }
+    about |= {"interrupted": interrupted, "trouble": trouble, "exit_code": code}
     write(json_path, render(about, rows, runner.seen))
     return code
 
 
 async def _until_the_end(runner: Runner) -> bool:
-    """Make all measurements; return True if a signal ended them."""
     running = asyncio.create_task(runner.run())
     for number in _SIGNALS:
         with contextlib.suppress(NotImplementedError):  # where there are no such signals Ctrl-C ends everything

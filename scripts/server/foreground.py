@@ -28,11 +28,7 @@ PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
 def run_supervisord(config: Path, env: Mapping[str, str], guard: IO[str], address: tuple[str, int]) -> int:
     """Run supervisord until it ends, and return the exit code that says how.
 
-    Args:
-        config: the supervisord.conf.
-        env: environment of supervisord and, through it, of its processes.
-        guard: open file whose lock supervisord keeps, too, in case this process is killed.
-        address: host and port of the gateway.
+    It keeps the lock of the open file ``guard``, too, in case this process is killed.
     """
     prctl = linux_prctl()
     prctl(PR_SET_CHILD_SUBREAPER, 1)
@@ -79,7 +75,6 @@ class Stop:
         self._code = 0
 
     def __call__(self, number: int, _frame: FrameType | None) -> None:
-        """Take a signal."""
         again = self._asked > 0 and number == signal.SIGINT
         self._asked += 1
         if again:
@@ -90,13 +85,11 @@ class Stop:
             self._child.terminate()
 
     def give_up(self, code: int) -> None:
-        """Stop because the server is of no use, with this exit code."""
         self._code = code
         self._asked += 1
         self._child.terminate()
 
     def exit_code(self, supervisord: int) -> int:
-        """Return our exit code, given supervisord's."""
         if self._asked:
             return self._code
         return 0 if supervisord == 0 else 1  # 0: told to shut down by supervisorctl
@@ -154,14 +147,12 @@ def watch_gateway(supervisord: Supervisord, address: tuple[str, int], stop: Stop
 
 
 def page_url(address: tuple[str, int]) -> str:
-    """Return the page's address as a browser on this machine opens it."""
     host, port = address
     host = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(host, host)  # noqa: S104  # not bound here
     return f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"
 
 
 def answers(address: tuple[str, int]) -> bool:
-    """Return True if the gateway answers on ``/health``, whatever it says there."""
     try:
         ServerApi(page_url(address)).get("/health")
     except UnreachableError as error:
@@ -170,7 +161,6 @@ def answers(address: tuple[str, int]) -> bool:
 
 
 def end_all(orphans: list[psutil.Process]) -> None:
-    """End the processes that supervisord left behind when it was killed; Linux hands them to us."""
     for process in orphans:
         process.terminate()
     for process in psutil.wait_procs(orphans, timeout=10)[1]:

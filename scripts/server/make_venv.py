@@ -27,7 +27,6 @@ CPU_INDEX_LIMIT_S = 900
 
 
 def main() -> None:
-    """Bring the environment up to date, one process at a time."""
     parser = argparse.ArgumentParser(prog="scripts/setup", description="Make or update .venv from requirements/*.lock.")
     parser.add_argument("--dev", action="store_true", help="add what the checks and tests need")
     dev = parser.parse_args().dev
@@ -41,7 +40,6 @@ def main() -> None:
 
 
 def has_nvidia_gpu() -> bool:
-    """Return whether this machine shows an NVIDIA GPU, by its device file or by nvidia-smi."""
     if any(Path("/dev").glob("nvidia[0-9]*")):
         return True
     tool = shutil.which("nvidia-smi")
@@ -49,7 +47,6 @@ def has_nvidia_gpu() -> bool:
 
 
 def run_quietly(command: list[str]) -> str:
-    """Return what a command prints, or nothing if it fails or takes too long."""
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=True)
     except (OSError, subprocess.SubprocessError):
@@ -58,7 +55,6 @@ def run_quietly(command: list[str]) -> str:
 
 
 def read_stamp() -> dict[str, str]:
-    """Return what the environment was made from; empty if it is not there or does not run."""
     try:
         stamp: dict[str, str] = json.loads((VENV / "stamp.json").read_text())
     except (OSError, ValueError):
@@ -83,7 +79,6 @@ def stale(sets: list[str], build: str) -> dict[str, str]:
 
 
 def install(names: dict[str, str], build: str) -> None:
-    """Install the lock files of ``names`` and stamp the environment."""
     began = time.monotonic()
     stamp = {name: value for name, value in read_stamp().items() if name not in names}
     write_stamp(stamp)
@@ -120,7 +115,6 @@ def make_environment(build: str) -> None:
 
 
 def pip(*arguments: str) -> list[str]:
-    """Return the command line of the environment's pip."""
     return [str(PYTHON), "-m", "pip", "--disable-pip-version-check", "install", "--no-input", *arguments]
 
 
@@ -132,7 +126,6 @@ def check(command: list[str], failure: str) -> None:
 
 
 def install_lock(name: str) -> None:
-    """Install one lock file exactly, with no dependency that it does not name."""
     # openai-whisper comes as source: it is built with the locked setuptools, not with the newest one.
     options = ["--quiet", "--require-hashes", "--no-deps", "--no-build-isolation"]
     check(pip(*options, "-r", str(LOCKS / f"{name}.lock")), f"Installing {name}.lock failed")
@@ -164,7 +157,6 @@ def install_torch(build: str) -> None:
 
 
 def install_torch_from_cpu_index(version: list[str]) -> bool:
-    """Try PyTorch's own index of CPU builds, for a bounded time; return whether that installed it."""
     command = pip("--no-deps", "--timeout", "10", "--retries", "0", "--index-url", CPU_INDEX, *version)
     try:
         done = subprocess.run(command, check=False, timeout=CPU_INDEX_LIMIT_S, env=os.environ | {"PIP_RETRIES": "0"})

@@ -29,7 +29,6 @@ RUN_DIR_LIMIT_BYTES = 75
 
 
 def main() -> None:
-    """Prepare the start, then supervise until the end."""
     parser = argparse.ArgumentParser(
         prog="scripts/serve",
         description="Run the gateway and its GPU workers until Ctrl-C. Settings come from the environment; "
@@ -58,13 +57,11 @@ def main() -> None:
 
 
 def end(sentence: str, code: int) -> NoReturn:
-    """End the start with a sentence."""
     print(sentence, file=sys.stderr)
     sys.exit(code)
 
 
 def count_gpus() -> int:
-    """Return the number of NVIDIA GPUs that this machine shows."""
     if not has_nvidia_gpu():
         return 0
     listed = run_quietly(["nvidia-smi", "-L"]).splitlines()
@@ -89,7 +86,6 @@ def find_run_dir(chosen: Path, root: Path = ROOT) -> Path:
 
 
 def make_run_dir(chosen: Path, root: Path) -> Path:
-    """Make the directory of the sockets, private to this user, and return it."""
     run_dir = find_run_dir(chosen, root)
     try:
         run_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -102,7 +98,6 @@ def make_run_dir(chosen: Path, root: Path) -> Path:
 
 
 def hold(run_dir: Path) -> IO[str]:
-    """Lock the run directory for as long as the returned file is open here or in supervisord."""
     guard = (run_dir / "serve.lock").open("w")
     try:
         fcntl.flock(guard, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -112,7 +107,6 @@ def hold(run_dir: Path) -> IO[str]:
 
 
 def check_port(host: str, port: int) -> None:
-    """End the start if the gateway could not listen there."""
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
@@ -128,7 +122,6 @@ def check_port(host: str, port: int) -> None:
 
 
 def fetch_model(worker: WorkerSettings, *, on_gpu: bool) -> str:
-    """Obtain the weights that the workers will load, and return the model's name or path."""
     on_cuda = worker.device == "cuda" or (worker.device == "auto" and on_gpu)
     names = [worker.whisper_model] if worker.whisper_model else [*(["large-v3-turbo"] if on_cuda else []), "tiny.en"]
     folder = Path(

@@ -4,11 +4,10 @@ import asyncio
 
 from whisper_live_client import connect
 
-from tests.scripts.scripted_server import AsrServer
+from tests.scripts.scripted_server import AsrServer, end_of, start_command
 
 
 async def consume(events):
-    """Take all events."""
     async for _ in events:
         pass
 
@@ -21,5 +20,17 @@ def converse(script, use, **options):
             async with connect(server.url, **options) as client:
                 result = await use(client)
             return result, server.conversations
+
+    return asyncio.run(once())
+
+
+def transcribe(script, *arguments, data=None, environment=None, **options):
+    """Run the command once against a script; returns the finished command and the connections that it made."""
+
+    async def once():
+        async with AsrServer(script, **options) as server:
+            stdin = None if data is None else asyncio.subprocess.PIPE
+            process = await start_command(*arguments, "--url", server.url, stdin=stdin, **environment or {})
+            return await end_of(process, data), server.conversations
 
     return asyncio.run(once())

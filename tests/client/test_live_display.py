@@ -87,11 +87,7 @@ def test_committed_words_are_plain_and_the_tail_is_dim(speech):
     assert re.search(rf"Hello {re.escape(DIM)}\[red\]wor \[8m", screen)
     assert "\x1b[8m" not in screen
     assert "Ready to transcribe · 0:00 of 0:01" in screen
-
-
-def test_the_transcript_stays_once(speech):
-    """At the end the live text is wiped and the transcript stands there, once."""
-    screen = on_a_terminal(slowly, speech, stdout_too=True)
+    # At the end the live text is wiped and the transcript stands there, once.
     assert left_on_screen(screen) == ["Hello world."]
 
 

@@ -130,11 +130,9 @@ class Trickle(io.RawIOBase):
         self._data = io.BytesIO(data)
 
     def readable(self):
-        """Say yes."""
         return True
 
     def readinto(self, buffer):
-        """Give a little."""
         piece = self._data.read(min(len(buffer), 777))
         buffer[: len(piece)] = piece
         return len(piece)
@@ -160,15 +158,6 @@ def test_raw_pipe_with_cut_samples():
     messages = list(regroup(read_raw(Trickle(pcm)), 3200))
     assert b"".join(messages) == pcm
     assert [len(message) for message in messages] == [3200] * 6 + [800]
-
-
-@pytest.fixture
-def alsa(tmp_path, monkeypatch):
-    """Give ALSA a sound card that plays a recording into its microphone, and no default one."""
-    (tmp_path / "tape.raw").write_bytes(tone(48_000, 48_000, channels=2))
-    tape = f'type file slave.pcm {{ type null }} file /dev/null infile "{tmp_path}/tape.raw" format raw'
-    (tmp_path / "alsa.conf").write_text(f"pcm.tape {{ {tape} }}\n")
-    monkeypatch.setenv("ALSA_CONFIG_PATH", str(tmp_path / "alsa.conf"))
 
 
 def test_microphone(alsa):

@@ -8,27 +8,17 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from whisper_live_client import SessionClosedError
-from whisper_live_client.audio_sender import UNRECEIVED_SAMPLES
 from whisper_live_client.blocking_source import BlockingSource
 from whisper_live_client.events import Status
+from whisper_live_client.reconnect.audio_sender import UNRECEIVED_SAMPLES
 
 from tests.client import sessions
-from tests.client.sessions import consume
-from tests.scripts.scripted_server import AsrServer, end_of, in_turn, start_command, tone
+from tests.client.sessions import consume, transcribe
+from tests.scripts.scripted_server import in_turn, tone
 
 LOST = "[connection lost, reconnecting…]"
 HELLO, WORLD = ("Hello", 0.1, 0.5), ("world.", 0.6, 1.0)
 AUDIO = tone(16_800, 16_000)
-
-
-def transcribe(script, *arguments, **options):
-    """Run the command once against a script; returns the finished command and the connections it made."""
-
-    async def once():
-        async with AsrServer(script, **options) as server:
-            return await end_of(await start_command(*arguments, "--url", server.url)), server.conversations
-
-    return asyncio.run(once())
 
 
 converse = partial(sessions.converse, reconnect_s=10)

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from whisper_live_client.audio import regroup
-from whisper_live_client.replay_buffer import ReplayBuffer
+from whisper_live_client.reconnect.replay_buffer import ReplayBuffer
 
 STEPS = st.lists(
     st.binary(min_size=1, max_size=40)

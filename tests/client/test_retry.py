@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from whisper_live_client.events import Ack, Config, Final, FinalWord, Line, Partial, Status, Update
-from whisper_live_client.resilient_connection import shift
-from whisper_live_client.retry import Disconnect, RetryPolicy
+from whisper_live_client.reconnect.resilient_connection import shift
+from whisper_live_client.reconnect.retry import Disconnect, RetryPolicy
 
 BROKEN = Disconnect(close_code=1006)
 

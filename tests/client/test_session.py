@@ -232,11 +232,7 @@ async def _in_pieces(pcm, size):
 
 @pytest.mark.parametrize(
     ("audio", "messages"),
-    [
-        (lambda pcm: pcm, 11),
-        (lambda pcm: [pcm[:5], pcm[5:]], 11),
-        (lambda pcm: _in_pieces(pcm, 8400), 4),
-    ],
+    [(lambda pcm: pcm, 11), (lambda pcm: [pcm[:5], pcm[5:]], 11), (lambda pcm: _in_pieces(pcm, 8400), 4)],
     ids=["bytes", "iterable", "async iterable"],
 )
 def test_audio_of_any_kind(audio, messages):
@@ -274,7 +270,6 @@ def test_leaving_a_stream_early():
 
 
 async def transcribed(script, path):
-    """Transcribe a file by one call."""
     async with AsrServer(script) as server, asyncio.timeout(20):
         return await transcribe_file(path, server.url, language="en")
 

@@ -10,7 +10,6 @@ from whisper_live_client.subtitles import clean, cues_of, render_json, render_sr
 
 
 def segment(number, words, text=None):
-    """Make a closed segment of (word, start, end)."""
     spoken = tuple(FinalWord(f" {word}", start, end, 0.5) for word, start, end in words)
     committed = " ".join(word for word, _, _ in words) if text is None else text
     made = Segment(number, start_s=words[0][1], end_s=words[-1][2])

@@ -24,7 +24,6 @@ from whisper_live_client.transcript import Transcript
 
 
 def fold(transcript, event, now):
-    """Have an event arrive at ``now``."""
     transcript.fold(replace(event, arrived_s=now))
 
 
@@ -128,7 +127,7 @@ def test_statuses_acks_and_end():
         (12.0, Ack(3, 3200, 1600)),
     ]:
         fold(transcript, message, now)
-    transcript.audio_ended(13.0)
+    transcript.ended_s = 13.0
     fold(transcript, ReadyToStop(4, Accounting(3200, 3200, 0, 0)), 14.0)
     assert (transcript.ready_s, transcript.committed_until) == (11.5, 1600)
     assert (transcript.complete, transcript.done_s, transcript.accounting.received) == (True, 14.0, 3200)

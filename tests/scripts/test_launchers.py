@@ -13,7 +13,6 @@ LAUNCHERS = sorted(path for path in SCRIPTS.iterdir() if path.is_file() and "fro
 
 
 def started(launcher, *arguments, cwd):
-    """Run a launcher under this Python."""
     command = [sys.executable, launcher, *arguments]
     return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=60, check=False)
 
@@ -30,7 +29,6 @@ def test_each_launcher_can_be_started_from_anywhere(launcher, tmp_path):
 
 @pytest.fixture
 def clone(tmp_path):
-    """Give a clone without a .venv."""
     (tmp_path / "scripts").mkdir()
     for path in [*LAUNCHERS, SCRIPTS / "_run.py"]:
         shutil.copy(path, tmp_path / "scripts")

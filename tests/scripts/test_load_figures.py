@@ -58,7 +58,7 @@ def session(first_s=100.0, **books):
     fold(transcript, Status(2, "Ready to transcribe", 0), first_s - 0.75)
     fold(transcript, partial(3, 0, "", "Ask"), first_s + 0.75)
     fold(transcript, partial(4, 0, "Ask", "not my"), first_s + 1.75)
-    transcript.audio_ended(first_s + 2.0)
+    transcript.ended_s = first_s + 2.0
     fold(transcript, final(5, 0, "Ask not my fiend"), first_s + 2.25)
     told = {"received": 32_000, "transcribed": 30_000, "silence": 2_000, "dropped": 0, **books}
     fold(transcript, ReadyToStop(6, Accounting(**told)), first_s + 2.5)
@@ -131,7 +131,7 @@ def test_last_words_before_the_end_took_no_time():
     """A server that has committed everything before the audio ended lets its user not wait."""
     transcript = spoken(10.0)
     fold(transcript, final(1, 0, "Ask"), 11.0)
-    transcript.audio_ended(12.0)
+    transcript.ended_s = 12.0
     fold(transcript, ReadyToStop(2, None), 12.25)
     one = judge(transcript)
     assert (one.last_words_s, one.flush_s, one.books) == (0.0, 0.25, None)

@@ -45,12 +45,10 @@ def wheel(clone, name, version, code):
 
 
 def lock(clone, name, line):
-    """Write a lock of one line."""
     (clone / "requirements" / f"{name}.lock").write_text(line + "\n")
 
 
 def other_hash(line):
-    """Return a lock's line with the hash of another file."""
     return re.sub(r"sha256:\w+", "sha256:" + "0" * 64, line)
 
 

@@ -30,7 +30,6 @@ SETS = ("build", "runtime", "torch", "dev")
 
 
 def entries(name):
-    """Return a lock's requirements, each with its hashes."""
     text = (ROOT / "requirements" / f"{name}.lock").read_text().replace("\\\n", "")
     lines = [re.split(r"\s+--hash=", line) for line in text.splitlines() if not re.match(r"\s*(#|$)", line)]
     return [(Requirement(line), hashes) for line, *hashes in lines]

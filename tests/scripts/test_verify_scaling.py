@@ -13,8 +13,7 @@ from rich.console import Console
 from scripts.scaling.checks import good, judge
 from scripts.scaling.evidence import Evidence, Look, Phase, Plan, SessionRecord, make_plan
 from scripts.scaling.findings import Verdict, listed, ordinal
-from scripts.scaling.live import Lines
-from scripts.scaling.report import print_table, render
+from scripts.scaling.report import Lines, print_table, render
 from scripts.scaling.verify import command
 from scripts.tools.server_api import Capacity, GpuStatus, Health, Worker, read, read_gpu_status
 
@@ -43,7 +42,6 @@ def look(*loads, health=None, memory_gb=None, weights=None, slots=4):
 
 
 def session(number, phase, gpu_id, **changes):
-    """Return what one session saw that was served well."""
     served = SessionRecord(
         number=number,
         phase=phase,
@@ -88,7 +86,6 @@ def evidence():
 
 
 def change(seen, numbers, **changes):
-    """Change what these visitors saw."""
     for number in numbers:
         seen.records[number] = replace(seen.records[number], **changes)
 
@@ -219,7 +216,6 @@ def saw(stage, *loads, gpu_id=None, **kwargs):
 
 
 def told(numbers, **changes):
-    """Return a fault: this is what these sessions saw."""
     return lambda seen: change(seen, numbers, **changes)
 
 

@@ -1,62 +1,34 @@
 """Client of a live transcription server: `connect` to it, `Session.stream` audio, and take events as words come."""
 
-from .blocking_source import BlockingSource
-from .connection import ClientError, ConnectError, SessionClosedError
-from .decode import ProtocolError
-from .events import (
-    Accounting,
-    Ack,
-    Config,
-    ErrorEvent,
-    Final,
-    FinalWord,
-    Line,
-    Moved,
-    Partial,
-    ReadyToStop,
-    ServerEvent,
-    Status,
-    Unknown,
-    Update,
-)
-from .outcome import Exit, Outcome
-from .segment import Segment, Word
-from .session import Audio, Mode, Session, connect
-from .subtitles import render_srt, render_text, render_vtt
-from .transcribe import transcribe_file
-from .transcript import Transcript
-
-__all__ = [
-    "Accounting",
-    "Ack",
-    "Audio",
-    "BlockingSource",
-    "ClientError",
-    "Config",
-    "ConnectError",
-    "ErrorEvent",
-    "Exit",
-    "Final",
-    "FinalWord",
-    "Line",
-    "Mode",
-    "Moved",
-    "Outcome",
-    "Partial",
-    "ProtocolError",
-    "ReadyToStop",
-    "Segment",
-    "ServerEvent",
-    "Session",
-    "SessionClosedError",
-    "Status",
-    "Transcript",
-    "Unknown",
-    "Update",
-    "Word",
-    "connect",
-    "render_srt",
-    "render_text",
-    "render_vtt",
-    "transcribe_file",
-]
+from .blocking_source import BlockingSource as BlockingSource
+from .connection import ClientError as ClientError
+from .connection import ConnectError as ConnectError
+from .connection import SessionClosedError as SessionClosedError
+from .decode import ProtocolError as ProtocolError
+from .events import Accounting as Accounting
+from .events import Ack as Ack
+from .events import Config as Config
+from .events import ErrorEvent as ErrorEvent
+from .events import Final as Final
+from .events import FinalWord as FinalWord
+from .events import Line as Line
+from .events import Moved as Moved
+from .events import Partial as Partial
+from .events import ReadyToStop as ReadyToStop
+from .events import ServerEvent as ServerEvent
+from .events import Status as Status
+from .events import Unknown as Unknown
+from .events import Update as Update
+from .outcome import Exit as Exit
+from .outcome import Outcome as Outcome
+from .segment import Segment as Segment
+from .segment import Word as Word
+from .session import Audio as Audio
+from .session import Mode as Mode
+from .session import Session as Session
+from .session import connect as connect
+from .subtitles import render_srt as render_srt
+from .subtitles import render_text as render_text
+from .subtitles import render_vtt as render_vtt
+from .transcribe import transcribe_file as transcribe_file
+from .transcript import Transcript as Transcript

@@ -8,7 +8,6 @@ MESSAGE_BYTES = SAMPLE_RATE * BYTES_PER_SAMPLE // 10
 
 
 def duration_s(samples: int) -> float:
-    """Return how long this many samples last."""
     return samples / SAMPLE_RATE
 
 

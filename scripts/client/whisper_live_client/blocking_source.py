@@ -10,19 +10,13 @@ class BlockingSource:
     """An async iterator over the blocks of a source that may block without end (a pipe, a microphone).
 
     The thread is a daemon: no read that never returns can keep the program from ending.
-
-    Attributes:
-        lost_bytes: how much of a live source was lost.
     """
 
     def __init__(self, blocks: Iterable[bytes], *, ahead: int, live: bool) -> None:
-        """Start reading; must be called in a running loop.
+        """Start reading at most ``ahead`` blocks before they are asked for; must be called in a running loop.
 
-        Args:
-            blocks: the source; what it raises comes out of the iteration.
-            ahead: how many blocks may be read before they are asked for.
-            live: whether the source goes on by itself, like a microphone: what comes while the queue is full is lost,
-                and counted; `stop` still yields what was read, because it was spoken.
+        What the source raises comes out of the iteration. A ``live`` one goes on by itself, like a microphone: what
+        comes while the queue is full is lost, and counted; `stop` still yields what was read, because it was spoken.
         """
         self._loop = asyncio.get_running_loop()
         self._queue: asyncio.Queue[bytes | BaseException | None] = asyncio.Queue()

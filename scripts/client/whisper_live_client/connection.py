@@ -1,5 +1,6 @@
 """Open the WebSocket of a session."""
 
+import errno
 import ipaddress
 import socket
 from collections.abc import Mapping
@@ -31,14 +32,7 @@ class SessionClosedError(ClientError):
 
 @dataclass(frozen=True, slots=True)
 class Connector:
-    """Opens the connections of one session.
-
-    Attributes:
-        url: the session's address.
-        headers: sent with every request.
-        timeout_s: how long opening may take.
-        notice_silence: whether a peer that no longer answers breaks the connection.
-    """
+    """Opens the connections of one session; with ``notice_silence`` a peer that no longer answers breaks them."""
 
     url: str
     headers: Mapping[str, str] = field(repr=False)
@@ -46,11 +40,6 @@ class Connector:
     notice_silence: bool
 
     async def open(self, query: Mapping[str, str], timeout_s: float | None = None) -> ClientConnection:
-        """Open a WebSocket.
-
-        Raises:
-            ConnectError: it could not be opened; the message says why.
-        """
         host = urlsplit(self.url).hostname or ""
         try:
             connection = await connect(
@@ -67,8 +56,11 @@ class Connector:
             status = error.response.status_code
             raise ConnectError(f"{host} answered HTTP {status}, no WebSocket", status) from error
         except (OSError, TimeoutError, InvalidHandshake, InvalidURI) as error:
-            reason = str(error) or type(error).__name__
-            raise ConnectError(f"cannot connect to {_without_query(self.url)}: {reason}") from error
+            reason, server = str(error) or type(error).__name__, self.url.partition("?")[0]
+            if f"[Errno {errno.ECONNREFUSED}]" in reason:  # of one address, or in the list of several
+                reason = f"nothing listens at {server}; is scripts/serve running, on another PORT?"
+                raise ConnectError(reason) from error
+            raise ConnectError(f"cannot connect to {server}: {reason}") from error
         if self.notice_silence:
             _notice_silence(connection)
         return connection
@@ -86,11 +78,6 @@ def _notice_silence(connection: ClientConnection) -> None:
 
 
 def session_url(url: str, parameters: Mapping[str, str]) -> str:
-    """Build the WebSocket address of a session from the server's address.
-
-    Raises:
-        ValueError: no such address can be built; the message says why.
-    """
     schemes = {"http": "ws", "https": "wss", "ws": "ws", "wss": "wss"}
     parts = urlsplit(url if "://" in url else f"ws://{url}")
     if parts.scheme not in schemes or not parts.hostname or parts.port == 0:  # a port that is none raises here
@@ -103,10 +90,6 @@ def session_url(url: str, parameters: Mapping[str, str]) -> str:
         path += "/asr"
     query = [(key, value) for key, value in query if key not in parameters] + list(parameters.items())
     return urlunsplit((schemes[parts.scheme], parts.netloc, path, urlencode(query), ""))
-
-
-def _without_query(url: str) -> str:
-    return url.partition("?")[0]
 
 
 def _is_loopback(host: str) -> bool:

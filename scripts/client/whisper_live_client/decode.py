@@ -34,11 +34,6 @@ class ProtocolError(ValueError):
 
 
 def decode(text: str, arrived_s: float = 0.0) -> events.ServerEvent:
-    """Read one text frame of the server.
-
-    Raises:
-        ProtocolError: it is no JSON object, or a known key has a value of the wrong kind.
-    """
     try:
         values: object = json.loads(text)
     except ValueError as error:
@@ -50,7 +45,6 @@ def decode(text: str, arrived_s: float = 0.0) -> events.ServerEvent:
 
 
 def _object(kind: Callable[..., _T], values: object, where: str, **more: object) -> _T:
-    """Read a JSON object into a dataclass."""
     if not isinstance(values, dict):
         raise ProtocolError(f"{where} is no JSON object")
     arguments = dict(more)
@@ -63,7 +57,6 @@ def _object(kind: Callable[..., _T], values: object, where: str, **more: object)
 
 @cache
 def _fields_of(kind: Any) -> list[tuple[str, str, _Reader, bool]]:
-    """Return the name, the key, the reader of each field, and whether it has to be there."""
     hints = get_type_hints(kind)
     return [
         (
@@ -78,7 +71,6 @@ def _fields_of(kind: Any) -> list[tuple[str, str, _Reader, bool]]:
 
 
 def _reader_of(hint: Any) -> _Reader:
-    """Return what reads a value of this type."""
     if hint in _SCALARS:
         return _SCALARS[hint]
     if get_origin(hint) is tuple:
@@ -95,26 +87,22 @@ def _list(read: _Reader, value: object, where: str) -> tuple[Any, ...]:
     return tuple(read(item, f"{where}[]") for item in value)
 
 
-def _string(value: object, where: str) -> str:
-    if not isinstance(value, str):
-        raise _wrong(value, where, "a string")
-    return value
+def _scalar(
+    result: Callable[[Any], _T], accepted: type | types.UnionType, expected: str
+) -> Callable[[object, str], _T]:
+    def read(value: object, where: str) -> _T:
+        if not isinstance(value, accepted) or isinstance(value, bool):
+            raise _wrong(value, where, expected)
+        return result(value)
+
+    return read
 
 
-def _integer(value: object, where: str) -> int:
-    if not isinstance(value, int) or isinstance(value, bool):
-        raise _wrong(value, where, "a whole number")
-    return value
-
-
-def _number(value: object, where: str) -> float:
-    if not isinstance(value, (int, float)) or isinstance(value, bool):
-        raise _wrong(value, where, "a number")
-    return float(value)
+_string = _scalar(str, str, "a string")
+_integer = _scalar(int, int, "a whole number")
 
 
 def _clock(value: object, where: str) -> float:
-    """Turn ``H:MM:SS.cc`` into seconds."""
     try:
         hours, minutes, seconds = (_string(value, where) or "0:0:0").split(":")
         return int(hours) * 3600 + int(minutes) * 60 + float(seconds)
@@ -129,7 +117,7 @@ def _wrong(value: object, where: str, expected: str) -> ProtocolError:
 _SCALARS: dict[Any, _Reader] = {
     str: _string,
     int: _integer,
-    float: _number,
+    float: _scalar(float, int | float, "a number"),
     bool: lambda value, _: value is True,
 }
 _OWN_READERS: dict[tuple[type, str], _Reader] = {

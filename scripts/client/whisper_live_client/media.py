@@ -30,22 +30,11 @@ class MediaError(Exception):
 
 
 class Media:
-    """An open source of audio.
-
-    Attributes:
-        name: the source as the user called it.
-        duration_s: how long it says it is, None where it does not (a pipe, a microphone).
-        damaged_packets: how many packets could not be decoded so far and were left out.
-    """
+    """An open source of audio; ``duration_s`` is None where it does not tell (a pipe, a microphone)."""
 
     def __init__(self, container: InputContainer, name: str) -> None:
-        """Take the first audio stream of an open container.
-
-        Raises:
-            MediaError: there is none, or no decoder for it.
-        """
         self.name = name
-        self.damaged_packets = 0
+        self.damaged_packets = 0  # those that could not be decoded and were left out
         self._container = container
         if not container.streams.audio:
             container.close()
@@ -60,11 +49,6 @@ class Media:
         self._container.close()
 
     def pieces(self) -> Iterator[bytes]:
-        """Yield the whole audio once, as s16le 16 kHz mono in pieces of any length.
-
-        Raises:
-            MediaError: reading broke off; everything before has been yielded.
-        """
         samples = 0
         try:
             for piece in _convert(self._frames()):
@@ -101,11 +85,6 @@ def _convert(frames: Iterable[AudioFrame]) -> Iterator[bytes]:
 
 
 def open_file(path: str) -> Media:
-    """Open a media file.
-
-    Raises:
-        MediaError: it is missing, not readable, no media, or has no audio.
-    """
     # Checked first: PyAV would take a name like "http://..." or "concat:..." for an address.
     if not Path(path).exists():
         raise MediaError(f"{path}: no such file")
@@ -115,23 +94,11 @@ def open_file(path: str) -> Media:
 
 
 def open_stream(stream: BinaryIO, name: str = "standard input") -> Media:
-    """Open a container that is read from a pipe.
-
-    Raises:
-        MediaError: it is no media, or has no audio.
-    """
     return _open(stream, name)
 
 
 def open_microphone(device: str | None = None) -> Media:
-    """Open this machine's microphone.
-
-    Args:
-        device: ``FORMAT:NAME`` of an input device of FFmpeg (``alsa:hw:1``), or only its name, or None for the default.
-
-    Raises:
-        MediaError: no microphone can be opened; the message names what was tried.
-    """
+    """Open this machine's microphone: FFmpeg's device ``FORMAT:NAME`` (``alsa:hw:1``) or NAME, else the default."""
     candidates = _MICROPHONES.get(sys.platform, ())
     if device is not None:
         kind, _, name = device.partition(":")
@@ -146,13 +113,11 @@ def open_microphone(device: str | None = None) -> Media:
             return _open(name, f"microphone {kind}:{name}", kind)
         except MediaError as error:
             tried.append(str(error))
-    raise MediaError(
-        "; ".join(tried) or "no default microphone here: name one with --device, or pipe PCM into `- --raw`"
-    )
+    none = "no default microphone here: name one with --device, or pipe PCM into `- --raw`"
+    raise MediaError("; ".join(tried) or none)
 
 
 def read_raw(stream: BinaryIO) -> Iterator[bytes]:
-    """Yield raw PCM as it comes from a pipe."""
     while piece := stream.read(_READ_BYTES):
         yield piece
 

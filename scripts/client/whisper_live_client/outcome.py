@@ -26,8 +26,6 @@ _CLOSE_WORDS = {
 
 
 class Exit(enum.IntEnum):
-    """The command's exit codes."""
-
     COMPLETE = 0
     FAILED = 1
     USAGE = 2
@@ -38,27 +36,18 @@ class Exit(enum.IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How it ended: the exit code, and a sentence unless all is well."""
-
     exit_code: Exit
     sentence: str = ""
 
 
 def of_http_status(status: int | None, sentence: str) -> Outcome:
-    """Judge a connection that never became a WebSocket."""
     if status in _REFUSED_HTTP:
         return Outcome(Exit.REFUSED, sentence)
     return Outcome(Exit.DENIED if status in _FORBIDDEN_HTTP else Exit.FAILED, sentence)
 
 
 def of_session(transcript: Transcript, close_code: int | None, problem: str | None) -> Outcome:
-    """Judge a session that is over.
-
-    Args:
-        transcript: all its messages.
-        close_code: how its connection was closed, None if the client closes it now.
-        problem: why the client gave up, if it did.
-    """
+    """Judge a session that is over; ``problem`` is why the client gave up, ``close_code`` None if it closes now."""
     error = _errors(transcript)
     if close_code in _BAD_REQUEST_CLOSE:
         return Outcome(Exit.DENIED, error or _CLOSE_WORDS[close_code])
@@ -73,7 +62,6 @@ def of_session(transcript: Transcript, close_code: int | None, problem: str | No
 
 
 def _check_accounting(transcript: Transcript) -> Outcome:
-    """Compare the server's accounting with what was sent."""
     accounting = transcript.accounting
     # A server that lost a session knows nothing of what that one had made final.
     received = transcript.first_sample + accounting.received if accounting else None

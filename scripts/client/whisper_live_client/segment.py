@@ -38,15 +38,8 @@ class Word:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What an update of a segment brought to light.
-
-    Attributes:
-        dropped: words of the old tail that the segment no longer has; the next segment may take them over.
-        violations: promises that the server broke, in words.
-    """
-
-    dropped: list[Word]
-    violations: list[str]
+    dropped: list[Word]  # words of the old tail that it no longer has; the next segment may take them over
+    violations: list[str]  # promises that the server broke
 
 
 @dataclass(slots=True)
@@ -63,13 +56,9 @@ class Segment:
     words: list[Word] = field(default_factory=list)
 
     def update(self, committed: str, tail: str, inherited: list[Word], now: float) -> Change:
-        """Replace the text; words that stay keep the time at which they were first shown.
+        """Replace the text, which arrived ``now``; words that stay keep the time at which they were first shown.
 
-        Args:
-            committed: the whole committed text of this segment.
-            tail: the text after it.
-            inherited: words that just vanished from the segment before, which this one may continue.
-            now: when the text arrived.
+        ``inherited`` words have just vanished from the segment before; this one may continue them.
         """
         violations = self._violations(committed)
         old_fixed = len(split_words(self.committed))
@@ -117,12 +106,10 @@ class Segment:
 
 
 def split_words(text: str) -> list[str]:
-    """Split text at white space, and scripts without spaces at every character."""
     return _WORD.findall(text)
 
 
 def word_spans(text: str) -> list[tuple[int, int]]:
-    """Return where in the text each of `split_words` begins and ends."""
     return [match.span() for match in _WORD.finditer(text)]
 
 

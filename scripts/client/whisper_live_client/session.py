@@ -9,14 +9,14 @@ from typing import Literal, Self, TypeAlias
 from websockets.exceptions import ConnectionClosed
 
 from .audio import BYTES_PER_SAMPLE, MESSAGE_BYTES, duration_s, regroup
-from .audio_sender import AudioSender
 from .connection import ClientError, ConnectError, Connector, SessionClosedError, session_url
 from .decode import ProtocolError, decode
 from .events import Ack, Config, Final, Partial, ReadyToStop, ServerEvent, Update
 from .outcome import Outcome, of_http_status, of_session
-from .replay_buffer import ReplayBuffer
-from .resilient_connection import ResilientConnection
-from .retry import RetryPolicy
+from .reconnect.audio_sender import AudioSender
+from .reconnect.replay_buffer import ReplayBuffer
+from .reconnect.resilient_connection import ResilientConnection
+from .reconnect.retry import RetryPolicy
 from .transcript import Transcript
 
 Mode: TypeAlias = Literal["events", "full"]
@@ -88,11 +88,6 @@ class Session:
         self._stopping = asyncio.Event()
 
     async def __aenter__(self) -> Self:
-        """Open the WebSocket.
-
-        Raises:
-            ConnectError: it could not be opened; the message says why.
-        """
         try:
             await self._connection.open()
         except ConnectError as error:
@@ -115,7 +110,6 @@ class Session:
 
     @property
     def replay_buffer(self) -> ReplayBuffer:
-        """The audio that is not sent, or might have to be sent again."""
         return self._sender.buffer
 
     @property
@@ -129,8 +123,6 @@ class Session:
         if self._refusal is not None:
             return of_http_status(self._refusal.status, str(self._refusal))
         return of_session(self.transcript, self.close_code, self.problem)
-
-    # --- audio up -------------------------------------------------------------------------------------------
 
     async def stream(self, audio: Audio, *, realtime: bool = False) -> AsyncIterator[ServerEvent]:
         """Send audio and the end marker in the background, and yield what the server says until its end.
@@ -210,9 +202,7 @@ class Session:
 
     def _on_end_sent(self) -> None:
         if self.transcript.ended_s is None:
-            self.transcript.audio_ended(time.monotonic())
-
-    # --- events down ----------------------------------------------------------------------------------------
+            self.transcript.ended_s = time.monotonic()
 
     async def __aiter__(self) -> AsyncIterator[ServerEvent]:
         """Yield what the server says, each event folded into `transcript` already.

@@ -3,14 +3,15 @@
 import json
 import unicodedata
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import chain
 
 from .segment import Segment, join_texts, split_words, word_spans
 
 # What the usual subtitling guidelines ask for: two lines of 42 columns, seven seconds at most.
 _LINE_COLUMNS = 42
 _CUE_COLUMNS = 2 * _LINE_COLUMNS
-_CUE_S = 7.0
+_CUE_MS = 7000
 _SHORTEST_CUE_MS = 1
 _COMMA_COLUMNS = 24
 _SENTENCE_ENDS = (".", "!", "?", "…", "。", "！", "？")  # noqa: RUF001 - full-width marks end sentences too
@@ -18,31 +19,18 @@ _PAUSES = (*_SENTENCE_ENDS, ",", ";", ":", "，", "、")  # noqa: RUF001 - the s
 
 
 @dataclass(frozen=True, slots=True)
-class _Piece:
-    """Text and when it is spoken."""
-
-    start_s: float
-    end_s: float
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
 class Cue:
-    """One subtitle, times in milliseconds."""
-
     start_ms: int
     end_ms: int
     text: str
 
 
 def render_text(segments: Iterable[Segment]) -> str:
-    """Render one line a segment."""
     lines = [clean(segment.committed) for segment in segments]
     return "".join(f"{line}\n" for line in lines if line)
 
 
 def render_srt(segments: Iterable[Segment]) -> str:
-    """Render SubRip: numbered cues, a comma before the milliseconds."""
     return "".join(
         f"{number}\n{_clock(cue.start_ms, ',')} --> {_clock(cue.end_ms, ',')}\n"
         # An arrow inside the text would be read as a time line by lenient parsers.
@@ -62,7 +50,6 @@ def render_vtt(segments: Iterable[Segment]) -> str:
 
 
 def render_json(segments: Iterable[Segment], about: Mapping[str, object]) -> str:
-    """Render the segments with their words, and whatever else there is to say ``about`` the session."""
     spoken = [segment for segment in segments if segment.committed.strip()]
     body = {
         "text": join_texts([clean(segment.committed) for segment in spoken]),
@@ -100,77 +87,74 @@ def clean(text: str) -> str:
 def cues_of(segments: Iterable[Segment]) -> list[Cue]:
     """Cut segments into cues that are short enough to read, in order and never overlapping."""
     cues: list[Cue] = []
-    for segment in segments:
-        for piece in _pieces(segment):
-            earliest_ms = cues[-1].end_ms if cues else 0
-            start_ms = max(round(piece.start_s * 1000), earliest_ms)
-            end_ms = max(round(piece.end_s * 1000), start_ms + _SHORTEST_CUE_MS)
-            cues.append(Cue(start_ms, end_ms, piece.text))
+    for cue in chain.from_iterable(map(_cut, segments)):
+        start_ms = max(cue.start_ms, cues[-1].end_ms if cues else 0)
+        cues.append(Cue(start_ms, max(cue.end_ms, start_ms + _SHORTEST_CUE_MS), cue.text))
     return cues
 
 
-def _pieces(segment: Segment) -> list[_Piece]:
+def _cut(segment: Segment) -> list[Cue]:
     """Cut one segment at its words; one whose words have no times stays whole: no time is made up."""
     whole = clean(segment.committed)
     if not whole:
         return []
     timed = _timed_words(segment, whole)
     if not timed:
-        return [_Piece(segment.start_s, segment.end_s, whole)]
-    pieces = []
+        return [_cue(segment.start_s, segment.end_s, whole)]
+    cues = []
     first = 0
     for index in range(1, len(timed) + 1):
         so_far = _joined(timed[first:index]).text
         if index == len(timed) or (so_far.endswith(_SENTENCE_ENDS) and _columns(so_far) > _LINE_COLUMNS):
-            pieces += _halve(timed[first:index])
+            cues += _halve(timed[first:index])
             first = index
-    return pieces
+    return cues
 
 
-def _timed_words(segment: Segment, whole: str) -> list[_Piece]:
+def _cue(start_s: float, end_s: float, text: str) -> Cue:
+    return Cue(round(start_s * 1000), round(end_s * 1000), text)
+
+
+def _timed_words(segment: Segment, whole: str) -> list[Cue]:
     """Return the words with what stands between them; one without a time of its own joins the word before it."""
     spans = word_spans(whole)
     words = segment.words[: len(spans)]
     if len(words) < len(spans) or not any(word.start_s is not None for word in words):
         return []
-    timed: list[_Piece] = []
+    timed: list[Cue] = []
     begin = 0
     for index, word in enumerate(words):
         end = spans[index + 1][0] if index + 1 < len(spans) else len(whole)
         if word.start_s is None or word.end_s is None:
             if timed:
-                last = timed.pop()
-                timed.append(_Piece(last.start_s, last.end_s, last.text + whole[begin:end]))
+                timed[-1] = replace(timed[-1], text=timed[-1].text + whole[begin:end])
                 begin = end
             continue  # before the first time there is: that word takes it along
-        timed.append(_Piece(word.start_s, word.end_s, whole[begin:end]))
+        timed.append(_cue(word.start_s, word.end_s, whole[begin:end]))
         begin = end
     return timed
 
 
-def _halve(words: list[_Piece]) -> list[_Piece]:
+def _halve(words: list[Cue]) -> list[Cue]:
     """Cut words in two near the middle, after a comma if there is one, until each part is short enough to read."""
     joined = _joined(words)
-    if len(words) == 1 or (_columns(joined.text) <= _CUE_COLUMNS and joined.end_s - joined.start_s <= _CUE_S):
+    if len(words) == 1 or (_columns(joined.text) <= _CUE_COLUMNS and joined.end_ms - joined.start_ms <= _CUE_MS):
         return [joined]
     total = _columns(joined.text)
-    so_far = 0
-    best, best_cost = 1, float("inf")
-    for index in range(1, len(words)):
-        so_far += _columns(words[index - 1].text)
-        bonus = _COMMA_COLUMNS if words[index - 1].text.rstrip().endswith(_PAUSES) else 0
-        cost = abs(total - 2 * so_far) - bonus
-        if cost < best_cost:
-            best, best_cost = index, cost
+
+    def cost(index: int) -> int:
+        before = "".join(word.text for word in words[:index])
+        return abs(total - 2 * _columns(before)) - _COMMA_COLUMNS * before.rstrip().endswith(_PAUSES)
+
+    best = min(range(1, len(words)), key=cost)
     return _halve(words[:best]) + _halve(words[best:])
 
 
-def _joined(words: list[_Piece]) -> _Piece:
-    return _Piece(words[0].start_s, words[-1].end_s, "".join(word.text for word in words).strip())
+def _joined(words: list[Cue]) -> Cue:
+    return Cue(words[0].start_ms, words[-1].end_ms, "".join(word.text for word in words).strip())
 
 
 def _fold(text: str) -> str:
-    """Break a cue into two lines of about the same width where one would be too wide."""
     if _columns(text) <= _LINE_COLUMNS:
         return text
     breaks = [index for index, character in enumerate(text) if character == " "]

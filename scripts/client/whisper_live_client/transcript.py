@@ -36,15 +36,6 @@ class Transcript:
 
     A session whose connection was lost goes on (`resumed`), or a fresh one takes its place (`restarted`): the caller
     shifts that one's messages onto this time line.
-
-    Attributes:
-        opened_s, connected_s, ready_s: when it was opened, when the first event came, when it had its slot.
-        first_audio_s, first_word_s, ended_s, done_s: when the first audio was sent, the first word was shown, the end
-            marker was sent, the server had said everything.
-        settled_samples: everything before is final, or was heard as nothing: a fresh session need not hear it.
-        first_sample: where the present session begins on the time line.
-        lost_samples: audio that no session heard, because it was not kept long enough.
-        disconnects: how often the connection was lost.
     """
 
     def __init__(self, opened_s: float) -> None:
@@ -57,16 +48,16 @@ class Transcript:
         self.violations: list[str] = []
         self.accounting: Accounting | None = None
         self.committed_until = 0
-        self.settled_samples = 0
-        self.first_sample = 0
-        self.lost_samples = 0
+        self.settled_samples = 0  # everything before is final or was nothing: a fresh session need not hear it
+        self.first_sample = 0  # where the present session begins on the time line
+        self.lost_samples = 0  # audio that no session heard, because it was not kept long enough
         self.disconnects = 0
         self.sent_samples = 0
-        self.connected_s: float | None = None
-        self.first_audio_s: float | None = None
-        self.first_word_s: float | None = None
-        self.ended_s: float | None = None
-        self.done_s: float | None = None
+        self.connected_s: float | None = None  # when the first event came
+        self.first_audio_s: float | None = None  # when it was sent
+        self.first_word_s: float | None = None  # when it was shown
+        self.ended_s: float | None = None  # when the end marker was sent; the flush is timed from here
+        self.done_s: float | None = None  # when the server had said everything
         self._seq: int | None = None
         self._disconnected = False
         self._first_segment = 0
@@ -77,27 +68,22 @@ class Transcript:
 
     @property
     def committed(self) -> str:
-        """All text that will not change any more."""
         return join_texts([segment.committed for segment in self.segments.values()])
 
     @property
     def tail(self) -> str:
-        """The text after it, which may."""
         return join_texts([segment.tail for segment in self.segments.values()])
 
     @property
     def words(self) -> list[Word]:
-        """Every word in order, the tail's included (not ``committed_s`` yet)."""
         return [word for segment in self.segments.values() for word in segment.words]
 
     @property
     def ready_s(self) -> float | None:
-        """When the server said that the session has its slot."""
         return next((status.arrived_s for status in self.statuses if status.message == READY), None)
 
     @property
     def complete(self) -> bool:
-        """Whether the server said everything."""
         return self.done_s is not None
 
     @property
@@ -108,19 +94,13 @@ class Transcript:
         return audio.received == self.sent_samples == audio.transcribed + audio.silence + audio.dropped
 
     def sent(self, samples: int, now: float) -> None:
-        """Note that more samples have been handed to the socket."""
         if self.first_audio_s is None:
             self.first_audio_s = now
         self.sent_samples += samples
         self._sent_at_s.append(now)
         self._sent_until.append(self.sent_samples)
 
-    def audio_ended(self, now: float) -> None:
-        """Note that the end marker has been sent; the flush is timed from here."""
-        self.ended_s = now
-
     def sent_at_s(self, position_s: float) -> float | None:
-        """Return when the audio at a position was sent, None if it was not."""
         index = bisect_left(self._sent_until, round(position_s * SAMPLE_RATE))
         return self._sent_at_s[index] if index < len(self._sent_at_s) else None
 
@@ -131,7 +111,6 @@ class Transcript:
 
     @property
     def next_segment(self) -> int:
-        """A segment number from which on all are free."""
         return max(self.segments, default=-1) + 1
 
     @property
@@ -147,12 +126,7 @@ class Transcript:
         self.disconnects += not self._disconnected
         self._disconnected = True
 
-    def add_status(self, status: Status) -> None:
-        """Take in a status that is the client's own."""
-        self.statuses.append(status)
-
     def resumed(self) -> None:
-        """Note that the session goes on."""
         self._disconnected = False
 
     def restarted(self, first_sample: int, lost_samples: int, now: float) -> None:
@@ -172,7 +146,6 @@ class Transcript:
         self.first_sample = self.settled_samples = self.committed_until = first_sample
 
     def fold(self, event: ServerEvent) -> None:
-        """Take in one event."""
         if self.connected_s is None:
             self.connected_s = event.arrived_s
         if not isinstance(event, Update):

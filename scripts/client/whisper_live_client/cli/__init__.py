@@ -4,7 +4,6 @@ import sys
 
 
 def main() -> int:
-    """Run the command with the process's arguments and return its exit code."""
     try:
         from .options import main as command  # noqa: PLC0415 - needs the extra "cli"
     except ModuleNotFoundError as error:

@@ -14,13 +14,10 @@ _REFRESH_HZ = 10
 
 
 class Display:
-    """Shows a transcript that grows; this one only what has to be said."""
-
     def update(self, transcript: Transcript) -> None:
         """Look at the transcript again: an event was folded in."""
 
     def say(self, sentence: str) -> None:
-        """Print a line beside the transcript."""
         print(clean(sentence), file=sys.stderr, flush=True)
 
     def close(self) -> None:
@@ -36,7 +33,6 @@ class Plain(Display):
         self._printed: set[int] = set()
 
     def update(self, transcript: Transcript) -> None:
-        """Print what is new and final."""
         self._transcript = transcript
         for status in transcript.statuses[self._statuses :]:
             self.say(f"[{status.message}]")
@@ -44,7 +40,6 @@ class Plain(Display):
         self._print_segments(transcript, also_open=False)
 
     def close(self) -> None:
-        """Print the committed text of the segment that never was closed."""
         if self._transcript:
             self._print_segments(self._transcript, also_open=True)
 
@@ -82,17 +77,14 @@ class Terminal(Plain):
         self._live.start()
 
     def update(self, transcript: Transcript) -> None:
-        """Take the transcript; it is drawn at the next refresh."""
         self._transcript = transcript
         if self._keep:
             self._print_segments(transcript, also_open=False)
 
     def say(self, sentence: str) -> None:
-        """Print a line above the live text."""
         self._console.print(Text(clean(sentence), style="yellow"))
 
     def close(self) -> None:
-        """Wipe the live text."""
         self._live.stop()
         if self._keep:
             super().close()
@@ -126,7 +118,6 @@ class Terminal(Plain):
 
 
 def open_display(*, quiet: bool, keep: bool, audio_s: float | None) -> Display:
-    """Choose the display: a live one on a terminal, plain lines elsewhere, nothing where quiet."""
     if quiet:
         return Display()
     return Terminal(keep=keep, audio_s=audio_s) if sys.stderr.isatty() else Plain()

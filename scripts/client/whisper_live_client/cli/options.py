@@ -54,11 +54,7 @@ Exit codes:
     help="The server's token; safer in API_TOKEN, where other users do not see it.",
 )
 @click.option(
-    "--format",
-    "output_format",
-    type=click.Choice(["text", "srt", "vtt", "json"]),
-    default="text",
-    show_default=True,
+    "--format", "output_format", type=click.Choice(["text", "srt", "vtt", "json"]), default="text", show_default=True
 )
 @click.option("--output", type=click.Path(dir_okay=False, path_type=Path), help="Write the transcript there.")
 @click.option("--quiet", is_flag=True, help="Show nothing while it runs.")
@@ -89,7 +85,6 @@ def command(**values: Any) -> int:
 
 
 def main() -> int:
-    """Run the command with the process's arguments and return its exit code."""
     try:
         return int(command.main(standalone_mode=False) or 0)
     except click.ClickException as error:

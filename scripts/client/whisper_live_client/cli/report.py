@@ -11,7 +11,6 @@ from whisper_live_client.transcript import Transcript
 
 
 def about(transcript: Transcript, outcome: Outcome, *, paced: bool) -> dict[str, object]:
-    """Collect what JSON output says beside the text; what is not known is null."""
     config, accounting, before = transcript.config, transcript.accounting, transcript.first_sample
     languages = [segment.language for segment in transcript.segments.values() if segment.language]
     return {
@@ -49,7 +48,6 @@ def timing(transcript: Transcript, *, paced: bool) -> dict[str, float | None]:
 
 
 def verbose_lines(transcript: Transcript, *, paced: bool) -> list[str]:
-    """Say the same in lines for a person, broken promises of the server included."""
     lines = []
     if config := transcript.config:
         served_by = f": {config.model} on {config.device}" if config.model else ""

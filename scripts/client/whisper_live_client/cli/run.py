@@ -30,8 +30,6 @@ _FLUSH_TIMEOUT_S = 120.0
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What the command line asks for."""
-
     source: str | None
     microphone: bool
     device: str | None
@@ -50,16 +48,11 @@ class Options:
 
     @property
     def paced(self) -> bool:
-        """Whether audio is sent as it would be spoken."""
         return self.microphone or not self.fast
 
 
 def open_input(options: Options) -> tuple[Iterator[bytes], Media | None]:
-    """Open what is to be transcribed; return its audio, and where it comes from unless it is raw.
-
-    Raises:
-        MediaError: it cannot be read; the message is one line.
-    """
+    """Open what is to be transcribed; return its audio, and where it comes from unless it is raw."""
     name = options.source or "-"
     # Unbuffered: a reader that is stuck in a buffered standard input would hold its lock when the program ends.
     if options.raw:
@@ -75,7 +68,6 @@ def open_input(options: Options) -> tuple[Iterator[bytes], Media | None]:
 
 
 def run(options: Options) -> int:
-    """Transcribe, print, and return the exit code."""
     try:
         pieces, media = open_input(options)
     except MediaError as error:
@@ -159,7 +151,6 @@ async def _run_session(session: Session, source: BlockingSource, display: Displa
 
 
 def _losses(media: Media | None, source: BlockingSource) -> list[str]:
-    """Say what the source had and the server never got."""
     sentences = []
     if media and media.damaged_packets:
         sentences.append(f"{media.name}: {media.damaged_packets} damaged packets were left out")
@@ -170,7 +161,6 @@ def _losses(media: Media | None, source: BlockingSource) -> list[str]:
 
 
 def _print_results(options: Options, transcript: Transcript, outcome: Outcome, losses: list[str]) -> None:
-    """Write the transcript, and to standard error what there is to say about it."""
     text = _render(options, transcript, outcome)
     if options.output is None:
         sys.stdout.write(text)
@@ -195,6 +185,5 @@ def _print_results(options: Options, transcript: Transcript, outcome: Outcome, l
 def _render(options: Options, transcript: Transcript, outcome: Outcome) -> str:
     segments = transcript.segments.values()
     if options.output_format == "json":
-        paced = options.paced
-        return render_json(segments, about(transcript, outcome, paced=paced))
+        return render_json(segments, about(transcript, outcome, paced=options.paced))
     return {"text": render_text, "srt": render_srt, "vtt": render_vtt}[options.output_format](segments)

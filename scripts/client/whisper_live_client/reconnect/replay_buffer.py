@@ -6,7 +6,7 @@ it needs everything from ``received``. Both lie inside what is kept here.
 
 from collections import deque
 
-from .audio import BYTES_PER_SAMPLE
+from whisper_live_client.audio import BYTES_PER_SAMPLE
 
 
 class ReplayBuffer:
@@ -30,21 +30,17 @@ class ReplayBuffer:
 
     @property
     def sent_samples(self) -> int:
-        """The position up to which everything has been sent."""
         return self._sent_bytes // BYTES_PER_SAMPLE
 
     @property
     def end_samples(self) -> int:
-        """The position up to which there is audio."""
         return self._end_bytes // BYTES_PER_SAMPLE
 
     @property
     def size_bytes(self) -> int:
-        """How much audio is kept."""
         return self._end_bytes - self._start_bytes
 
     def append(self, pcm: bytes) -> None:
-        """Take audio that is to be sent."""
         self._chunks.append(pcm)
         self._end_bytes += len(pcm)
         self._trim(self._end_bytes - self._limit_bytes)
@@ -59,16 +55,10 @@ class ReplayBuffer:
         return b""
 
     def advance(self, size_bytes: int) -> None:
-        """Note that the next bytes have been sent."""
         self._sent_bytes += size_bytes
         self._trim(self._end_bytes - self._limit_bytes)
 
     def rewind(self, sample: int) -> None:
-        """Have everything sent again from a sample on.
-
-        Raises:
-            LookupError: that sample is forgotten, or there is no audio up to it yet.
-        """
         if not self.first_sample <= sample <= self.end_samples:
             raise LookupError(f"sample {sample} is not kept ({self.first_sample} to {self.end_samples} are)")
         self._sent_bytes = sample * BYTES_PER_SAMPLE
@@ -78,7 +68,6 @@ class ReplayBuffer:
         self._trim(sample * BYTES_PER_SAMPLE)
 
     def check(self) -> None:
-        """Assert what holds between two calls."""
         assert sum(map(len, self._chunks)) == self.size_bytes
         assert self._start_bytes <= self._sent_bytes <= self._end_bytes
         assert self.size_bytes <= max(self._limit_bytes, self._end_bytes - self._sent_bytes)

@@ -7,8 +7,9 @@ from contextlib import suppress
 from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
 
-from .audio import BYTES_PER_SAMPLE, SAMPLE_RATE
-from .connection import SessionClosedError
+from whisper_live_client.audio import BYTES_PER_SAMPLE, SAMPLE_RATE
+from whisper_live_client.connection import SessionClosedError
+
 from .replay_buffer import ReplayBuffer
 
 # Twice what a server keeps by default (its journal's 60 s), so that our own limit is never what breaks a resume.
@@ -25,12 +26,6 @@ class AudioSender:
     """
 
     def __init__(self, *, reconnects: bool, on_end: Callable[[], None]) -> None:
-        """Prepare.
-
-        Args:
-            reconnects: whether another connection may take the place of a lost one.
-            on_end: called whenever the end marker has been sent.
-        """
         self.buffer = ReplayBuffer(KEPT_BYTES)
         self._acknowledged: bool | None = None
         self._reconnects = reconnects
@@ -45,30 +40,16 @@ class AudioSender:
         self._closed = False
 
     async def send(self, pcm: bytes) -> None:
-        """Take audio and send it.
-
-        Raises:
-            SessionClosedError: there is no connection and there will be none.
-        """
         await self._wait_for_capacity(len(pcm))
         self.buffer.append(pcm)
         await self._send_pending()
 
     async def finish(self) -> None:
-        """Send the end marker after all audio.
-
-        Raises:
-            SessionClosedError: there is no connection and there will be none.
-        """
         self._ending = True
         await self._send_pending()
 
     def attach(self, socket: ClientConnection, from_sample: int) -> None:
-        """Send from a sample on over this connection, at once.
-
-        Raises:
-            LookupError: that audio is not kept.
-        """
+        """Send from a sample on over this connection, at once."""
         self.buffer.rewind(from_sample)
         self._socket, self._end_sent = socket, False
         self._received_samples = from_sample
@@ -82,7 +63,6 @@ class AudioSender:
             self._changed.set()
 
     def on_ack(self, sample: int) -> None:
-        """Note that the server has everything before a sample."""
         self._received_samples = max(self._received_samples, sample)
         self._changed.set()
 
@@ -101,7 +81,6 @@ class AudioSender:
             self._resending.cancel()
 
     async def _wait_for_capacity(self, size_bytes: int) -> None:
-        """Wait until the server has enough of what was taken before."""
         while self._reconnects and not self._closed:
             # A server that does not acknowledge has, for all we know, what was handed to the network.
             received = self.buffer.sent_samples if self._acknowledged is False else self._received_samples

@@ -4,33 +4,28 @@ import asyncio
 import random
 import time
 from dataclasses import replace
-from typing import TypedDict
+from typing import TypeVar
 
 from websockets.asyncio.client import ClientConnection
 
-from .audio import SAMPLE_RATE
+from whisper_live_client.audio import SAMPLE_RATE
+from whisper_live_client.connection import ClientError, ConnectError, Connector
+from whisper_live_client.events import Ack, Config, Final, FinalWord, Line, Partial, ServerEvent, Status, Update
+from whisper_live_client.transcript import Transcript
+
 from .audio_sender import AudioSender
-from .connection import ClientError, ConnectError, Connector
-from .events import Ack, Config, Final, FinalWord, Line, Partial, ServerEvent, Status, Update
 from .retry import Disconnect, RetryPolicy
-from .transcript import Transcript
 
 LOST = "connection lost, reconnecting…"
 RESUMED = "resumed"
 RESTARTED = "resumed in a new session: the server no longer had the old one"
 
 _SHORTEST_TRY_S = 1.0
+_Spoken = TypeVar("_Spoken", Partial, Final, FinalWord, Line)
 
 
 class ResilientConnection:
-    """Holds one connection after the other, and makes them one session.
-
-    Attributes:
-        socket: the present connection, or the last one.
-        retry: decides about every connection after the first.
-        reconnecting: whether the session waits for a connection on which it goes on.
-        problem: why there is no connection any more, where the connection itself does not say so.
-    """
+    """Holds one connection after the other, and makes them one session."""
 
     def __init__(
         self,
@@ -41,9 +36,9 @@ class ResilientConnection:
         flush_timeout_s: float | None,
     ) -> None:
         self.retry = retry
-        self.socket: ClientConnection | None = None
+        self.socket: ClientConnection | None = None  # the present one, or the last
         self.reconnecting = False
-        self.problem: str | None = None
+        self.problem: str | None = None  # why there is none any more, where the connection itself does not say so
         self._connector = connector
         self._sender = sender
         self._transcript = transcript
@@ -53,27 +48,17 @@ class ResilientConnection:
         self._first_segment = 0
 
     async def open(self) -> None:
-        """Open the first connection.
-
-        Raises:
-            ConnectError: it could not be opened; the message says why.
-        """
         self._transcript.opened_s = time.monotonic()
         self.socket = await self._connector.open({})
         self._sender.attach(self.socket, 0)
 
     def check_open(self) -> ClientConnection:
-        """Return the present connection; raise RuntimeError if none was ever opened."""
         if self.socket is None:
             raise RuntimeError("not open: use `async with`")
         return self.socket
 
     async def receive(self) -> str:
-        """Receive one text frame, with a limit on a connection's first one and on the flush.
-
-        Raises:
-            ClientError: the server says nothing after the audio's end.
-        """
+        """Receive one text frame, with a limit on a connection's first one and on the flush."""
         socket = self.check_open()
         while True:
             waited_from = time.monotonic()
@@ -102,7 +87,6 @@ class ResilientConnection:
         return self._own_status(LOST)
 
     async def reconnect(self) -> bool:
-        """Put another connection in the place of the lost one; return whether there is one."""
         config = self._transcript.config
         query = {"resume": config.resume_token} if config and config.resume_token else {}
         if query and self._transcript.last_seq:
@@ -125,11 +109,7 @@ class ResilientConnection:
         return False
 
     def resume(self, event: ServerEvent) -> Status | None:
-        """Go on from where the server is, if this event says where; return what there is to say.
-
-        Raises:
-            ClientError: the audio that it asks for is not kept.
-        """
+        """Go on from where the server is, if this event says where; return what there is to say."""
         if not self.reconnecting or not isinstance(event, Config) or self.socket is None:
             return None
         if event.resumed:
@@ -150,7 +130,6 @@ class ResilientConnection:
         return self._own_status(RESUMED if event.resumed else RESTARTED)
 
     def shift(self, event: ServerEvent) -> ServerEvent:
-        """Put an event on the time line of the whole session."""
         return shift(event, self._first_sample, self._first_segment)
 
     def _disconnect(self) -> Disconnect:
@@ -164,13 +143,8 @@ class ResilientConnection:
     def _own_status(self, sentence: str) -> Status:
         """Say something as the client itself; it stands among the server's statuses."""
         status = Status(None, sentence, arrived_s=time.monotonic())
-        self._transcript.add_status(status)
+        self._transcript.statuses.append(status)
         return status
-
-
-class _Span(TypedDict):
-    start_s: float
-    end_s: float
 
 
 def shift(event: ServerEvent, first_sample: int, first_segment: int) -> ServerEvent:
@@ -179,10 +153,10 @@ def shift(event: ServerEvent, first_sample: int, first_segment: int) -> ServerEv
     A server that has lost a session gives a fresh one, which counts samples and segments from its own beginning.
     """
 
-    def span(spoken: Partial | Final | FinalWord | Line) -> _Span:
+    def later(spoken: _Spoken) -> _Spoken:
         # To the millisecond, as the server rounds.
-        shift_s = first_sample / SAMPLE_RATE
-        return {"start_s": round(spoken.start_s + shift_s, 3), "end_s": round(spoken.end_s + shift_s, 3)}
+        start_s, end_s = (round(each + first_sample / SAMPLE_RATE, 3) for each in (spoken.start_s, spoken.end_s))
+        return replace(spoken, start_s=start_s, end_s=end_s)
 
     match event:
         case Config(resumed=True):
@@ -190,11 +164,10 @@ def shift(event: ServerEvent, first_sample: int, first_segment: int) -> ServerEv
         case Ack(_, received, committed_until):
             return replace(event, received=first_sample + received, committed_until=first_sample + committed_until)
         case Partial(_, segment):
-            return replace(event, segment=first_segment + segment, **span(event))
+            return replace(later(event), segment=first_segment + segment)
         case Final(_, segment):
-            words = tuple(replace(word, **span(word)) for word in event.words)
-            return replace(event, segment=first_segment + segment, words=words, **span(event))
+            return replace(later(event), segment=first_segment + segment, words=tuple(map(later, event.words)))
         case Update(lines=lines) if first_sample:
-            return replace(event, lines=tuple(replace(line, **span(line)) for line in lines))
+            return replace(event, lines=tuple(map(later, lines)))
         case _:
             return event

@@ -14,19 +14,10 @@ _TOO_MANY_REQUESTS = 429
 
 @dataclass(frozen=True, slots=True)
 class Disconnect:
-    """How a connection ended, or why there was none.
-
-    Attributes:
-        close_code: its WebSocket close code, None if it never was opened.
-        http_status: what the server answered in place of opening it.
-        retry_after_s: when the server said that a next try makes sense.
-        was_ready: whether the session had its slot before: one that has not is refused for good by a full server.
-    """
-
-    close_code: int | None = None
-    http_status: int | None = None
+    close_code: int | None = None  # None if it never was opened
+    http_status: int | None = None  # what the server answered in place of opening it
     retry_after_s: float | None = None
-    was_ready: bool = True
+    was_ready: bool = True  # had its slot before: a session that has not is refused for good by a full server
 
     @property
     def retryable(self) -> bool:
@@ -37,12 +28,9 @@ class Disconnect:
 
 
 class RetryPolicy:
-    """One session's tries to get its connection back.
+    """One session's tries to get its connection back, which may be away for ``limit_s``; 0 is for no tries at all.
 
     A new connection by itself proves nothing: the limit goes on until words or acknowledgements come (`reset`).
-
-    Args:
-        limit_s: how long a session may be without a connection that works; 0 for not at all.
     """
 
     def __init__(self, limit_s: float) -> None:
@@ -53,10 +41,7 @@ class RetryPolicy:
     def delay_s(self, disconnect: Disconnect, now: float, jitter: float) -> float | None:
         """Return how long to wait before the next try, or None to give up.
 
-        Args:
-            disconnect: how the last connection ended.
-            now: seconds of a monotonic clock.
-            jitter: from 0 to 1, at random, so that many clients of one server do not come back at the same moment.
+        ``jitter`` is from 0 to 1, at random: many clients of one server must not come back at the same moment.
         """
         if not self.limit_s or not disconnect.retryable:
             return None
@@ -71,7 +56,6 @@ class RetryPolicy:
         return min(delay_s, remaining_s)
 
     def remaining_s(self, now: float) -> float:
-        """Return for how long the session may still be without a connection."""
         return self.limit_s if self._since is None else self._since + self.limit_s - now
 
     def reset(self) -> None:
