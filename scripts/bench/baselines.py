@@ -41,7 +41,6 @@ class PlainWhisper:
 
     @torch.inference_mode()
     def hear(self, audio: NDArray[np.float32], prompt: str) -> list[HeardWord] | None:
-        """Return the words of a window; None of a loop."""
         features = self.encode(self.spectrum(audio))
         said = self.decode(features, prompt)
         if said.compression_ratio > _LOOP_RATIO:
@@ -57,24 +56,20 @@ class PlainWhisper:
         return self.timed(tokens, self.encode(self.spectrum(audio)), len(audio))
 
     def spectrum(self, audio: NDArray[np.float32]) -> torch.Tensor:
-        """Return the mel spectrum of a window padded to 30 s."""
         mel: torch.Tensor = log_mel_spectrogram(pad_or_trim(audio, N_SAMPLES), self._model.dims.n_mels)
         return mel
 
     def encode(self, mel: torch.Tensor) -> torch.Tensor:
-        """Return the audio features, (1, frames, width)."""
         features: torch.Tensor = self._model.encoder(mel[None])
         return features
 
     def decode(self, features: torch.Tensor, prompt: str) -> whisper.DecodingResult:
-        """Decode greedily, without timestamps."""
         options = whisper.DecodingOptions(
             temperature=0.0, language=self._language, without_timestamps=True, fp16=False, prompt=prompt or None
         )
         return whisper.decode(self._model, features, options)[0]
 
     def timed(self, tokens: list[int], features: torch.Tensor, samples: int) -> list[HeardWord]:
-        """Return the words that tokens spell, with their times."""
         if not tokens:
             return []
         frames = max(1, min(samples, N_SAMPLES) // (2 * HOP_LENGTH))
@@ -141,7 +136,6 @@ class FasterWhisper:
         self._language = language if self._model.model.is_multilingual else "en"
 
     def hear(self, audio: NDArray[np.float32], prompt: str) -> list[HeardWord] | None:
-        """Return the words of a window; None of a loop."""
         found, _ = self._model.transcribe(
             audio,
             language=self._language,

@@ -88,7 +88,6 @@ def hear_offline(
 def compare(
     model: Model, streams: Sequence[Stream], samples: Sequence[Sample], options: Options, status: Status
 ) -> list[Figures]:
-    """Race ours and the baselines, and score them against the offline reference."""
     total_s = sum(sample.audio_s for sample in samples)
     contestants = _contestants(model, options, status)
     results = race(samples, contestants, lambda at_s: status.update(f"{at_s:.0f} of {total_s:.0f} s of audio"))

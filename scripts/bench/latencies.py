@@ -33,7 +33,6 @@ class Latencies:
     heard: int = 0
 
     def add(self, sample: Sample, result: Transcription) -> None:
-        """Measure a transcription of a sample."""
         final = _words(result.text)
         counts = _counts(result)
         committed: list[float | None] = [None] * len(final)

@@ -30,7 +30,6 @@ class HeardWord:
     end_s: float
 
     def moved(self, by_s: float) -> "HeardWord":
-        """Return the word ``by_s`` later."""
         return HeardWord(self.text, self.start_s + by_s, self.end_s + by_s)
 
 
@@ -51,7 +50,6 @@ class LocalAgreement:
 
     @property
     def prompt(self) -> str:
-        """Return the end of the text before the window."""
         before = "".join(word.text for word in self.committed if word.end_s <= self.start_s)
         return before[-_PROMPT_CHARACTERS:]
 
@@ -68,7 +66,6 @@ class LocalAgreement:
         self._trim(now_s)
 
     def finish(self) -> None:
-        """Commit what is left."""
         self.committed += self.tail
         self.tail = []
 
@@ -116,13 +113,11 @@ class LocalAgreementRun:
         self._transcription = Transcription(sample.audio_s)
 
     def bring(self, until: int) -> None:
-        """Hear the window if it has grown by a period."""
         self._arrived = min(until, len(self._audio))
         if self._arrived - self._heard >= self._period:
             self._hear()
 
     def finish(self) -> Transcription:
-        """Hear the rest, and commit all of it."""
         if self._arrived > self._heard:
             self._hear()
         self._policy.finish()

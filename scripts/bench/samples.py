@@ -34,7 +34,6 @@ class Sample:
 
     @property
     def audio_s(self) -> float:
-        """Return its length."""
         return len(self.pcm) / SAMPLE_RATE
 
 
@@ -82,19 +81,15 @@ class Transcription:
 
     @property
     def text(self) -> str:
-        """Return the committed text."""
         return "".join(word.text for word in self.words).strip()
 
     def show(self, now_s: float, tail: str) -> None:
-        """Note what is seen now, if it is something new."""
         last = self.updates[-1] if self.updates else None
         if last is None or (last.committed, last.tail) != (len(self.words), tail):
             self.updates.append(Update(now_s, len(self.words), tail))
 
 
 class Run(Protocol):
-    """A stream on its way through a contestant."""
-
     def bring(self, until: int) -> None:
         """Let the audio before sample ``until`` arrive, and do all work that is due."""
 

@@ -48,14 +48,12 @@ class SlotRun:
         recognizer.open(key)
 
     def bring(self, until: int) -> None:
-        """Let the audio before sample ``until`` arrive, and step as long as something is due."""
         received = self._stream.received
         self._stream.receive(received, self._pcm[received:until].tobytes())
         while self._step():
             pass
 
     def finish(self) -> Transcription:
-        """End the audio; return what was shown when."""
         self._stream.finish(self._stream.received)
         while self._step():
             pass
@@ -63,7 +61,6 @@ class SlotRun:
         return self._transcription
 
     def _step(self) -> bool:
-        """Do one step and note what it did; return False if there was nothing to do."""
         step = Step(lambda: [self._stream], period=self._period)
         worked = False
         while call := step.next_call():
@@ -93,7 +90,6 @@ class SlotRun:
 def ours(
     recognizer: Recognizer, period_s: float, language: str | None, *, task: str = "transcribe", name: str = ""
 ) -> Contestant:
-    """Return this project's policy and model as a contestant."""
     return Contestant(
         name or f"ours, {period_s:g} s", lambda sample: SlotRun(recognizer, period_s, language, task, sample)
     )

@@ -13,7 +13,6 @@ import torch
 from torch import Tensor
 from whisper.model import AudioEncoder, ModelDimensions, TextDecoder
 
-from gpu_worker.model.nn.compaction import EncoderSettings, Layout
 from gpu_worker.model.nn.tokens import Tokens
 from gpu_worker.model.recognizer import Weights
 from gpu_worker.model.step import DecodeSettings
@@ -94,23 +93,6 @@ class SyntheticModel:
             reuse=False,
         )
 
-    def operations(self, what: WindowShape) -> float:
-        """Count the floating-point operations of a decode from the model's sizes; padding does not count."""
-        d = self.dims
-        width, text_width, frames = d.n_audio_state, d.n_text_state, what.samples // FRAME
-        layout = Layout.of(frames, d.n_audio_ctx, EncoderSettings())
-        columns = layout.end - layout.begin
-        convolved = frames * (2 * 6 * d.n_mels * width + 6 * width * width)
-        layer = columns * 24 * width * width + 4 * columns * columns * width
-        crossed = columns * 4 * width * text_width * d.n_text_layer
-        total = len(self.text)
-        forced = self._start + total - what.found
-        passed = forced + what.drafted + what.one_by_one
-        token = 28 * text_width * text_width + 4 * text_width * (columns + (forced + total) / 2)
-        chosen = what.drafted + 1 + what.one_by_one
-        encoder = convolved + d.n_audio_layer * layer + crossed
-        return float(encoder + d.n_text_layer * passed * token + chosen * 2 * text_width * d.n_vocab)
-
     def _state(self) -> dict[str, Tensor]:
         d = self.dims
         with torch.device("meta"):
@@ -143,5 +125,4 @@ def length_for(shapes: Sequence[WindowShape]) -> int:
 
 
 def noise(seconds: float) -> Pcm:
-    """Return noise to hear."""
     return (np.random.default_rng(0).standard_normal(round(seconds * 16_000)) * 1000).astype(np.int16)

@@ -22,14 +22,6 @@ _SIGNALS = {Kind.KILL: signal.SIGKILL, Kind.DRAIN: signal.SIGTERM, Kind.HANG: si
 
 
 class FaultInjector:
-    """Disturbs one run and follows the server through it.
-
-    Args:
-        server: the gateway.
-        supervisord: its supervisord.
-        proxies: the proxy of each session.
-    """
-
     def __init__(self, server: ServerApi, supervisord: Supervisord, proxies: Sequence[Proxy]) -> None:
         self.injected: list[Injected] = []
         self.moves: list[Move] = []
@@ -46,7 +38,6 @@ class FaultInjector:
             await asyncio.sleep(POLL_S)
 
     async def collect(self) -> None:
-        """Collect the moves that are new since the start."""
         with contextlib.suppress(UnreachableError):
             recent = (await asyncio.to_thread(self._server.performance)).recent_moves
             self.moves += [move for move in recent if move.at >= self._began and move not in self.moves]

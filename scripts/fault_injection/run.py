@@ -36,7 +36,6 @@ class Options:
 
 
 def run(server: RunningServer, options: Options, console: Console) -> bool:
-    """Do all three runs, print the figures, and return True if the goals are met."""
     verdict = asyncio.run(_run(server, options, console))
     show(verdict, console)
     return all(met for _, met in verdict.goals())

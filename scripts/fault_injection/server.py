@@ -65,11 +65,6 @@ def own_server(workers: int) -> Iterator[RunningServer]:
 
 
 def _wait_serving(api: ServerApi, workers: int, process: "subprocess.Popen[bytes]", log: Path) -> None:
-    """Wait until all workers serve.
-
-    Raises:
-        ServerError: they do not in time.
-    """
     deadline = time.monotonic() + START_LIMIT_S
     while time.monotonic() < deadline and process.poll() is None:
         with contextlib.suppress(UnreachableError):

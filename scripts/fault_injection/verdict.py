@@ -22,15 +22,6 @@ ROUNDING_S = 0.0021
 
 @dataclass(frozen=True, slots=True)
 class SessionRecord:
-    """One session of one run.
-
-    Attributes:
-        said: the words of the stream, normalised.
-        words: the words of the transcript, normalised.
-        times: first and last second of each committed word, as the server tells them.
-        problem: why it did not end well, if it did not.
-    """
-
     said: tuple[str, ...]
     words: tuple[str, ...]
     times: tuple[tuple[float, float], ...]

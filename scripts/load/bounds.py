@@ -28,7 +28,6 @@ class Bound:
         return f"{at}{self.name}{self.comparison}{self.limit:g}"
 
     def concerns(self, streams: int) -> bool:
-        """Return True if a load of this many streams is meant."""
         return self.streams in {None, streams}
 
     def met(self, figures: Mapping[str, float | None]) -> bool:

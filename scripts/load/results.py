@@ -47,8 +47,6 @@ class Options:
 
 @dataclass(slots=True)
 class Load:
-    """One load: what was sent, what came of it."""
-
     streams: list[Stream]
     reports: list[SessionReport]
     seen: Observations
@@ -59,15 +57,12 @@ class Load:
 
     @property
     def whole(self) -> bool:
-        """Whether all its sessions came to their end."""
         complete = Exit.COMPLETE.name.lower()
         return len(self.reports) == len(self.streams) and all(each.outcome == complete for each in self.reports)
 
 
 @dataclass(slots=True)
 class Measurement:
-    """Everything measured so far, and what it was measured on."""
-
     options: Options
     corpus: Corpus
     server: Mapping[str, object]
@@ -76,11 +71,6 @@ class Measurement:
     interrupted: bool = False
 
     def write(self) -> None:
-        """Write the JSON file, if one is asked for.
-
-        Raises:
-            OSError: it cannot be written.
-        """
         options = self.options
         if options.json_path is None:
             return
@@ -103,7 +93,6 @@ class Measurement:
 
 
 def render(about: Mapping[str, object], runs: Sequence[Mapping[str, object]]) -> str:
-    """Return the JSON text of a measurement: what it was made on, and its loads."""
     return json.dumps(_rounded({**about, "runs": list(runs)}), ensure_ascii=False) + "\n"
 
 

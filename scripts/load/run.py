@@ -10,18 +10,16 @@ from datetime import UTC, datetime
 from rich.console import Console
 from whisper_live_client.outcome import Exit
 
-from scripts.tools.corpus import Corpus, ManifestError, Stream, make_streams, read_set, shipped_clips
+from scripts.tools.corpus import ManifestError, Stream, make_streams, read_set, shipped_clips
 from scripts.tools.driver import SessionDriver, SessionResult
 from scripts.tools.scoring import normaliser, score
 from scripts.tools.server_api import ServerApi, UnreachableError
-from scripts.tools.tables import output
 
 from .chart import draw
 from .processes import ServerProcesses, find_server
 from .results import Load, Measurement, Options
 from .sampling import Sample, Sampler
 from .session import report
-from .summary import Summary
 from .table import print_table, print_troubles
 
 _IDLE_LOOKS, _IDLE_LOOK_S = 50, 0.2
@@ -30,11 +28,13 @@ BOUND_MISSED = 3
 
 
 def run(options: Options) -> int:
-    """Measure, print, and return the exit code."""
     console = Console(stderr=True, highlight=False, soft_wrap=True)
     api = ServerApi(options.session.url, options.monitor_token)
     try:
-        corpus = _read(options)
+        if options.manifest is None or options.set_name is None:
+            corpus = shipped_clips()
+        else:
+            corpus = read_set(options.manifest, options.set_name)
         # Made once to see now, not after minutes, whether there is audio in it.
         make_streams(corpus, max(options.counts), options.seconds)
         server = {"health": api.get("/health"), "gpu_status": api.get("/gpu-status")}
@@ -48,12 +48,6 @@ def run(options: Options) -> int:
     except KeyboardInterrupt:
         measured.interrupted = True
     return _conclude(measured, console)
-
-
-def _read(options: Options) -> Corpus:
-    if options.manifest is None or options.set_name is None:
-        return shipped_clips()
-    return read_set(options.manifest, options.set_name)
 
 
 class _LoadTest:
@@ -185,19 +179,19 @@ def _compare(measured: Measurement, console: Console) -> None:
 
 
 def _conclude(measured: Measurement, console: Console) -> int:
-    """Print and write everything; return the exit code."""
     options = measured.options
     summaries = [load.summary() for load in measured.loads]
     unmet = [
-        (column, bound)
-        for column, summary in enumerate(summaries)
+        (summary, bound)
+        for summary in summaries
         for bound in options.bounds
         if bound.concerns(summary.streams) and not bound.met(summary.figures)
     ]
+    unmeasured = not all(any(bound.concerns(summary.streams) for summary in summaries) for bound in options.bounds)
     failed = [(len(load.streams), each) for load in measured.loads for each in load.reports if each.failed]
     if summaries:
-        print_table(output(), summaries, unmet)
-    print_troubles(console, failed, unmet, summaries)
+        print_table(summaries, unmet)
+    print_troubles(console, failed, unmet)
     try:
         measured.write()
         if options.plot_path is not None and summaries:
@@ -211,12 +205,7 @@ def _conclude(measured: Measurement, console: Console) -> int:
         return Exit.FAILED
     if measured.interrupted:
         return Exit.INTERRUPTED
-    return BOUND_MISSED if unmet or _unmeasured(options, summaries) else Exit.COMPLETE
-
-
-def _unmeasured(options: Options, summaries: Sequence[Summary]) -> bool:
-    """Return True if a bound was asked for at a number of streams that was not measured."""
-    return not all(any(bound.concerns(summary.streams) for summary in summaries) for bound in options.bounds)
+    return BOUND_MISSED if unmet or unmeasured else Exit.COMPLETE
 
 
 def _plural(count: int) -> str:

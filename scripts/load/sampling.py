@@ -51,7 +51,6 @@ class Sampler:
             await asyncio.sleep(_PERIOD_S)
 
     async def finish(self) -> Observations:
-        """Sample a last time and return everything."""
         await self._sample()
         return Observations(tuple(self._samples), self._used, time.process_time() - self._client_before_s)
 

@@ -134,7 +134,6 @@ def server_figures(seen: Observations, audio_s: float, all_speaking_s: tuple[flo
 
 
 def _slope_per_min(points: Sequence[tuple[float, float]]) -> float | None:
-    """Fit a line (least squares)."""
     if len(points) < _FEWEST_POINTS:
         return None
     at_s, lag_s = np.array(points).T

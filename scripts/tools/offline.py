@@ -21,8 +21,6 @@ _GAIN_LIMIT = 100.0
 
 @dataclass(frozen=True, slots=True)
 class OfflineTranscript:
-    """What a whole stream says, and the language it was taken for."""
-
     text: str
     language: str
 
