@@ -34,13 +34,10 @@ class Options:
     threads: int
     cadences: tuple[float, ...]
     piece_s: float
-    plain_s: float
     plain: bool
     offline: bool
-    faster_model: str | None
     replay: bool
     words: bool
-    quiet: bool
     languages: tuple[str, ...]
     clips: str
     random_weights: bool
@@ -75,13 +72,10 @@ def _list_of(convert: Callable[..., object]) -> Callable[..., tuple[object, ...]
 @click.option("--cadence", "--cadences", "cadences", default="1", show_default=True, metavar="S[,S...]",
               callback=_list_of(click.FloatRange(min=0, min_open=True).convert),
               help="Seconds between two decodes; several give the trade-off curve.")  # fmt: skip
-@click.option("--plain-cadence", "plain_s", default=1.0, show_default=True, help="The baselines' cadence.")
 @click.option("--plain/--no-plain", default=True, help="With or without the plain baseline (it is slow).")
 @click.option("--offline/--no-offline", default=True, help="With or without the offline reference.")
-@click.option("--faster-model", metavar="NAME", help="faster-whisper's name or folder of the same model.")
 @click.option("--replay", is_flag=True, help="Run ours alone, over FILES or the material, and print what it hears.")
 @click.option("--words", is_flag=True, help="For --replay: print each word with its times.")
-@click.option("--quiet", is_flag=True, help="For --replay: print no texts.")
 @click.option("--piece", "piece_s", type=click.FloatRange(min=0), default=0.1, show_default=True,
               help="For --replay: seconds of audio brought at a time; 0 brings all at once.")  # fmt: skip
 @click.option("--languages", callback=_list_of(click.STRING.convert), metavar="CODE[,CODE...]",

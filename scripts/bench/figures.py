@@ -7,15 +7,7 @@ from typing import Any
 from whisper_live_client.audio import SAMPLE_RATE
 
 from scripts.capacity.stages import STAGES
-from scripts.tools.scoring import (
-    Normalise,
-    Score,
-    difference_interval,
-    error_interval,
-    error_rate,
-    percentile,
-    score,
-)
+from scripts.tools.scoring import Normalise, Score, difference_interval, error_interval, error_rate, percentile, score
 from scripts.tools.tables import Table, interval, number, pair, value_of
 
 from .latencies import Latencies
@@ -69,7 +61,6 @@ class Part:
 def score_result(
     result: Result, samples: Sequence[Sample], normalise: Normalise, reference: Sequence[Score] | None = None
 ) -> Part:
-    """Score a contestant's transcripts of samples, utterance by utterance."""
     scores: list[Score] = []
     latencies = Latencies()
     for sample, transcription in zip(samples, result.transcriptions, strict=True):

@@ -29,16 +29,12 @@ class HeardWord:
     start_s: float
     end_s: float
 
-    def moved(self, by_s: float) -> "HeardWord":
-        return HeardWord(self.text, self.start_s + by_s, self.end_s + by_s)
-
 
 class LocalAgreement:
     """Commits the longest beginning on which two hypotheses in a row agree.
 
-    Args:
-        trim_s: a longer window is cut after its last committed sentence, or word if there is none.
-        most_s: the model hears no more; a window that could not be cut is committed as it is.
+    A window over ``trim_s`` is cut after its last committed sentence, or word if there is none; of one that is over
+    ``most_s`` all the same, all is committed: the model hears no more.
     """
 
     def __init__(self, trim_s: float = 15.0, most_s: float = 28.0) -> None:
@@ -131,7 +127,8 @@ class LocalAgreementRun:
         found = self._model.hear(window, self._policy.prompt)
         self._transcription.windows.append(WindowShape(len(window), 0, 0, 0, 0))
         if found is not None:
-            self._policy.take([word.moved(start_s) for word in found], self._arrived / SAMPLE_RATE)
+            moved = [HeardWord(word.text, word.start_s + start_s, word.end_s + start_s) for word in found]
+            self._policy.take(moved, self._arrived / SAMPLE_RATE)
             self._show()
 
     def _show(self) -> None:

@@ -9,12 +9,7 @@ from scripts.capacity.step_timing import find_device
 
 
 class Model:
-    """A checkpoint on a device.
-
-    Raises:
-        ModelUnavailableError: it cannot be had.
-        NoDeviceError: there is no such device.
-    """
+    """A checkpoint on a device; ModelUnavailableError or NoDeviceError if it cannot be had."""
 
     def __init__(self, asked: str, device: str) -> None:
         file = locate.locate(asked, cache_dir=locate.default_cache_dir())

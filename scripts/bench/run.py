@@ -18,15 +18,7 @@ from whisper_live_client.media import MediaError, open_file
 from scripts.capacity.capacity import measure_capacity
 from scripts.capacity.stages import clock_of
 from scripts.capacity.step_timing import NoDeviceError
-from scripts.tools.corpus import (
-    Corpus,
-    ManifestError,
-    Utterance,
-    make_streams,
-    read_language,
-    read_set,
-    shipped_clips,
-)
+from scripts.tools.corpus import Corpus, ManifestError, Utterance, make_streams, read_language, read_set
 from scripts.tools.scoring import normaliser
 from scripts.tools.tables import Report, output
 from shared.errors import ModelUnavailableError
@@ -90,16 +82,13 @@ def _measure(options: Options, status: Status) -> Report:
 
 
 def _corpus(options: Options) -> Corpus:
-    if options.files:
-        return Corpus("files", tuple((_utterance(file),) for file in options.files), lead_s=0.0, gap_s=0.0)
-    if options.manifest is None or options.set_name is None:
-        return shipped_clips()
-    return read_set(options.manifest, options.set_name)
-
-
-def _utterance(file: Path) -> Utterance:
-    with open_file(str(file)) as media:
-        return Utterance(file.name, "", (), b"".join(media.pieces()))
+    if not options.files:
+        return read_set(options.manifest, options.set_name)
+    utterances = []
+    for file in options.files:
+        with open_file(str(file)) as media:
+            utterances.append(Utterance(file.name, "", (), b"".join(media.pieces())))
+    return Corpus("files", tuple((each,) for each in utterances), lead_s=0.0, gap_s=0.0)
 
 
 def _report(model: Model, figures: Sequence[Figures]) -> Report:
@@ -127,7 +116,7 @@ def _replay(model: Model, samples: Sequence[Sample], options: Options, status: S
             texts += map(_word_line, heard.words) if options.words else []
             about = {"way": result.name, "clips": sample.clips, "audio_s": sample.audio_s, "text": heard.text}
             recordings.append(about | {"accounting": heard.accounting})
-    return Report(compared.found | {"recordings": recordings}, [*(() if options.quiet else texts), *compared.printed])
+    return Report(compared.found | {"recordings": recordings}, [*texts, *compared.printed])
 
 
 def _word_line(word: Word) -> str:

@@ -17,15 +17,7 @@ _KEYS = itertools.count(1)  # one model serves several runs at once
 
 
 class SlotRun:
-    """A `Run` of this project's policy and model.
-
-    Args:
-        recognizer: a loaded model.
-        period_s: seconds of audio between two decodes.
-        language: what is spoken; None to detect it.
-        task: ``transcribe`` or ``translate``.
-        sample: the stream.
-    """
+    """A `Run` of this project's policy and model, with ``period_s`` of audio between two decodes."""
 
     def __init__(
         self, recognizer: Recognizer, period_s: float, language: str | None, task: str, sample: Sample

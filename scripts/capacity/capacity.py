@@ -9,9 +9,9 @@ from gpu_worker.serving.worker import BATCH_CPU, BATCH_CUDA
 from scripts.tools.tables import Report, Table, number
 from shared.settings import WorkerSettings
 
-from .simulation import Load, Rules, most_streams
+from .simulation import Load, StepTimes, most_streams
 from .stages import STAGES
-from .step_timing import Bench, Measured, step_times
+from .step_timing import Bench, Measured
 from .synthetic_weights import length_for
 from .windows import WindowShape, measured_windows
 
@@ -19,18 +19,7 @@ _LAG_S = 1.5
 
 
 def measure_capacity(model: str, device: str, batches: Sequence[int], status: Status) -> Report:
-    """Measure steps and simulate loads.
-
-    Args:
-        model: an official name, for its size.
-        device: ``cpu`` or ``cuda``.
-        batches: numbers of windows in a step; powers of two up to a worker's most if there are none.
-        status: told how it goes.
-
-    Raises:
-        NoDeviceError: the device is not at hand.
-        ValueError: there is no such model.
-    """
+    """Measure steps of batches (powers of two up to a worker's most if there are none), and simulate loads."""
     shapes = measured_windows()
     status.update("making up weights")
     bench = Bench(model, device, length_for([shape for each in shapes.values() for shape in each]))
@@ -39,9 +28,11 @@ def measure_capacity(model: str, device: str, batches: Sequence[int], status: St
     status.update("timing steps")
     listen = bench.listen_times()
     measured = [bench.step(cadence_s, shapes[cadence_s], batch) for cadence_s in shapes for batch in batches]
-    settings = WorkerSettings.defaults()
-    rules = Rules(max(batches), settings.step_min_s, settings.step_max_s)
-    good, bad = most_streams(step_times(measured, listen), rules, _LAG_S)
+    steps = {
+        cadence_s: {each.windows: each.step_ms / 1000.0 for each in measured if each.cadence_s == cadence_s}
+        for cadence_s in shapes
+    }
+    good, bad = most_streams(StepTimes(steps, *listen), WorkerSettings.defaults(), _LAG_S)
     return Report(
         {
             "device": bench.device_name,

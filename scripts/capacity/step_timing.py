@@ -12,7 +12,6 @@ from gpu_worker.model.loading import precision_for
 from gpu_worker.model.recognizer import WhisperRecognizer
 from gpu_worker.recognizer import VAD_FRAME, Pcm, VadRequest, VadResult, WindowResult
 
-from .simulation import StepTimes
 from .stages import Stages, clock_of
 from .synthetic_weights import SyntheticModel, noise
 from .windows import WindowShape
@@ -27,8 +26,6 @@ class NoDeviceError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """Steps of one number of windows at a cadence: the time, and that of its stages."""
-
     cadence_s: float
     windows: int
     step_ms: float
@@ -43,8 +40,6 @@ def find_device(name: str) -> torch.device:
 
 
 class Bench:
-    """A made-up model on a device."""
-
     def __init__(self, name: str, device: str, length: int) -> None:
         self.device = find_device(device)
         cuda = self.device.type == "cuda"
@@ -108,10 +103,3 @@ class Bench:
                 raise answer
             if (len(answer.tokens), answer.accepted) != (what.found, what.accepted):
                 raise RuntimeError(f"made-up weights said {len(answer.tokens)} tokens for {what}")
-
-
-def step_times(measured: Sequence[Measured], listen: tuple[float, float]) -> StepTimes:
-    steps: dict[float, dict[int, float]] = {}
-    for each in measured:
-        steps.setdefault(each.cadence_s, {})[each.windows] = each.step_ms / 1000.0
-    return StepTimes(steps, *listen)

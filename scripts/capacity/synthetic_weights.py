@@ -34,11 +34,7 @@ _LAYER_SCALE = 0.02  # how much a layer adds to what is said
 
 
 def dimensions(name: str) -> ModelDimensions:
-    """Return the sizes of an official model.
-
-    Raises:
-        ValueError: there is no such model.
-    """
+    """Return the sizes of an official model; ValueError if there is none of this name."""
     plain = name.removesuffix(".en")
     size = "turbo" if plain.endswith("turbo") else plain.split("-")[0]
     if size not in _SIZES:
@@ -46,18 +42,9 @@ def dimensions(name: str) -> ModelDimensions:
     width, heads, layers, text_layers = _SIZES[size]
     third = plain in {"large", "large-v3"} or size == "turbo"
     vocabulary = 51864 if name.endswith(".en") else 51866 if third else 51865
-    return ModelDimensions(
-        n_mels=128 if third else 80,
-        n_audio_ctx=1500,
-        n_audio_state=width,
-        n_audio_head=heads,
-        n_audio_layer=layers,
-        n_vocab=vocabulary,
-        n_text_ctx=448,
-        n_text_state=width,
-        n_text_head=heads,
-        n_text_layer=text_layers,
-    )
+    # Mels; context, width, heads and layers of the encoder; vocabulary; the same four of the decoder.
+    encoder, decoder = (1500, width, heads, layers), (448, width, heads, text_layers)
+    return ModelDimensions(128 if third else 80, *encoder, vocabulary, *decoder)
 
 
 class SyntheticModel:

@@ -49,16 +49,13 @@ class FaultInjector:
             for fault in faults:
                 await asyncio.sleep(max(0.0, began + fault.at_s - time.monotonic()))
                 if fault.kind is Kind.CUT:
-                    self._cut(fault)
+                    victim = pick(fault.choice, len(self._proxies))
+                    if self._proxies[victim].cut():
+                        self._note(fault.kind, victim)
                 elif (gpu_id := await self._victim(fault)) is None:
                     self.skipped.append(fault)
                 else:
                     await self._signal(fault.kind, gpu_id, hangs)
-
-    def _cut(self, fault: Fault) -> None:
-        victim = pick(fault.choice, len(self._proxies))
-        if self._proxies[victim].cut():
-            self._note(fault.kind, victim)
 
     async def _victim(self, fault: Fault) -> int | None:
         """Return the GPU of a busy worker beside which another serves: a server with none left shows nothing."""

@@ -100,8 +100,6 @@ def nearest_rank(values: Sequence[float], percent: int) -> float | None:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """Two undisturbed runs, the disturbed one, and what was done in it."""
-
     first: tuple[SessionRecord, ...]
     second: tuple[SessionRecord, ...]
     disturbed: tuple[SessionRecord, ...]

@@ -37,11 +37,7 @@ class Bound:
 
 
 def parse_bound(text: str, names: Collection[str]) -> Bound:
-    """Read ``shown_p95_s<=0.8``, or ``16:shown_p95_s<=1.5`` for 16 streams only.
-
-    Raises:
-        ValueError: it has no such form, or there is no such figure.
-    """
+    """Read ``shown_p95_s<=0.8``, or ``16:shown_p95_s<=1.5`` for 16 streams only; ValueError says what is wrong."""
     found = _FORM.fullmatch(text.replace(" ", ""))
     if found is None:
         raise ValueError(f"{text!r} is not of the form [STREAMS:]FIGURE<=NUMBER")

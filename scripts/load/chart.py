@@ -47,11 +47,7 @@ _Points = list[tuple[float, float]]
 
 
 def read(files: Sequence[Path]) -> Loads:
-    """Return what is in files of `scripts/load_test --json`; of two loads of the same number the later counts.
-
-    Raises:
-        ValueError: a file is something else.
-    """
+    """Return what `scripts/load_test --json` wrote; of two loads of the same number the later counts."""
     found: dict[int, Mapping[str, float | None]] = {}
     for file in files:
         try:
@@ -63,11 +59,7 @@ def read(files: Sequence[Path]) -> Loads:
 
 
 def draw(loads: Loads, output: Path) -> None:
-    """Write the charts; a line of which nothing is known is left out.
-
-    Raises:
-        ValueError: there is nothing to draw.
-    """
+    """Write the charts; a line of which nothing is known is left out, and ValueError says if nothing is left."""
     charts = {
         title: known
         for title, lines in _CHARTS.items()

@@ -8,8 +8,6 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import Path
 
-from whisper_live_client.outcome import Exit
-
 from scripts.tools.corpus import Corpus, Stream
 from scripts.tools.driver import SessionSettings
 from scripts.tools.scoring import Score
@@ -22,12 +20,7 @@ from .summary import Summary, summarise
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """What the command line asks for.
-
-    Attributes:
-        ramp_s: over how long the starts of a load's sessions are spread.
-        patience_s: how much longer than its audio a session may take.
-    """
+    """What the command line asks for; ``patience_s`` is how much longer than its audio a session may take."""
 
     session: SessionSettings
     counts: tuple[int, ...]
@@ -54,11 +47,6 @@ class Load:
 
     def summary(self) -> Summary:
         return summarise(len(self.streams), self.reports, self.seen, all_speaking_s(self.reports), self.reference)
-
-    @property
-    def whole(self) -> bool:
-        complete = Exit.COMPLETE.name.lower()
-        return len(self.reports) == len(self.streams) and all(each.outcome == complete for each in self.reports)
 
 
 @dataclass(slots=True)

@@ -2,10 +2,11 @@
 
 from collections.abc import Sequence
 
+from rich.box import HEAVY_HEAD
 from rich.console import Console
 from rich.text import Text
 
-from scripts.tools.tables import HEAVY_HEAD, Table, interval, number, output
+from scripts.tools.tables import Table, interval, number, output
 
 from .bounds import Bound
 from .session import SessionReport

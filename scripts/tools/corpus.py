@@ -19,11 +19,7 @@ class ManifestError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Utterance:
-    """A recording: s16le samples at 16 kHz, mono, and what is said there.
-
-    Attributes:
-        words: each word and the second at which it ends; empty where they are not timed.
-    """
+    """A recording (s16le, 16 kHz, mono), and what is said there; words with their ends in seconds, where timed."""
 
     id: str
     text: str
@@ -55,8 +51,6 @@ class SpokenWord:
 
 @dataclass(frozen=True, slots=True)
 class SpokenText:
-    """What is said in a stream: the text of each utterance, and all words in order."""
-
     texts: tuple[str, ...]
     words: tuple[SpokenWord, ...]
 
@@ -110,11 +104,8 @@ class Stream:
 def make_streams(corpus: Corpus, count: int, seconds: float | None) -> list[Stream]:
     """Make streams; where there are fewer lists than streams, a list comes again from its next utterance on.
 
-    With ``seconds`` the utterances are repeated until a stream is at least so long (it ends with a whole one);
-    None plays each list once.
-
-    Raises:
-        ValueError: there is no audio to make them of.
+    With ``seconds`` the utterances are repeated until a stream is at least so long (it ends with a whole one); None
+    plays each list once. Of material without audio nothing can be made: ValueError.
     """
     made = []
     for number in range(count):
@@ -151,17 +142,16 @@ def shipped_clips() -> Corpus:
 _Parsed = TypeVar("_Parsed")
 
 
-def read_set(manifest: Path, name: str) -> Corpus:
-    """Read one set of a manifest.
+def read_set(manifest: Path | None, name: str | None) -> Corpus:
+    """Read one set of a manifest, or the shipped clips; ManifestError says what is wrong with it.
 
     A manifest is JSON lines of ``id``, ``audio`` (a path relative to it), ``text`` and ``words``
     (``[[word, end in seconds], ...]``). ``sets.json`` beside it names the sets: ``streams`` (lists of ids) with
     ``gap_s`` and ``lead_s``, or ``clips`` (ids, each a stream of its own).
-
-    Raises:
-        ManifestError: a file is missing or is not what it should be; the message says which.
     """
-    entries = _entries(manifest)
+    if manifest is None or name is None:
+        return shipped_clips()
+    entries = _read_json(manifest, _entries)
     found = _read_json(manifest.with_name("sets.json"), json.loads)
     if name not in found:
         raise ManifestError(f"no set {name!r}; there are {', '.join(found)}")
@@ -178,16 +168,10 @@ def read_set(manifest: Path, name: str) -> Corpus:
 
 
 def read_language(manifest: Path, language: str, clips: Sequence[str] = ("*",)) -> Corpus:
-    """Read the clips of a manifest whose ``lang`` is Whisper's code of a language and whose id fits a pattern.
-
-    Each is a list of its own.
-
-    Raises:
-        ManifestError: a file is missing or is not what it should be, or no clip fits.
-    """
+    """Read the clips of a language (Whisper's code, in ``lang``) whose id fits a pattern, each a list of its own."""
     chosen = [
         entry
-        for name, entry in _entries(manifest).items()
+        for name, entry in _read_json(manifest, _entries).items()
         if entry.get("lang") == language and any(fnmatchcase(name, pattern) for pattern in clips)
     ]
     if not chosen:
@@ -195,11 +179,8 @@ def read_language(manifest: Path, language: str, clips: Sequence[str] = ("*",)) 
     return Corpus(language, tuple((_utterance(manifest.parent, entry),) for entry in chosen), lead_s=0.3, gap_s=0.6)
 
 
-def _entries(manifest: Path) -> dict[str, dict[str, object]]:
-    def parse(text: str) -> dict[str, dict[str, object]]:
-        return {entry["id"]: entry for entry in map(json.loads, filter(str.strip, text.splitlines()))}
-
-    return _read_json(manifest, parse)
+def _entries(text: str) -> dict[str, dict[str, object]]:
+    return {entry["id"]: entry for entry in map(json.loads, filter(str.strip, text.splitlines()))}
 
 
 def _read_json(file: Path, parse: Callable[[str], _Parsed]) -> _Parsed:

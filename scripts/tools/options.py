@@ -77,13 +77,7 @@ def seconds_option(
     name: str, variable: str, about: str, *, default: float, least: float = 0.0
 ) -> Callable[[_Command], _Command]:
     return click.option(
-        name,
-        variable,
-        type=click.FloatRange(min=least),
-        default=default,
-        show_default=True,
-        metavar="S",
-        help=about,
+        name, variable, type=click.FloatRange(min=least), default=default, show_default=True, metavar="S", help=about
     )
 
 

@@ -43,11 +43,7 @@ class Health:
 class Worker:
     """One GPU's worker in /gpu-status; beyond the operator guide's own keys all are optional.
 
-    Attributes:
-        connection_ids: its sessions; None where the server does not name them.
-        slots: how many sessions it takes.
-        boot: names one life of it.
-        weights: ``device``, ``host`` or ``loading``.
+    ``boot`` names one life of it, ``weights`` is ``device``, ``host`` or ``loading``.
     """
 
     gpu_id: int
@@ -173,11 +169,9 @@ class MonitorState:
 
 
 class ServerApi:
-    """The monitoring endpoints of one server.
+    """The monitoring endpoints of one server; UnreachableError where there is no answer, or an odd one.
 
-    Args:
-        url: its address, like http://127.0.0.1:8000; that of its sessions, ``ws(s)://host/.../asr``, is understood too.
-        token: its MONITOR_TOKEN, if it has one.
+    Its address may also be that of its sessions, ``ws(s)://host/.../asr``; the token is its MONITOR_TOKEN.
     """
 
     def __init__(self, url: str, token: str | None = None) -> None:

@@ -4,14 +4,12 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from rich.box import HEAVY_HEAD, SIMPLE_HEAD, Box
+from rich.box import SIMPLE_HEAD, Box
 from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
 from .scoring import Interval
-
-__all__ = ["HEAVY_HEAD", "Report", "Table", "interval", "number", "output", "pair", "value_of"]
 
 _COLUMN = 15
 _PIPE_COLUMNS = 200  # the width of a line where there is no terminal
@@ -64,7 +62,6 @@ class Report:
 
 
 def number(value: float | None, form: str) -> str:
-    """Write a number, or a dash for none."""
     return "-" if value is None else format(value, form)
 
 
