@@ -1,7 +1,4 @@
-"""Models that hear one window: openai-whisper's own, and faster-whisper's (door: torch, whisper, faster_whisper)."""
-
-import importlib
-from pathlib import Path
+"""The plain model, openai-whisper's own, that hears one window (door: torch, whisper)."""
 
 import numpy as np
 import torch
@@ -41,7 +38,6 @@ class PlainWhisper:
 
     @torch.inference_mode()
     def hear(self, audio: NDArray[np.float32], prompt: str) -> list[HeardWord] | None:
-        """Return the words of a window; None of a loop."""
         features = self.encode(self.spectrum(audio))
         said = self.decode(features, prompt)
         if said.compression_ratio > _LOOP_RATIO:
@@ -57,24 +53,20 @@ class PlainWhisper:
         return self.timed(tokens, self.encode(self.spectrum(audio)), len(audio))
 
     def spectrum(self, audio: NDArray[np.float32]) -> torch.Tensor:
-        """Return the mel spectrum of a window padded to 30 s."""
         mel: torch.Tensor = log_mel_spectrogram(pad_or_trim(audio, N_SAMPLES), self._model.dims.n_mels)
         return mel
 
     def encode(self, mel: torch.Tensor) -> torch.Tensor:
-        """Return the audio features, (1, frames, width)."""
         features: torch.Tensor = self._model.encoder(mel[None])
         return features
 
     def decode(self, features: torch.Tensor, prompt: str) -> whisper.DecodingResult:
-        """Decode greedily, without timestamps."""
         options = whisper.DecodingOptions(
             temperature=0.0, language=self._language, without_timestamps=True, fp16=False, prompt=prompt or None
         )
         return whisper.decode(self._model, features, options)[0]
 
     def timed(self, tokens: list[int], features: torch.Tensor, samples: int) -> list[HeardWord]:
-        """Return the words that tokens spell, with their times."""
         if not tokens:
             return []
         frames = max(1, min(samples, N_SAMPLES) // (2 * HOP_LENGTH))
@@ -112,48 +104,3 @@ PLAIN_PARTS: tuple[Part, ...] = (
     (PlainWhisper, "timed", "alignment"),
 )
 """The stages of the plain model; the vocabulary is part of its decoder."""
-
-
-class NotHereError(Exception):
-    """faster-whisper cannot be had; the message says why."""
-
-
-class FasterWhisper:
-    """Hears one window with faster-whisper, on one thread, in 8 bits: its quickest on a CPU."""
-
-    def __init__(self, model: str, language: str | None, threads: int) -> None:
-        """Load a model: one of faster-whisper's names or a folder with a converted one.
-
-        Raises:
-            NotHereError: it is not installed, or has no such model.
-        """
-        try:
-            module = importlib.import_module("faster_whisper")
-        except ImportError as error:
-            raise NotHereError(f"faster-whisper is not installed ({error})") from error
-        try:
-            self._model = module.WhisperModel(
-                model, device="cpu", compute_type="int8", cpu_threads=threads, local_files_only=Path(model).is_dir()
-            )
-        except (RuntimeError, ValueError, OSError, ImportError) as error:
-            line = str(error).strip().splitlines()[0]
-            raise NotHereError(f"faster-whisper has no model {model!r}: {line}") from error
-        self._language = language if self._model.model.is_multilingual else "en"
-
-    def hear(self, audio: NDArray[np.float32], prompt: str) -> list[HeardWord] | None:
-        """Return the words of a window; None of a loop."""
-        found, _ = self._model.transcribe(
-            audio,
-            language=self._language,
-            beam_size=1,
-            temperature=0.0,
-            initial_prompt=prompt or None,
-            condition_on_previous_text=False,
-            word_timestamps=True,
-        )
-        words = []
-        for segment in found:
-            if segment.compression_ratio > _LOOP_RATIO:
-                return None
-            words += [HeardWord(word.word, float(word.start), float(word.end)) for word in segment.words or ()]
-        return words

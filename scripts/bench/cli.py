@@ -10,7 +10,6 @@ from scripts.tools.options import SETTINGS, json_option, run_command
 
 _SHIPPED_SECONDS = 60.0
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
-_OUT = click.Path(dir_okay=False, writable=True, path_type=Path)
 
 _EPILOG = """\b
 Exit codes:
@@ -23,8 +22,6 @@ Exit codes:
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What the command line asks for."""
-
     files: tuple[Path, ...]
     manifest: Path | None
     set_name: str | None
@@ -37,21 +34,14 @@ class Options:
     threads: int
     cadences: tuple[float, ...]
     piece_s: float
-    plain_s: float
     plain: bool
     offline: bool
-    faster_model: str | None
     replay: bool
     words: bool
-    quiet: bool
-    encode: bool
     languages: tuple[str, ...]
     clips: str
-    joined: bool
     random_weights: bool
     batches: tuple[int, ...]
-    windows: Path | None
-    write_windows: Path | None
     json_path: str | None
 
 
@@ -82,32 +72,22 @@ def _list_of(convert: Callable[..., object]) -> Callable[..., tuple[object, ...]
 @click.option("--cadence", "--cadences", "cadences", default="1", show_default=True, metavar="S[,S...]",
               callback=_list_of(click.FloatRange(min=0, min_open=True).convert),
               help="Seconds between two decodes; several give the trade-off curve.")  # fmt: skip
-@click.option("--plain-cadence", "plain_s", default=1.0, show_default=True, help="The baselines' cadence.")
 @click.option("--plain/--no-plain", default=True, help="With or without the plain baseline (it is slow).")
 @click.option("--offline/--no-offline", default=True, help="With or without the offline reference.")
-@click.option("--faster-model", metavar="NAME", help="faster-whisper's name or folder of the same model.")
 @click.option("--replay", is_flag=True, help="Run ours alone, over FILES or the material, and print what it hears.")
 @click.option("--words", is_flag=True, help="For --replay: print each word with its times.")
-@click.option("--quiet", is_flag=True, help="For --replay: print no texts.")
 @click.option("--piece", "piece_s", type=click.FloatRange(min=0), default=0.1, show_default=True,
               help="For --replay: seconds of audio brought at a time; 0 brings all at once.")  # fmt: skip
-@click.option("--encode", is_flag=True, help="Measure the encoder alone instead: 30 s in full against compacted.")
 @click.option("--languages", callback=_list_of(click.STRING.convert), metavar="CODE[,CODE...]",
               help="Measure languages instead: sessions of --manifest's clips in each, with the language given and "
               "with it detected.")  # fmt: skip
 @click.option("--clips", default="*", show_default=True, metavar="PATTERN[,PATTERN...]",
               help="For --languages: only clips whose id fits.")  # fmt: skip
-@click.option("--joined", is_flag=True, help="For --languages: one session a language, all its clips in a row. "
-              "[default: one a clip]")  # fmt: skip
 @click.option("--random-weights", is_flag=True, help="Find how many streams a device carries, with weights made up "
               "for --model's size: no checkpoint is needed, and each window is as long and takes as many tokens as "
               "measured on speech.")  # fmt: skip
 @click.option("--batches", callback=_list_of(click.IntRange(min=1).convert), metavar="N[,N...]",
               help="For --random-weights: windows in a step. [default: powers of two]")  # fmt: skip
-@click.option("--windows", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE",
-              help="For --random-weights: what --write-windows wrote. [default: what comes along]")  # fmt: skip
-@click.option("--write-windows", type=_OUT, metavar="FILE",
-              help="Write what each decode of ours had to do (see --windows) instead of comparing.")  # fmt: skip
 @json_option("Write everything that was measured; - prints it in place of the tables.")
 def command(**options: object) -> int:
     """Measure the recognition engine, side by side with baselines in one process, without any server.
@@ -131,5 +111,4 @@ def command(**options: object) -> int:
 
 
 def main() -> int:
-    """Run the command with the process's arguments and return its exit code."""
     return run_command(command)

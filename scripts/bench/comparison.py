@@ -1,4 +1,4 @@
-"""Side by side: ours, the usual way, faster-whisper where it is installed, and the offline reference (shell)."""
+"""Side by side: ours, the usual way, and the offline reference (shell)."""
 
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -14,15 +14,16 @@ from scripts.tools.offline import transcribe
 from scripts.tools.scoring import Score, normaliser
 from shared.messages import Word
 
-from .baselines import PLAIN_PARTS, FasterWhisper, NotHereError, PlainWhisper
+from .baselines import PLAIN_PARTS, PlainWhisper
 from .cli import Options
 from .figures import Figures, figures_of, score_result
-from .local_agreement import LocalAgreementRun, WindowModel
+from .local_agreement import LocalAgreementRun
 from .models import Model
-from .samples import Contestant, Result, Run, Sample, Transcription
+from .samples import Contestant, Result, Sample, Transcription
 from .slots import ours
 
 PIECE_S = 0.1
+_PLAIN_S = 1.0  # the baselines' cadence
 
 
 def race(
@@ -33,16 +34,9 @@ def race(
     piece_s: float = PIECE_S,
     clock: Clock = time.process_time,
 ) -> list[Result]:
-    """Bring all contestants a piece of audio, each in its turn, before the next one.
+    """Bring all contestants a piece of audio, each in its turn, before the next one; a piece of 0 s is a whole sample.
 
     Whatever else the machine does hits all of them alike.
-
-    Args:
-        samples: the streams, one after another.
-        contestants: loaded and warm.
-        on_audio: told how many seconds of audio are done.
-        piece_s: length of a piece; 0 brings all of a sample at once.
-        clock: what times the work.
     """
     results = [Result(each.name) for each in contestants]
     done = 0
@@ -88,9 +82,11 @@ def hear_offline(
 def compare(
     model: Model, streams: Sequence[Stream], samples: Sequence[Sample], options: Options, status: Status
 ) -> list[Figures]:
-    """Race ours and the baselines, and score them against the offline reference."""
     total_s = sum(sample.audio_s for sample in samples)
-    contestants = _contestants(model, options, status)
+    contestants = [ours(model.recognizer, period_s, options.language) for period_s in options.cadences]
+    if options.plain:
+        begin = partial(LocalAgreementRun, PlainWhisper(model.weights, options.language), _PLAIN_S)
+        contestants.append(Contestant(f"plain, {_PLAIN_S:g} s", begin))
     results = race(samples, contestants, lambda at_s: status.update(f"{at_s:.0f} of {total_s:.0f} s of audio"))
     normalise = normaliser(options.language)
     baseline = next((each for each in results if each.name.startswith("plain")), None)
@@ -104,20 +100,3 @@ def compare(
         reference = list(offline.scores)
         beside.append(figures_of(offline, None))
     return [figures_of(score_result(each, samples, normalise, reference), baseline) for each in results] + beside
-
-
-def _contestants(model: Model, options: Options, status: Status) -> list[Contestant]:
-    def usual(name: str, hearing: WindowModel) -> Contestant:
-        begin: Callable[[Sample], Run] = partial(LocalAgreementRun, hearing, options.plain_s)
-        return Contestant(f"{name}, {options.plain_s:g} s", begin)
-
-    contestants = [ours(model.recognizer, period_s, options.language) for period_s in options.cadences]
-    if options.plain:
-        contestants.append(usual("plain", PlainWhisper(model.weights, options.language)))
-    try:
-        faster = FasterWhisper(options.faster_model or model.asked, options.language, options.threads)
-    except NotHereError as error:
-        status.console.print(f"without faster-whisper: {error}", markup=False)
-    else:
-        contestants.append(usual("faster", faster))
-    return contestants

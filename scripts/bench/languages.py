@@ -1,12 +1,12 @@
 """Languages: sessions in each, with the language given and with it detected, beside the offline reference (shell)."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from scripts.tools.corpus import Corpus, Stream, Utterance, make_streams
 from scripts.tools.offline import levelled
-from scripts.tools.reports import Report
 from scripts.tools.scoring import normaliser
+from scripts.tools.tables import Report
 
 from .baselines import PlainWhisper
 from .comparison import hear_offline, race
@@ -19,17 +19,6 @@ Tell = Callable[[str], None]
 
 _HEARD_S = 30.0
 """A model hears no more at once."""
-
-
-@dataclass(frozen=True, slots=True)
-class Session:
-    """What became of one session; ``said`` is what its audio says, or the offline translation of it."""
-
-    clips: tuple[str, ...]
-    spoken: str
-    taken_for: str | None
-    said: tuple[str, ...]
-    heard: str
 
 
 def compare_languages(
@@ -53,14 +42,20 @@ def compare_languages(
 
 
 def _figures(name: str, parts: dict[str, Part]) -> Figures:
-    taken = [(language, each.taken_for) for language, part in parts.items() for each in _sessions(language, part)]
-    right = sum(language == taken_for for language, taken_for in taken)
-    return replace(total(name, list(parts.values())), languages_right=(right, len(taken)))
+    right = [each.language == language for language, part in parts.items() for each in part.result.transcriptions]
+    return total(name, list(parts.values())) | {"languages_right": (sum(right), len(right))}
 
 
-def _sessions(language: str, part: Part) -> list[Session]:
+def _sessions(language: str, part: Part) -> list[dict[str, object]]:
+    """Describe each session; ``said`` is what its audio says, or the offline translation of it."""
     return [
-        Session(sample.clips, language, heard.language, sample.texts, heard.text)
+        {
+            "clips": sample.clips,
+            "spoken": language,
+            "taken_for": heard.language,
+            "said": sample.texts,
+            "heard": heard.text,
+        }
         for sample, heard in zip(part.samples, part.result.transcriptions, strict=True)
     ]
 

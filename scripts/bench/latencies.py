@@ -18,13 +18,9 @@ _WORD = re.compile(r"[\w']+")
 
 @dataclass(slots=True)
 class Latencies:
-    """What was measured over samples; lists are one value a word, in seconds.
+    """Seconds from each word's end to when it was first on the screen, and to when it could change no more.
 
-    Attributes:
-        shown: from a word's end to when it was first on the screen.
-        committed: from a word's end to when it could change no more.
-        changed: words that were on the screen and then changed or vanished, the newest one of a tail aside.
-        heard: words at the end.
+    Words that were on the screen and then changed or vanished are counted, the newest one of a tail aside.
     """
 
     shown: list[float] = field(default_factory=list)
@@ -33,7 +29,6 @@ class Latencies:
     heard: int = 0
 
     def add(self, sample: Sample, result: Transcription) -> None:
-        """Measure a transcription of a sample."""
         final = _words(result.text)
         counts = _counts(result)
         committed: list[float | None] = [None] * len(final)

@@ -29,17 +29,12 @@ class HeardWord:
     start_s: float
     end_s: float
 
-    def moved(self, by_s: float) -> "HeardWord":
-        """Return the word ``by_s`` later."""
-        return HeardWord(self.text, self.start_s + by_s, self.end_s + by_s)
-
 
 class LocalAgreement:
     """Commits the longest beginning on which two hypotheses in a row agree.
 
-    Args:
-        trim_s: a longer window is cut after its last committed sentence, or word if there is none.
-        most_s: the model hears no more; a window that could not be cut is committed as it is.
+    A window over ``trim_s`` is cut after its last committed sentence, or word if there is none; of one that is over
+    ``most_s`` all the same, all is committed: the model hears no more.
     """
 
     def __init__(self, trim_s: float = 15.0, most_s: float = 28.0) -> None:
@@ -51,7 +46,6 @@ class LocalAgreement:
 
     @property
     def prompt(self) -> str:
-        """Return the end of the text before the window."""
         before = "".join(word.text for word in self.committed if word.end_s <= self.start_s)
         return before[-_PROMPT_CHARACTERS:]
 
@@ -68,7 +62,6 @@ class LocalAgreement:
         self._trim(now_s)
 
     def finish(self) -> None:
-        """Commit what is left."""
         self.committed += self.tail
         self.tail = []
 
@@ -116,13 +109,11 @@ class LocalAgreementRun:
         self._transcription = Transcription(sample.audio_s)
 
     def bring(self, until: int) -> None:
-        """Hear the window if it has grown by a period."""
         self._arrived = min(until, len(self._audio))
         if self._arrived - self._heard >= self._period:
             self._hear()
 
     def finish(self) -> Transcription:
-        """Hear the rest, and commit all of it."""
         if self._arrived > self._heard:
             self._hear()
         self._policy.finish()
@@ -136,7 +127,8 @@ class LocalAgreementRun:
         found = self._model.hear(window, self._policy.prompt)
         self._transcription.windows.append(WindowShape(len(window), 0, 0, 0, 0))
         if found is not None:
-            self._policy.take([word.moved(start_s) for word in found], self._arrived / SAMPLE_RATE)
+            moved = [HeardWord(word.text, word.start_s + start_s, word.end_s + start_s) for word in found]
+            self._policy.take(moved, self._arrived / SAMPLE_RATE)
             self._show()
 
     def _show(self) -> None:

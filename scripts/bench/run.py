@@ -18,37 +18,24 @@ from whisper_live_client.media import MediaError, open_file
 from scripts.capacity.capacity import measure_capacity
 from scripts.capacity.stages import clock_of
 from scripts.capacity.step_timing import NoDeviceError
-from scripts.capacity.windows import render, thinned
-from scripts.tools.corpus import (
-    Corpus,
-    ManifestError,
-    Utterance,
-    make_streams,
-    read_language,
-    read_set,
-    shipped_clips,
-)
-from scripts.tools.reports import Report
+from scripts.tools.corpus import Corpus, ManifestError, Utterance, make_streams, read_language, read_set
 from scripts.tools.scoring import normaliser
-from scripts.tools.tables import output
+from scripts.tools.tables import Report, output
 from shared.errors import ModelUnavailableError
 from shared.messages import Word
 
 from .cli import Options
 from .comparison import compare, race
-from .encoders import compare_encoders
 from .figures import Figures, figures_of, score_result, table
 from .languages import compare_languages
 from .models import Model
-from .samples import Result, Sample, make_samples
+from .samples import Sample, make_samples
 from .slots import ours
 
 _USAGE, _CANNOT = 2, 3
-_MOST_WINDOWS = 200
 
 
 def run(options: Options) -> int:
-    """Measure, print, and return the exit code."""
     notes = Console(stderr=True, highlight=False, soft_wrap=True)
     torch.set_num_threads(options.threads)
     try:
@@ -79,94 +66,59 @@ def run(options: Options) -> int:
 
 def _measure(options: Options, status: Status) -> Report:
     if options.random_weights:
-        return measure_capacity(options.model, options.device, options.windows, options.batches, status)
+        return measure_capacity(options.model, options.device, options.batches, status)
     if options.device != "cpu" and not options.replay:
         raise ValueError("--device is for --random-weights and --replay; all else is measured on the CPU")
     model = Model(options.model, options.device)
     if options.languages and options.manifest is not None:
         clips = options.clips.split(",")
-        corpora = [
-            read_language(options.manifest, each, clips=clips, joined=options.joined) for each in options.languages
-        ]
+        corpora = [read_language(options.manifest, each, clips) for each in options.languages]
         return compare_languages(model, corpora, options.cadences, options.task, status.update)
     corpus = _corpus(options)
     streams = make_streams(corpus, min(options.most or len(corpus.lists), len(corpus.lists)), options.seconds)
-    if options.encode:
-        different = {each.id: each for stream in streams for each in stream.utterances}
-        return compare_encoders(model, list(different.values()), options.language, status)
-    if options.write_windows is not None:
-        return _write_windows(model, make_samples(streams), options, options.write_windows, status)
     if options.replay:
         return _replay(model, make_samples(streams), options, status)
     return _report(model, compare(model, streams, make_samples(streams), options, status))
 
 
 def _corpus(options: Options) -> Corpus:
-    if options.files:
-        return Corpus("files", tuple((_utterance(file),) for file in options.files), lead_s=0.0, gap_s=0.0)
-    if options.manifest is None or options.set_name is None:
-        return shipped_clips()
-    return read_set(options.manifest, options.set_name)
-
-
-def _utterance(file: Path) -> Utterance:
-    with open_file(str(file)) as media:
-        return Utterance(file.name, "", (), b"".join(media.pieces()))
+    if not options.files:
+        return read_set(options.manifest, options.set_name)
+    utterances = []
+    for file in options.files:
+        with open_file(str(file)) as media:
+            utterances.append(Utterance(file.name, "", (), b"".join(media.pieces())))
+    return Corpus("files", tuple((each,) for each in utterances), lead_s=0.0, gap_s=0.0)
 
 
 def _report(model: Model, figures: Sequence[Figures]) -> Report:
-    said = f", {figures[0].words} words" if figures[0].words else ""
-    title = f"{model.name}, {figures[0].audio_s:.0f} s of audio{said}"
+    said = f", {figures[0]['words']} words" if figures[0]["words"] else ""
+    title = f"{model.name}, {figures[0]['audio_s']:.0f} s of audio{said}"
     return Report({"comparison": figures}, [table(title, figures)])
 
 
-def _race(model: Model, samples: Sequence[Sample], options: Options, status: Status) -> list[Result]:
-    contestants = [ours(model.recognizer, each, options.language, task=options.task) for each in options.cadences]
-    return race(
+def _replay(model: Model, samples: Sequence[Sample], options: Options, status: Status) -> Report:
+    results = race(
         samples,
-        contestants,
+        [ours(model.recognizer, each, options.language, task=options.task) for each in options.cadences],
         lambda at_s: status.update(f"{at_s:.0f} s of audio"),
         piece_s=options.piece_s,
         clock=clock_of(options.device),
     )
-
-
-def _replay(model: Model, samples: Sequence[Sample], options: Options, status: Status) -> Report:
-    """Run samples through ours alone, and tell what each says."""
-    results = _race(model, samples, options, status)
     normalise = normaliser(options.language or model.recognizer.info.languages[0])
     compared = _report(model, [figures_of(score_result(each, samples, normalise), None) for each in results])
     texts: list[str] = []
+    recordings: list[dict[str, object]] = []
     for result in results:
         texts += [f"{result.name}:"] if len(results) > 1 else []
         for sample, heard in zip(samples, result.transcriptions, strict=True):
             texts.append(f"{', '.join(sample.clips)} ({sample.audio_s:.1f} s): {heard.text}")
             texts += map(_word_line, heard.words) if options.words else []
-    recordings = [
-        {
-            "way": result.name,
-            "clips": sample.clips,
-            "audio_s": sample.audio_s,
-            "text": heard.text,
-            "accounting": heard.accounting,
-        }
-        for result in results
-        for sample, heard in zip(samples, result.transcriptions, strict=True)
-    ]
-    return Report(compared.found | {"recordings": recordings}, [*(() if options.quiet else texts), *compared.printed])
+            about = {"way": result.name, "clips": sample.clips, "audio_s": sample.audio_s, "text": heard.text}
+            recordings.append(about | {"accounting": heard.accounting})
+    return Report(compared.found | {"recordings": recordings}, [*texts, *compared.printed])
 
 
 def _word_line(word: Word) -> str:
     times = f"{word.start / SAMPLE_RATE:8.2f} {word.end / SAMPLE_RATE:8.2f}"
     return f"{times} {word.probability:5.2f} {word.text.strip()}"
-
-
-def _write_windows(model: Model, samples: Sequence[Sample], options: Options, file: Path, status: Status) -> Report:
-    results = _race(model, samples, options, status)
-    shapes = {
-        cadence_s: thinned([window for each in result.transcriptions for window in each.windows], _MOST_WINDOWS)
-        for cadence_s, result in zip(options.cadences, results, strict=True)
-    }
-    about = {"model": model.name, "material": options.set_name or "the shipped clips"}
-    file.write_text(render(about, shapes), encoding="utf-8")
-    return Report({}, [])

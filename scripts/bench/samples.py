@@ -16,15 +16,7 @@ from shared.messages import AudioAccounting, Word
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One stream.
-
-    Attributes:
-        clips: the ids of its utterances.
-        pcm: the audio as it was recorded.
-        levelled: the same with each utterance brought up to one peak; values from -1 to 1.
-        texts: what is said in each utterance.
-        words: each word and the second it ends at, where that is known.
-    """
+    """One stream, as recorded and with each utterance brought up to one peak (-1 to 1); words with their known ends."""
 
     clips: tuple[str, ...]
     pcm: NDArray[np.int16]
@@ -34,12 +26,10 @@ class Sample:
 
     @property
     def audio_s(self) -> float:
-        """Return its length."""
         return len(self.pcm) / SAMPLE_RATE
 
 
 def make_samples(streams: Sequence[Stream]) -> list[Sample]:
-    """Return each stream as it was recorded, levelled, and with what is said in it."""
     made = []
     for stream in streams:
         pcm = np.frombuffer(b"".join(stream.pieces()), dtype="<i2")
@@ -60,17 +50,7 @@ class Update:
 
 @dataclass(slots=True)
 class Transcription:
-    """What became of a stream.
-
-    Attributes:
-        audio_s: its length.
-        words: committed words.
-        updates: what was seen when.
-        windows: what each decode had to do.
-        language: what it was taken for at the end; None while that was not known.
-        accounting: what became of its samples, where that is told.
-        held: most samples held at any time.
-    """
+    """What became of a stream: committed words, what was seen when, each decode; ``held`` is in samples."""
 
     audio_s: float
     words: list[Word] = field(default_factory=list)
@@ -82,19 +62,15 @@ class Transcription:
 
     @property
     def text(self) -> str:
-        """Return the committed text."""
         return "".join(word.text for word in self.words).strip()
 
     def show(self, now_s: float, tail: str) -> None:
-        """Note what is seen now, if it is something new."""
         last = self.updates[-1] if self.updates else None
         if last is None or (last.committed, last.tail) != (len(self.words), tail):
             self.updates.append(Update(now_s, len(self.words), tail))
 
 
 class Run(Protocol):
-    """A stream on its way through a contestant."""
-
     def bring(self, until: int) -> None:
         """Let the audio before sample ``until`` arrive, and do all work that is due."""
 
@@ -104,22 +80,13 @@ class Run(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Contestant:
-    """A way to turn audio into live text: what it is called in the table, and how it begins a stream."""
-
     name: str
     begin: Callable[[Sample], Run]
 
 
 @dataclass(slots=True)
 class Result:
-    """What a contestant made of all streams.
-
-    Attributes:
-        name: the contestant's.
-        transcriptions: stream by stream.
-        cpu_s: CPU time of the process while it was at work.
-        stages: of it, by stage, where that is known.
-    """
+    """What a contestant made of all streams, and the CPU time that it took, also by stage where that is known."""
 
     name: str
     transcriptions: list[Transcription] = field(default_factory=list)

@@ -17,15 +17,7 @@ _KEYS = itertools.count(1)  # one model serves several runs at once
 
 
 class SlotRun:
-    """A `Run` of this project's policy and model.
-
-    Args:
-        recognizer: a loaded model.
-        period_s: seconds of audio between two decodes.
-        language: what is spoken; None to detect it.
-        task: ``transcribe`` or ``translate``.
-        sample: the stream.
-    """
+    """A `Run` of this project's policy and model, with ``period_s`` of audio between two decodes."""
 
     def __init__(
         self, recognizer: Recognizer, period_s: float, language: str | None, task: str, sample: Sample
@@ -48,14 +40,12 @@ class SlotRun:
         recognizer.open(key)
 
     def bring(self, until: int) -> None:
-        """Let the audio before sample ``until`` arrive, and step as long as something is due."""
         received = self._stream.received
         self._stream.receive(received, self._pcm[received:until].tobytes())
         while self._step():
             pass
 
     def finish(self) -> Transcription:
-        """End the audio; return what was shown when."""
         self._stream.finish(self._stream.received)
         while self._step():
             pass
@@ -63,7 +53,6 @@ class SlotRun:
         return self._transcription
 
     def _step(self) -> bool:
-        """Do one step and note what it did; return False if there was nothing to do."""
         step = Step(lambda: [self._stream], period=self._period)
         worked = False
         while call := step.next_call():
@@ -93,7 +82,6 @@ class SlotRun:
 def ours(
     recognizer: Recognizer, period_s: float, language: str | None, *, task: str = "transcribe", name: str = ""
 ) -> Contestant:
-    """Return this project's policy and model as a contestant."""
     return Contestant(
         name or f"ours, {period_s:g} s", lambda sample: SlotRun(recognizer, period_s, language, task, sample)
     )

@@ -2,58 +2,41 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from pathlib import Path
 
 from rich.status import Status
 
 from gpu_worker.serving.worker import BATCH_CPU, BATCH_CUDA
-from scripts.tools.reports import Report, Table
-from scripts.tools.tables import number
+from scripts.tools.tables import Report, Table, number
 from shared.settings import WorkerSettings
 
-from .simulation import Load, Rules, most_streams
+from .simulation import Load, StepTimes, most_streams
 from .stages import STAGES
-from .step_timing import Bench, Measured, step_times
+from .step_timing import Bench, Measured
 from .synthetic_weights import length_for
-from .windows import WindowShape, parse
+from .windows import WindowShape, measured_windows
 
 _LAG_S = 1.5
-_SHIPPED_WINDOWS = Path(__file__).with_name("windows.json")
 
 
-def measure_capacity(
-    model: str, device: str, windows: Path | None, batches: Sequence[int] | None, status: Status
-) -> Report:
-    """Measure steps and simulate loads.
-
-    Args:
-        model: an official name, for its size.
-        device: ``cpu`` or ``cuda``.
-        windows: a file of window shapes; the shipped one if None.
-        batches: numbers of windows in a step; powers of two up to a worker's most if None.
-        status: told how it goes.
-
-    Raises:
-        NoDeviceError: the device is not at hand.
-        ValueError: there is no such model, or no windows are in the file.
-    """
-    shapes = parse((windows or _SHIPPED_WINDOWS).read_text(encoding="utf-8"))
+def measure_capacity(model: str, device: str, batches: Sequence[int], status: Status) -> Report:
+    """Measure steps of batches (powers of two up to a worker's most if there are none), and simulate loads."""
+    shapes = measured_windows()
     status.update("making up weights")
     bench = Bench(model, device, length_for([shape for each in shapes.values() for shape in each]))
     most = BATCH_CUDA if bench.device.type == "cuda" else BATCH_CPU
     batches = batches or [2**i for i in range(most.bit_length())]
     status.update("timing steps")
-    peak = bench.peak_flops()
     listen = bench.listen_times()
-    measured = bench.steps(shapes, batches, peak)
-    settings = WorkerSettings.defaults()
-    rules = Rules(max(batches), settings.step_min_s, settings.step_max_s)
-    good, bad = most_streams(step_times(measured, listen), rules, _LAG_S)
+    measured = [bench.step(cadence_s, shapes[cadence_s], batch) for cadence_s in shapes for batch in batches]
+    steps = {
+        cadence_s: {each.windows: each.step_ms / 1000.0 for each in measured if each.cadence_s == cadence_s}
+        for cadence_s in shapes
+    }
+    good, bad = most_streams(StepTimes(steps, *listen), WorkerSettings.defaults(), _LAG_S)
     return Report(
         {
             "device": bench.device_name,
             "precision": bench.precision,
-            "peak_flops": peak,
             "listen_s": listen[0],
             "listen_frame_s": listen[1],
             "steps": measured,
@@ -62,7 +45,6 @@ def measure_capacity(
         },
         [
             f"{bench.device_name}, {model} (made-up weights, {'/'.join(asdict(bench.precision).values())})",
-            f"a large product of matrices: {peak / 1e12:.2f} TFLOP/s",
             *_tables(measured, shapes),
             _verdict(good, bad),
         ],
@@ -77,7 +59,6 @@ def _tables(measured: Sequence[Measured], shapes: Mapping[float, Sequence[Window
             ("step, ms", [number(each.step_ms, ".1f") for each in steps]),
             ("  a window, ms", [number(each.step_ms / each.windows, ".2f") for each in steps]),
             *((f"  {stage}, ms", [number(each.stages_ms.get(stage), ".1f") for each in steps]) for stage in STAGES),
-            ("share of the peak, %", [number(100.0 * each.peak_share, ".1f") for each in steps]),
         ]
         title = f"steps of windows {cadence_s:g} s after their last"
         made.append(Table(title, [f"{each.windows} windows" for each in steps], rows))

@@ -7,6 +7,7 @@ import numpy as np
 
 from gpu_worker.recognizer import VAD_FRAME
 from gpu_worker.serving.pacing import StepPacer
+from shared.settings import WorkerSettings
 
 _LOOK_S = 0.1
 _MESSAGE_S = 0.1
@@ -15,16 +16,16 @@ _WARM_S = 15.0
 
 @dataclass(frozen=True, slots=True)
 class StepTimes:
-    """Measured times, in seconds.
-
-    Attributes:
-        steps: by cadence, then by windows in the step.
-        listen_s: of one call of the voice detector, and ``frame_s`` of each frame in it.
-    """
+    """Measured seconds: of steps by cadence and windows, of a call of the voice detector, and of each frame in it."""
 
     steps: Mapping[float, Mapping[int, float]]
     listen_s: float
     frame_s: float
+
+    @property
+    def most(self) -> int:
+        """The windows of the largest step."""
+        return max(size for sizes in self.steps.values() for size in sizes)
 
     def step_s(self, windows: int, cadence_s: float) -> float:
         """Return the time of a step: on the line between two that were measured, level before and after all."""
@@ -48,22 +49,13 @@ class Load:
     busy: float
 
 
-@dataclass(frozen=True, slots=True)
-class Rules:
-    """A worker's settings: windows in a step, and between which bounds its cadence lies."""
-
-    most: int
-    shortest_s: float
-    longest_s: float
-
-
-def simulate(streams: int, times: StepTimes, rules: Rules, seconds: float = 60.0) -> Load:
+def simulate(streams: int, times: StepTimes, settings: WorkerSettings, seconds: float = 60.0) -> Load:
     """Run a worker's loop over streams that speak all the time, begun at different moments.
 
     A window reaches to the moment its step begins, and is decoded when the step has ended.
     """
-    cadence = StepPacer(rules.shortest_s, rules.longest_s)
-    decoded = -np.random.default_rng(0).uniform(0.0, rules.shortest_s, streams)
+    cadence = StepPacer(settings.step_min_s, settings.step_max_s)
+    decoded = -np.random.default_rng(0).uniform(0.0, settings.step_min_s, streams)
     now = listened = busy = 0.0
     looks: list[np.ndarray] = []
     sizes: list[int] = []
@@ -74,7 +66,7 @@ def simulate(streams: int, times: StepTimes, rules: Rules, seconds: float = 60.0
             now += times.listen_s + times.frame_s * frames
             listened = began
         ages = now - decoded
-        due = np.argsort(-ages, kind="stable")[: rules.most]
+        due = np.argsort(-ages, kind="stable")[: times.most]
         due = due[ages[due] >= cadence.period_s]
         if len(due):
             heard, took = now, times.step_s(len(due), float(ages[due].mean()))
@@ -93,12 +85,12 @@ def simulate(streams: int, times: StepTimes, rules: Rules, seconds: float = 60.0
     return Load(streams, float(p50), float(p95), cadence.period_s, float(np.mean(sizes)), busy / now)
 
 
-def most_streams(times: StepTimes, rules: Rules, lag_s: float) -> tuple[Load | None, Load]:
+def most_streams(times: StepTimes, settings: WorkerSettings, lag_s: float) -> tuple[Load | None, Load]:
     """Return the largest load whose lag stays below ``lag_s`` for 95 %, None if there is none, and the first beyond."""
-    good, bad = None, simulate(1, times, rules)
+    good, bad = None, simulate(1, times, settings)
     while bad.lag_p95_s < lag_s:
-        good, bad = bad, simulate(2 * bad.streams, times, rules)
+        good, bad = bad, simulate(2 * bad.streams, times, settings)
     while good is not None and bad.streams - good.streams > max(1, good.streams // 100):
-        middle = simulate((good.streams + bad.streams) // 2, times, rules)
+        middle = simulate((good.streams + bad.streams) // 2, times, settings)
         good, bad = (middle, bad) if middle.lag_p95_s < lag_s else (good, middle)
     return good, bad

@@ -1,7 +1,7 @@
 """Steps on a device with made-up weights of a model's size, timed (door: torch)."""
 
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from statistics import median
@@ -9,18 +9,15 @@ from statistics import median
 import torch
 
 from gpu_worker.model.loading import precision_for
-from gpu_worker.model.nn.linear import dtype_of
 from gpu_worker.model.recognizer import WhisperRecognizer
 from gpu_worker.recognizer import VAD_FRAME, Pcm, VadRequest, VadResult, WindowResult
 
-from .simulation import StepTimes
 from .stages import Stages, clock_of
 from .synthetic_weights import SyntheticModel, noise
 from .windows import WindowShape
 
 _REPEATS = 5
 _LONGEST_S = 30.0
-_PRODUCT_S = 0.005  # a product is timed for at least this long
 
 
 class NoDeviceError(Exception):
@@ -29,21 +26,13 @@ class NoDeviceError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """Steps of one number of windows at a cadence: time, its stages, and the share of the chip's peak reached."""
-
     cadence_s: float
     windows: int
     step_ms: float
     stages_ms: dict[str, float]
-    peak_share: float
 
 
 def find_device(name: str) -> torch.device:
-    """Return a device.
-
-    Raises:
-        NoDeviceError: there is none.
-    """
     device = torch.device(name)
     if device.type == "cuda" and not torch.cuda.is_available():
         raise NoDeviceError("No CUDA device is at hand: nothing was measured. (--device cpu works everywhere.)")
@@ -51,12 +40,6 @@ def find_device(name: str) -> torch.device:
 
 
 class Bench:
-    """A made-up model on a device.
-
-    Raises:
-        NoDeviceError: there is no such device.
-    """
-
     def __init__(self, name: str, device: str, length: int) -> None:
         self.device = find_device(device)
         cuda = self.device.type == "cuda"
@@ -72,20 +55,6 @@ class Bench:
             decode=self.model.settings,
         )
         self.recognizer.load()
-
-    def peak_flops(self) -> float:
-        """Measure the operations a second of a large product of matrices, as the encoder multiplies."""
-        size = 8192 if self.device.type == "cuda" else 1024
-        dtype = dtype_of(self.precision.encoder)
-        a, b = (torch.randn(size, size, device=self.device).to(dtype) for _ in range(2))
-        best = 0.0
-        for _ in range(_REPEATS + 1):
-            began, count = self.clock(), 0
-            while (took := self.clock() - began) < _PRODUCT_S or not count:
-                torch.mm(a, b)
-                count += 1
-            best = max(best, 2.0 * size**3 * count / took)
-        return best
 
     def listen_times(self) -> tuple[float, float]:
         """Measure one call of the voice detector, and what each frame in it adds, in seconds."""
@@ -112,13 +81,8 @@ class Bench:
         call()
         return self.clock() - began
 
-    def steps(
-        self, shapes: Mapping[float, Sequence[WindowShape]], batches: Sequence[int], peak: float
-    ) -> list[Measured]:
-        """Time steps of each size at each cadence."""
-        return [self._step(cadence_s, shapes[cadence_s], batch, peak) for cadence_s in shapes for batch in batches]
-
-    def _step(self, cadence_s: float, shapes: Sequence[WindowShape], batch: int, peak: float) -> Measured:
+    def step(self, cadence_s: float, shapes: Sequence[WindowShape], batch: int) -> Measured:
+        """Time steps of some of the windows that were met at a cadence."""
         chance = random.Random(batch)  # noqa: S311 - which windows meet in a step
         audio = noise(_LONGEST_S)
         steps = [chance.choices(shapes, k=batch) for _ in range(_REPEATS)]
@@ -130,8 +94,7 @@ class Bench:
             whole = sum(self._time(partial(self._run, chosen, audio)) for chosen in steps)
         parts = {stage: 1000.0 * spent_s / _REPEATS for stage, spent_s in stages.spent.items()}
         parts["the rest"] = 1000.0 * whole / _REPEATS - sum(parts.values())
-        operations = sum(self.model.operations(each) for chosen in steps for each in chosen)
-        return Measured(cadence_s, batch, 1000.0 * median(times), parts, operations / sum(times) / peak)
+        return Measured(cadence_s, batch, 1000.0 * median(times), parts)
 
     def _run(self, chosen: Sequence[WindowShape], audio: Pcm) -> None:
         requests = [self.model.request(key, each, audio) for key, each in enumerate(chosen)]
@@ -140,11 +103,3 @@ class Bench:
                 raise answer
             if (len(answer.tokens), answer.accepted) != (what.found, what.accepted):
                 raise RuntimeError(f"made-up weights said {len(answer.tokens)} tokens for {what}")
-
-
-def step_times(measured: Sequence[Measured], listen: tuple[float, float]) -> StepTimes:
-    """Return what a simulation needs."""
-    steps: dict[float, dict[int, float]] = {}
-    for each in measured:
-        steps.setdefault(each.cadence_s, {})[each.windows] = each.step_ms / 1000.0
-    return StepTimes(steps, *listen)

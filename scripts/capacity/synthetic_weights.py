@@ -13,7 +13,6 @@ import torch
 from torch import Tensor
 from whisper.model import AudioEncoder, ModelDimensions, TextDecoder
 
-from gpu_worker.model.nn.compaction import EncoderSettings, Layout
 from gpu_worker.model.nn.tokens import Tokens
 from gpu_worker.model.recognizer import Weights
 from gpu_worker.model.step import DecodeSettings
@@ -35,11 +34,7 @@ _LAYER_SCALE = 0.02  # how much a layer adds to what is said
 
 
 def dimensions(name: str) -> ModelDimensions:
-    """Return the sizes of an official model.
-
-    Raises:
-        ValueError: there is no such model.
-    """
+    """Return the sizes of an official model; ValueError if there is none of this name."""
     plain = name.removesuffix(".en")
     size = "turbo" if plain.endswith("turbo") else plain.split("-")[0]
     if size not in _SIZES:
@@ -47,18 +42,9 @@ def dimensions(name: str) -> ModelDimensions:
     width, heads, layers, text_layers = _SIZES[size]
     third = plain in {"large", "large-v3"} or size == "turbo"
     vocabulary = 51864 if name.endswith(".en") else 51866 if third else 51865
-    return ModelDimensions(
-        n_mels=128 if third else 80,
-        n_audio_ctx=1500,
-        n_audio_state=width,
-        n_audio_head=heads,
-        n_audio_layer=layers,
-        n_vocab=vocabulary,
-        n_text_ctx=448,
-        n_text_state=width,
-        n_text_head=heads,
-        n_text_layer=text_layers,
-    )
+    # Mels; context, width, heads and layers of the encoder; vocabulary; the same four of the decoder.
+    encoder, decoder = (1500, width, heads, layers), (448, width, heads, text_layers)
+    return ModelDimensions(128 if third else 80, *encoder, vocabulary, *decoder)
 
 
 class SyntheticModel:
@@ -94,23 +80,6 @@ class SyntheticModel:
             reuse=False,
         )
 
-    def operations(self, what: WindowShape) -> float:
-        """Count the floating-point operations of a decode from the model's sizes; padding does not count."""
-        d = self.dims
-        width, text_width, frames = d.n_audio_state, d.n_text_state, what.samples // FRAME
-        layout = Layout.of(frames, d.n_audio_ctx, EncoderSettings())
-        columns = layout.end - layout.begin
-        convolved = frames * (2 * 6 * d.n_mels * width + 6 * width * width)
-        layer = columns * 24 * width * width + 4 * columns * columns * width
-        crossed = columns * 4 * width * text_width * d.n_text_layer
-        total = len(self.text)
-        forced = self._start + total - what.found
-        passed = forced + what.drafted + what.one_by_one
-        token = 28 * text_width * text_width + 4 * text_width * (columns + (forced + total) / 2)
-        chosen = what.drafted + 1 + what.one_by_one
-        encoder = convolved + d.n_audio_layer * layer + crossed
-        return float(encoder + d.n_text_layer * passed * token + chosen * 2 * text_width * d.n_vocab)
-
     def _state(self) -> dict[str, Tensor]:
         d = self.dims
         with torch.device("meta"):
@@ -143,5 +112,4 @@ def length_for(shapes: Sequence[WindowShape]) -> int:
 
 
 def noise(seconds: float) -> Pcm:
-    """Return noise to hear."""
     return (np.random.default_rng(0).standard_normal(round(seconds * 16_000)) * 1000).astype(np.int16)

@@ -1,8 +1,10 @@
 """The options of `scripts/chaos` (shell)."""
 
+import asyncio
 import sys
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import click
 from rich.console import Console
@@ -12,7 +14,8 @@ from scripts.tools.options import SETTINGS, run_dir_option
 from scripts.tools.server_api import UnreachableError
 from scripts.tools.supervisord import SupervisordError
 
-from .run import Options, run
+from .report import show
+from .run import run
 from .server import RunningServer, ServerError, own_server
 
 WIDTH = 120
@@ -32,23 +35,21 @@ Exit codes:
 @click.option("--workers", type=click.IntRange(min=2), default=4, show_default=True, help="Of a server of our own.")
 @click.option("--url", help="Disturb this running server of this machine instead of one of our own.")
 @run_dir_option("Its RUN_DIR.", envvar=None)
-def command(
-    *, minutes: float, count: int, seed: int, every_s: float, workers: int, url: str | None, run_dir: Path
-) -> None:
+def command(*, workers: int, url: str | None, run_dir: Path, **given: Any) -> None:
     """Stream real speech while workers are killed, hung and drained and connections are cut.
 
     The same audio is streamed twice undisturbed before, to compare with.
     """
     console = Console(width=None if sys.stdout.isatty() else WIDTH)
-    options = Options(minutes=minutes, count=count, seed=seed, every_s=every_s)
     try:
         with ExitStack() as stack:
             running = RunningServer(url, find_run_dir(run_dir)) if url else None
-            good = run(running or stack.enter_context(own_server(workers)), options, console)
+            verdict = asyncio.run(run(running or stack.enter_context(own_server(workers)), console, **given))
+            show(verdict, console)
     except (ServerError, SupervisordError, UnreachableError) as error:
         click.echo(str(error), err=True)
         sys.exit(1)
-    sys.exit(0 if good else 1)
+    sys.exit(0 if all(met for _, met in verdict.goals()) else 1)
 
 
 def main() -> None:

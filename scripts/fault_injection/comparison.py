@@ -26,7 +26,6 @@ class Difference:
 
 
 def compare(reference: Sequence[str], heard: Sequence[str]) -> Difference:
-    """Return how ``heard`` differs from ``reference``, word against word."""
     counts = {"delete": 0, "insert": 0, "replace": 0, "equal": 0}
     doubled = 0
     for each in Levenshtein.opcodes(reference, heard):

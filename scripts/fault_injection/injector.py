@@ -22,14 +22,6 @@ _SIGNALS = {Kind.KILL: signal.SIGKILL, Kind.DRAIN: signal.SIGTERM, Kind.HANG: si
 
 
 class FaultInjector:
-    """Disturbs one run and follows the server through it.
-
-    Args:
-        server: the gateway.
-        supervisord: its supervisord.
-        proxies: the proxy of each session.
-    """
-
     def __init__(self, server: ServerApi, supervisord: Supervisord, proxies: Sequence[Proxy]) -> None:
         self.injected: list[Injected] = []
         self.moves: list[Move] = []
@@ -46,7 +38,6 @@ class FaultInjector:
             await asyncio.sleep(POLL_S)
 
     async def collect(self) -> None:
-        """Collect the moves that are new since the start."""
         with contextlib.suppress(UnreachableError):
             recent = (await asyncio.to_thread(self._server.performance)).recent_moves
             self.moves += [move for move in recent if move.at >= self._began and move not in self.moves]
@@ -58,16 +49,13 @@ class FaultInjector:
             for fault in faults:
                 await asyncio.sleep(max(0.0, began + fault.at_s - time.monotonic()))
                 if fault.kind is Kind.CUT:
-                    self._cut(fault)
+                    victim = pick(fault.choice, len(self._proxies))
+                    if self._proxies[victim].cut():
+                        self._note(fault.kind, victim)
                 elif (gpu_id := await self._victim(fault)) is None:
                     self.skipped.append(fault)
                 else:
                     await self._signal(fault.kind, gpu_id, hangs)
-
-    def _cut(self, fault: Fault) -> None:
-        victim = pick(fault.choice, len(self._proxies))
-        if self._proxies[victim].cut():
-            self._note(fault.kind, victim)
 
     async def _victim(self, fault: Fault) -> int | None:
         """Return the GPU of a busy worker beside which another serves: a server with none left shows nothing."""

@@ -11,12 +11,7 @@ _RESET = struct.pack("ii", 1, 0)  # lingering for no time: closing resets
 
 
 class Proxy:
-    """The TCP connection of one client to the server, through this process.
-
-    Args:
-        host: the server's host.
-        port: the server's port.
-    """
+    """The TCP connection of one client to the server, through this process."""
 
     def __init__(self, host: str, port: int) -> None:
         self.url = ""  # where clients connect to, once it listens
@@ -53,10 +48,7 @@ class Proxy:
             writer.transport.abort()
             return
         self._writers |= {writer, far_writer}
-        ways = [
-            asyncio.create_task(_pump(reader, far_writer)),
-            asyncio.create_task(_pump(far_reader, writer)),
-        ]
+        ways = [asyncio.create_task(_pump(reader, far_writer)), asyncio.create_task(_pump(far_reader, writer))]
         self._pumps.update(ways)
         await asyncio.wait(ways)
         self._pumps.difference_update(ways)

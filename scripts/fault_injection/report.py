@@ -13,7 +13,6 @@ from .verdict import SessionRecord, Verdict, nearest_rank
 
 
 def show(verdict: Verdict, console: Console) -> None:
-    """Print everything that was seen, then each goal and whether it is met."""
     _sessions(verdict.disturbed, console)
     _gaps(verdict, console)
     noise, damage = verdict.noise, verdict.damage

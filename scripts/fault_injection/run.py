@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
 
 from rich.console import Console
 
@@ -15,7 +14,6 @@ from scripts.tools.supervisord import Supervisord
 
 from .injector import FaultInjector
 from .proxy import Proxy
-from .report import show
 from .schedule import schedule
 from .server import RunningServer
 from .verdict import SessionRecord, Verdict, record, sort_gaps
@@ -25,35 +23,20 @@ LATE_S = 90.0
 """How much longer than its audio a session may take."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Options:
-    """What to do: ``minutes`` of speech in each run, on average a fault in ``every_s``."""
-
-    minutes: float
-    count: int
-    seed: int
-    every_s: float
-
-
-def run(server: RunningServer, options: Options, console: Console) -> bool:
-    """Do all three runs, print the figures, and return True if the goals are met."""
-    verdict = asyncio.run(_run(server, options, console))
-    show(verdict, console)
-    return all(met for _, met in verdict.goals())
-
-
-async def _run(server: RunningServer, options: Options, console: Console) -> Verdict:
+async def run(
+    server: RunningServer, console: Console, *, minutes: float, count: int, seed: int, every_s: float
+) -> Verdict:
     api = ServerApi(server.url)
-    streams = make_streams(shipped_clips(), options.count, options.minutes * 60)
+    streams = make_streams(shipped_clips(), count, minutes * 60)
     longest_s = max(stream.duration_s for stream in streams)
     undisturbed = []
     for number in (1, 2):
-        console.print(f"Undisturbed run {number} of 2: {options.count} streams of {longest_s:.0f} s", highlight=False)
-        async with _proxies(options.count, api) as proxies:
+        console.print(f"Undisturbed run {number} of 2: {count} streams of {longest_s:.0f} s", highlight=False)
+        async with _proxies(count, api) as proxies:
             undisturbed.append(await _sessions(streams, proxies))
-    faults = schedule(options.seed, longest_s, options.every_s)
-    console.print(f"Disturbed run: {len(faults)} faults, seed {options.seed}", highlight=False)
-    async with _proxies(options.count, api) as proxies, asyncio.TaskGroup() as group:
+    faults = schedule(seed, longest_s, every_s)
+    console.print(f"Disturbed run: {len(faults)} faults, seed {seed}", highlight=False)
+    async with _proxies(count, api) as proxies, asyncio.TaskGroup() as group:
         injector = FaultInjector(api, Supervisord(server.run_dir), proxies)
         watching = group.create_task(injector.watch())
         injecting = group.create_task(injector.inject(faults))

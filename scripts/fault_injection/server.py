@@ -31,23 +31,19 @@ class RunningServer:
 
 @contextlib.contextmanager
 def own_server(workers: int) -> Iterator[RunningServer]:
-    """Start ``scripts/serve``'s inside on a free port; its log stays behind if something goes wrong.
-
-    Raises:
-        ServerError: it does not serve in time.
-    """
+    """Start ``scripts/serve``'s inside on a free port; ServerError names the log of one that does not serve in time."""
     home = Path(tempfile.mkdtemp(prefix="chaos-"))
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     server = RunningServer(f"http://127.0.0.1:{port}", home / "run")
-    env = os.environ | {"RUN_DIR": str(server.run_dir), "PORT": str(port), "GPU_WORKERS": str(workers)}
+    settings = {"RUN_DIR": str(server.run_dir), "PORT": str(port), "GPU_WORKERS": str(workers), "LOG_FORMAT": "json"}
     log = home / "server.log"
     with log.open("wb") as output:
         process = subprocess.Popen(
             [sys.executable, "-m", "scripts.server.supervise"],
             cwd=ROOT,
-            env=env | {"LOG_FORMAT": "json"},
+            env=os.environ | settings,
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
@@ -65,11 +61,6 @@ def own_server(workers: int) -> Iterator[RunningServer]:
 
 
 def _wait_serving(api: ServerApi, workers: int, process: "subprocess.Popen[bytes]", log: Path) -> None:
-    """Wait until all workers serve.
-
-    Raises:
-        ServerError: they do not in time.
-    """
     deadline = time.monotonic() + START_LIMIT_S
     while time.monotonic() < deadline and process.poll() is None:
         with contextlib.suppress(UnreachableError):

@@ -22,15 +22,6 @@ ROUNDING_S = 0.0021
 
 @dataclass(frozen=True, slots=True)
 class SessionRecord:
-    """One session of one run.
-
-    Attributes:
-        said: the words of the stream, normalised.
-        words: the words of the transcript, normalised.
-        times: first and last second of each committed word, as the server tells them.
-        problem: why it did not end well, if it did not.
-    """
-
     said: tuple[str, ...]
     words: tuple[str, ...]
     times: tuple[tuple[float, float], ...]
@@ -109,8 +100,6 @@ def nearest_rank(values: Sequence[float], percent: int) -> float | None:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """Two undisturbed runs, the disturbed one, and what was done in it."""
-
     first: tuple[SessionRecord, ...]
     second: tuple[SessionRecord, ...]
     disturbed: tuple[SessionRecord, ...]

@@ -28,7 +28,6 @@ class Bound:
         return f"{at}{self.name}{self.comparison}{self.limit:g}"
 
     def concerns(self, streams: int) -> bool:
-        """Return True if a load of this many streams is meant."""
         return self.streams in {None, streams}
 
     def met(self, figures: Mapping[str, float | None]) -> bool:
@@ -38,11 +37,7 @@ class Bound:
 
 
 def parse_bound(text: str, names: Collection[str]) -> Bound:
-    """Read ``shown_p95_s<=0.8``, or ``16:shown_p95_s<=1.5`` for 16 streams only.
-
-    Raises:
-        ValueError: it has no such form, or there is no such figure.
-    """
+    """Read ``shown_p95_s<=0.8``, or ``16:shown_p95_s<=1.5`` for 16 streams only; ValueError says what is wrong."""
     found = _FORM.fullmatch(text.replace(" ", ""))
     if found is None:
         raise ValueError(f"{text!r} is not of the form [STREAMS:]FIGURE<=NUMBER")

@@ -3,7 +3,6 @@
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 
@@ -16,49 +15,39 @@ text { font: 12px system-ui, sans-serif; fill: #24292f }
 .title { font-weight: 600; font-size: 13px }
 .small { fill: #57606a }
 .grid { stroke: #d0d7de; stroke-width: 1 }
-.line { fill: none; stroke-width: 2; stroke-linejoin: round }
+.line { fill: none; stroke: currentColor; stroke-width: 2; stroke-linejoin: round }
 .dashed { stroke-dasharray: 5 4 }
-.a { stroke: #0969da } .b { stroke: #bc4c00 } .c { stroke: #1a7f37 }
-circle.a { fill: #0969da } circle.b { fill: #bc4c00 } circle.c { fill: #1a7f37 }
+circle { fill: currentColor }
+.a { color: #0969da } .b { color: #bc4c00 } .c { color: #1a7f37 }
 @media (prefers-color-scheme: dark) {
 text { fill: #e6edf3 }
 .small { fill: #9198a1 }
 .grid { stroke: #3d444d }
-.a { stroke: #4493f8 } .b { stroke: #f0883e } .c { stroke: #3fb950 }
-circle.a { fill: #4493f8 } circle.b { fill: #f0883e } circle.c { fill: #3fb950 }
+.a { color: #4493f8 } .b { color: #f0883e } .c { color: #3fb950 }
 }
 """
-# The name of each line, its figure, and how it looks.
-_LATENCIES = (
-    ("shown, p50", "shown_p50_s", "a"),
-    ("shown, p95", "shown_p95_s", "a dashed"),
-    ("committed, p50", "committed_p50_s", "b"),
-    ("committed, p95", "committed_p95_s", "b dashed"),
-)
-_CPU = (
-    ("gateway and workers", "cpu_per_audio_s", "c"),
-    ("gateway", "gateway_cpu_per_audio_s", "c dashed"),
-)
+# The lines of each chart: a line's name, its figure, and how it looks (a colour, and whether it is dashed).
+_CHARTS = {
+    "seconds after a word was said": (
+        ("shown, p50", "shown_p50_s", "a"),
+        ("shown, p95", "shown_p95_s", "a dashed"),
+        ("committed, p50", "committed_p50_s", "b"),
+        ("committed, p95", "committed_p95_s", "b dashed"),
+    ),
+    "processor cores in use": (
+        ("gateway and workers", "cpu_per_audio_s", "c"),
+        ("gateway", "gateway_cpu_per_audio_s", "c dashed"),
+    ),
+}
 
 Loads = Mapping[int, Mapping[str, float | None]]
 """The figures of loads by their number of streams."""
 
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """One line: its name, its look (a colour, and whether it is dashed), and its points."""
-
-    name: str
-    look: str
-    points: tuple[tuple[float, float], ...]
+_Points = list[tuple[float, float]]
 
 
 def read(files: Sequence[Path]) -> Loads:
-    """Return what is in files of `scripts/load_test --json`; of two loads of the same number the later counts.
-
-    Raises:
-        ValueError: a file is something else.
-    """
+    """Return what `scripts/load_test --json` wrote; of two loads of the same number the later counts."""
     found: dict[int, Mapping[str, float | None]] = {}
     for file in files:
         try:
@@ -70,20 +59,12 @@ def read(files: Sequence[Path]) -> Loads:
 
 
 def draw(loads: Loads, output: Path) -> None:
-    """Write the charts; a line of which nothing is known is left out.
-
-    Sessions speak in real time: CPU seconds a second of one's audio, times sessions, are cores.
-
-    Raises:
-        ValueError: there is nothing to draw.
-    """
-    latencies = [Line(name, look, _points(loads, figure)) for name, figure, look in _LATENCIES]
-    cores = [
-        Line(name, look, tuple((streams, streams * value) for streams, value in _points(loads, figure)))
-        for name, figure, look in _CPU
-    ]
-    titled = {"seconds after a word was said": latencies, "processor cores in use": cores}
-    charts = {title: known for title, lines in titled.items() if (known := [line for line in lines if line.points])}
+    """Write the charts; a line of which nothing is known is left out, and ValueError says if nothing is left."""
+    charts = {
+        title: known
+        for title, lines in _CHARTS.items()
+        if (known := [(name, look, found) for name, figure, look in lines if (found := _points(loads, figure))])
+    }
     if not charts:
         raise ValueError("no load has latencies or CPU times to draw")
     parts = [
@@ -104,13 +85,14 @@ def ticks(most: float, wanted: int = 5) -> list[float]:
     return [step * i for i in range(math.ceil(most / step - 1e-9) + 1)]
 
 
-def _points(loads: Loads, figure: str) -> tuple[tuple[float, float], ...]:
-    found = ((float(streams), figures.get(figure)) for streams, figures in loads.items())
-    return tuple((streams, value) for streams, value in found if value is not None)
+def _points(loads: Loads, figure: str) -> _Points:
+    # Sessions speak in real time: CPU seconds a second of one's audio, times sessions, are cores.
+    found = ((streams, streams if "cpu" in figure else 1, figures.get(figure)) for streams, figures in loads.items())
+    return [(streams, times * value) for streams, times, value in found if value is not None]
 
 
-def _chart(title: str, lines: Sequence[Line]) -> list[str]:
-    points = [point for line in lines for point in line.points]
+def _chart(title: str, lines: Sequence[tuple[str, str, _Points]]) -> list[str]:
+    points = [point for _, _, found in lines for point in found]
     right = max(x for x, _ in points)
     heights = ticks(max(y for _, y in points) * 1.05)
 
@@ -131,13 +113,13 @@ def _chart(title: str, lines: Sequence[Line]) -> list[str]:
         if x - last_x >= 16:
             parts.append(_text("small", x, y + 16, f"{count:g}", "middle"))
             last_x = x
-    for number, line in enumerate(lines):
-        places = [place(*point) for point in line.points]
-        parts.append(f'<path class="line {line.look}" d="M{"L".join(f"{x} {y}" for x, y in places)}"/>')
-        parts += [f'<circle class="{line.look.split()[0]}" cx="{x}" cy="{y}" r="2.5"/>' for x, y in places]
+    for number, (name, look, found) in enumerate(lines):
+        places = [place(*point) for point in found]
+        parts.append(f'<path class="line {look}" d="M{"L".join(f"{x} {y}" for x, y in places)}"/>')
+        parts += [f'<circle class="{look}" cx="{x}" cy="{y}" r="2.5"/>' for x, y in places]
         x, y = _LEFT + number // 2 * _KEY_WIDTH, _KEY_TOP + number % 2 * _KEY_LINE
-        parts.append(f'<path class="line {line.look}" d="M{x} {y}h24"/>')
-        parts.append(_text("", x + 30, y + 4, line.name))
+        parts.append(f'<path class="line {look}" d="M{x} {y}h24"/>')
+        parts.append(_text("", x + 30, y + 4, name))
     return parts
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import click
 from whisper_live_client.outcome import Exit
 
+from scripts.server.supervise import find_run_dir
 from scripts.tools.driver import SessionSettings
 from scripts.tools.options import (
     SETTINGS,
@@ -26,7 +27,6 @@ from .results import Options
 from .run import run
 from .summary import FIGURES
 
-_ROOT = Path(__file__).resolve().parents[2]
 _SHIPPED_SECONDS = 60.0
 
 _EPILOG = f"""\b
@@ -62,59 +62,33 @@ def _bounds(_context: click.Context, _option: click.Parameter, values: tuple[str
 @click.command(epilog=_EPILOG, context_settings=SETTINGS)
 @click.argument("files", nargs=-1, type=_FILE)
 @session_url_option
-@click.option(
-    "--streams",
-    "counts",
-    default="1",
-    show_default=True,
-    callback=_counts,
-    metavar="N[,N...]",
-    help="Sessions at the same time; of several numbers, one load after another.",
-)
-@click.option(
-    "--seconds",
-    type=click.FloatRange(min=0, min_open=True),
-    help="Repeat the material until each stream is so long (it ends with a whole utterance). "
-    f"[default: {_SHIPPED_SECONDS:g} with the shipped clips, a set once through]",
-)
+@click.option("--streams", "counts", default="1", show_default=True, callback=_counts, metavar="N[,N...]",
+              help="Sessions at the same time; of several numbers, one load after another.")  # fmt: skip
+@click.option("--seconds", type=click.FloatRange(min=0, min_open=True),
+              help="Repeat the material until each stream is so long (it ends with a whole utterance). "
+              f"[default: {_SHIPPED_SECONDS:g} with the shipped clips, a set once through]")  # fmt: skip
 @seconds_option("--ramp", "ramp_s", "Spread the starts of the sessions over this time.", default=2.0)
-@click.option(
-    "--manifest",
-    type=_FILE,
-    help="JSON lines of id, audio, text, words, with a sets.json beside it. [default: the shipped clips]",
-)
+@click.option("--manifest", type=_FILE,
+              help="JSON lines of id, audio, text, words, with a sets.json beside it. "
+              "[default: the shipped clips]")  # fmt: skip
 @click.option("--set", "set_name", metavar="NAME", help="The set of --manifest to say.")
 @mode_option
 @click.option("--language", metavar="CODE", help="Language that is spoken, like en or fr.")
 @token_option
 @monitor_token_option
 @click.option("--message-ms", type=click.IntRange(1, 10_000), default=100, show_default=True, help="Audio a message.")
-@seconds_option(
-    "--patience", "patience_s", "Give a session up when it takes so much longer than its audio.", default=120.0
-)
-@click.option(
-    "--reference",
-    metavar="MODEL",
-    help="Afterwards transcribe the same streams offline with this model, and compare the word error rates (slow).",
-)
+@seconds_option("--patience", "patience_s", "Give a session up when it takes so much longer than its audio.",
+                default=120.0)  # fmt: skip
+@click.option("--reference", metavar="MODEL", help="Afterwards transcribe the same streams offline with this model, "
+              "and compare the word error rates (slow).")  # fmt: skip
 @click.option("--pid", "pids", type=int, multiple=True, help="A process of the server, for its CPU time; repeatable.")
 @run_dir_option("Where the server's supervisord.pid is, if no --pid is given. [env: RUN_DIR]")
 @json_option("Write everything that is measured to a file.")
-@click.option(
-    "--plot",
-    "plot_path",
-    type=click.Path(dir_okay=False, writable=True, path_type=Path),
-    metavar="SVG",
-    help="Draw latency and CPU against streams: of FILES that --json wrote, or else of what is measured now.",
-)
-@click.option(
-    "--require",
-    "bounds",
-    multiple=True,
-    callback=_bounds,
-    metavar="[N:]FIGURE<=X",
-    help="A bound that must be met, at N streams or at each number of them; repeatable.",
-)
+@click.option("--plot", "plot_path", type=click.Path(dir_okay=False, writable=True, path_type=Path), metavar="SVG",
+              help="Draw latency and CPU against streams: of FILES that --json wrote, or else of what is measured "
+              "now.")  # fmt: skip
+@click.option("--require", "bounds", multiple=True, callback=_bounds, metavar="[N:]FIGURE<=X",
+              help="A bound that must be met, at N streams or at each number of them; repeatable.")  # fmt: skip
 def command(*, files: tuple[Path, ...], json_path: str | None, **given: Any) -> int:
     """Have real-time sessions with a running server, and measure what their users feel.
 
@@ -124,27 +98,23 @@ def command(*, files: tuple[Path, ...], json_path: str | None, **given: Any) -> 
     With FILES nothing is measured: --plot draws them.
     """
     if files:
-        return _plot(files, given["plot_path"])
+        if given["plot_path"] is None:
+            raise click.UsageError("FILES are for --plot")
+        try:
+            draw(read(files), given["plot_path"])
+        except ValueError as error:
+            raise click.UsageError(str(error)) from error
+        return Exit.COMPLETE
     if (given["manifest"] is None) != (given["set_name"] is None):
         raise click.UsageError("--manifest and --set go together")
     if given["seconds"] is None and given["manifest"] is None:
         given["seconds"] = _SHIPPED_SECONDS
-    given["run_dir"] = _ROOT / given["run_dir"]  # the server takes a relative one from there, too
+    given["run_dir"] = find_run_dir(given["run_dir"])
     session = SessionSettings(
         **{each.name: given.pop(each.name) for each in fields(SessionSettings) if each.name in given}
     )
     options = Options(**given, session=session, json_path=Path(json_path) if json_path else None)
     return run(options)
-
-
-def _plot(files: tuple[Path, ...], plot_path: Path | None) -> int:
-    if plot_path is None:
-        raise click.UsageError("FILES are for --plot")
-    try:
-        draw(read(files), plot_path)
-    except ValueError as error:
-        raise click.UsageError(str(error)) from error
-    return Exit.COMPLETE
 
 
 def main() -> int:

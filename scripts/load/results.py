@@ -8,8 +8,6 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import Path
 
-from whisper_live_client.outcome import Exit
-
 from scripts.tools.corpus import Corpus, Stream
 from scripts.tools.driver import SessionSettings
 from scripts.tools.scoring import Score
@@ -22,12 +20,7 @@ from .summary import Summary, summarise
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """What the command line asks for.
-
-    Attributes:
-        ramp_s: over how long the starts of a load's sessions are spread.
-        patience_s: how much longer than its audio a session may take.
-    """
+    """What the command line asks for; ``patience_s`` is how much longer than its audio a session may take."""
 
     session: SessionSettings
     counts: tuple[int, ...]
@@ -47,8 +40,6 @@ class Options:
 
 @dataclass(slots=True)
 class Load:
-    """One load: what was sent, what came of it."""
-
     streams: list[Stream]
     reports: list[SessionReport]
     seen: Observations
@@ -57,17 +48,9 @@ class Load:
     def summary(self) -> Summary:
         return summarise(len(self.streams), self.reports, self.seen, all_speaking_s(self.reports), self.reference)
 
-    @property
-    def whole(self) -> bool:
-        """Whether all its sessions came to their end."""
-        complete = Exit.COMPLETE.name.lower()
-        return len(self.reports) == len(self.streams) and all(each.outcome == complete for each in self.reports)
-
 
 @dataclass(slots=True)
 class Measurement:
-    """Everything measured so far, and what it was measured on."""
-
     options: Options
     corpus: Corpus
     server: Mapping[str, object]
@@ -76,11 +59,6 @@ class Measurement:
     interrupted: bool = False
 
     def write(self) -> None:
-        """Write the JSON file, if one is asked for.
-
-        Raises:
-            OSError: it cannot be written.
-        """
         options = self.options
         if options.json_path is None:
             return
@@ -103,7 +81,6 @@ class Measurement:
 
 
 def render(about: Mapping[str, object], runs: Sequence[Mapping[str, object]]) -> str:
-    """Return the JSON text of a measurement: what it was made on, and its loads."""
     return json.dumps(_rounded({**about, "runs": list(runs)}), ensure_ascii=False) + "\n"
 
 

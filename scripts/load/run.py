@@ -4,24 +4,22 @@ import asyncio
 import contextlib
 import signal
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from rich.console import Console
 from whisper_live_client.outcome import Exit
 
-from scripts.tools.corpus import Corpus, ManifestError, Stream, make_streams, read_set, shipped_clips
+from scripts.tools.corpus import ManifestError, Stream, make_streams, read_set
 from scripts.tools.driver import SessionDriver, SessionResult
 from scripts.tools.scoring import normaliser, score
 from scripts.tools.server_api import ServerApi, UnreachableError
-from scripts.tools.tables import output
 
 from .chart import draw
 from .processes import ServerProcesses, find_server
 from .results import Load, Measurement, Options
 from .sampling import Sample, Sampler
 from .session import report
-from .summary import Summary
 from .table import print_table, print_troubles
 
 _IDLE_LOOKS, _IDLE_LOOK_S = 50, 0.2
@@ -30,11 +28,10 @@ BOUND_MISSED = 3
 
 
 def run(options: Options) -> int:
-    """Measure, print, and return the exit code."""
     console = Console(stderr=True, highlight=False, soft_wrap=True)
     api = ServerApi(options.session.url, options.monitor_token)
     try:
-        corpus = _read(options)
+        corpus = read_set(options.manifest, options.set_name)
         # Made once to see now, not after minutes, whether there is audio in it.
         make_streams(corpus, max(options.counts), options.seconds)
         server = {"health": api.get("/health"), "gpu_status": api.get("/gpu-status")}
@@ -48,12 +45,6 @@ def run(options: Options) -> int:
     except KeyboardInterrupt:
         measured.interrupted = True
     return _conclude(measured, console)
-
-
-def _read(options: Options) -> Corpus:
-    if options.manifest is None or options.set_name is None:
-        return shipped_clips()
-    return read_set(options.manifest, options.set_name)
 
 
 class _LoadTest:
@@ -106,8 +97,16 @@ class _LoadTest:
         longest_s = max(stream.duration_s for stream in streams)
         self._console.print(f"{_plural(count)} of {self._measured.corpus.name}, up to {longest_s:.0f} s each")
         sampler = Sampler(self._api, _processes(options, self._api))
+        started_s = time.monotonic()
         with self._console.status("") as status:
-            sampling = asyncio.create_task(sampler.run(self._progress(status.update, longest_s + options.ramp_s)))
+
+            def show(sample: Sample) -> None:
+                lag = "unknown" if sample.lag_s is None else f"{sample.lag_s:.1f} s"
+                stopping = ", stopping (Ctrl-C again to quit)" if self._stopping.is_set() else ""
+                expected_s = longest_s + options.ramp_s
+                status.update(f"{sample.at_s - started_s:.0f} of some {expected_s:.0f} s, lag {lag}{stopping}")
+
+            sampling = asyncio.create_task(sampler.run(show))
             try:
                 results = await self._drive(streams)
             finally:
@@ -118,16 +117,6 @@ class _LoadTest:
         samples = options.session.message_samples
         reports = [report(number, result, normalise, samples) for number, result in results]
         self._measured.loads.append(Load(streams, reports, seen))
-
-    def _progress(self, update: Callable[[str], None], expected_s: float) -> Callable[[Sample], None]:
-        started_s = time.monotonic()
-
-        def show(sample: Sample) -> None:
-            lag = "unknown" if sample.lag_s is None else f"{sample.lag_s:.1f} s"
-            stopping = ", stopping (Ctrl-C again to quit)" if self._stopping.is_set() else ""
-            update(f"{sample.at_s - started_s:.0f} of some {expected_s:.0f} s, lag {lag}{stopping}")
-
-        return show
 
     async def _drive(self, streams: Sequence[Stream]) -> list[tuple[int, SessionResult]]:
         """Run one session for each stream; those that an interrupt kept from beginning are left out."""
@@ -161,7 +150,7 @@ def _processes(options: Options, api: ServerApi) -> ServerProcesses | None:
 def _compare(measured: Measurement, console: Console) -> None:
     """Score the offline reference on the streams of every load that came to its end."""
     options = measured.options
-    loads = [load for load in measured.loads if load.whole]
+    loads = [load for load in measured.loads if not load.summary().figures["not_complete"]]
     if options.reference is None or measured.interrupted or not loads:
         return
     from scripts.tools.offline import ModelUnavailableError, transcribe  # noqa: PLC0415 - torch: only if asked for
@@ -185,19 +174,19 @@ def _compare(measured: Measurement, console: Console) -> None:
 
 
 def _conclude(measured: Measurement, console: Console) -> int:
-    """Print and write everything; return the exit code."""
     options = measured.options
     summaries = [load.summary() for load in measured.loads]
     unmet = [
-        (column, bound)
-        for column, summary in enumerate(summaries)
+        (summary, bound)
+        for summary in summaries
         for bound in options.bounds
         if bound.concerns(summary.streams) and not bound.met(summary.figures)
     ]
+    unmeasured = not all(any(bound.concerns(summary.streams) for summary in summaries) for bound in options.bounds)
     failed = [(len(load.streams), each) for load in measured.loads for each in load.reports if each.failed]
     if summaries:
-        print_table(output(), summaries, unmet)
-    print_troubles(console, failed, unmet, summaries)
+        print_table(summaries, unmet)
+    print_troubles(console, failed, unmet)
     try:
         measured.write()
         if options.plot_path is not None and summaries:
@@ -211,12 +200,7 @@ def _conclude(measured: Measurement, console: Console) -> int:
         return Exit.FAILED
     if measured.interrupted:
         return Exit.INTERRUPTED
-    return BOUND_MISSED if unmet or _unmeasured(options, summaries) else Exit.COMPLETE
-
-
-def _unmeasured(options: Options, summaries: Sequence[Summary]) -> bool:
-    """Return True if a bound was asked for at a number of streams that was not measured."""
-    return not all(any(bound.concerns(summary.streams) for summary in summaries) for bound in options.bounds)
+    return BOUND_MISSED if unmet or unmeasured else Exit.COMPLETE
 
 
 def _plural(count: int) -> str:

@@ -15,11 +15,7 @@ _PERIOD_S = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """The state of things at one moment of the client's clock; None is unknown.
-
-    Attributes:
-        lag_s: the largest lag of any worker: audio received and not yet decoded.
-    """
+    """The largest lag of any worker, and the load average, at one moment of the client's clock."""
 
     at_s: float
     lag_s: float | None
@@ -51,7 +47,6 @@ class Sampler:
             await asyncio.sleep(_PERIOD_S)
 
     async def finish(self) -> Observations:
-        """Sample a last time and return everything."""
         await self._sample()
         return Observations(tuple(self._samples), self._used, time.process_time() - self._client_before_s)
 

@@ -60,17 +60,11 @@ class SessionReport:
 
 
 def report(number: int, result: SessionResult, normalise: Normalise, message_samples: int) -> SessionReport:
-    """Judge a session.
-
-    Args:
-        number: which one of its load.
-        result: the session.
-        normalise: turns text into the words that are compared.
-        message_samples: the audio of one message: it is sent when its last sample has been spoken.
-    """
+    """Judge a session; each message is sent when its last sample has been spoken."""
     transcript, stream = result.transcript, result.stream
     spoken = stream.spoken(transcript.sent_samples)
-    speaking_s = _speaking_s(transcript)
+    first_s, end_s = transcript.first_audio_s, transcript.sent_at_s(duration_s(transcript.sent_samples))
+    speaking_s = None if first_s is None or end_s is None else (first_s, end_s)
     setup_s = _between(transcript.opened_s, transcript.ready_s)
     return SessionReport(
         number=number,
@@ -96,11 +90,6 @@ def report(number: int, result: SessionResult, normalise: Normalise, message_sam
         violations=tuple(transcript.violations),
         text=transcript.committed,
     )
-
-
-def _speaking_s(transcript: Transcript) -> tuple[float, float] | None:
-    first_s, end_s = transcript.first_audio_s, transcript.sent_at_s(duration_s(transcript.sent_samples))
-    return None if first_s is None or end_s is None else (first_s, end_s)
 
 
 def _last_words_s(transcript: Transcript) -> float | None:

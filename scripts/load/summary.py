@@ -38,14 +38,10 @@ def summarise(
     all_speaking_s: tuple[float, float] | None,
     reference: Sequence[Score] | None = None,
 ) -> Summary:
-    """Add up a load.
+    """Add up the sessions that were had of so many streams, and what was seen beside them.
 
-    Args:
-        streams: how many sessions were meant to be had.
-        reports: the sessions that were had.
-        seen: what was seen beside them.
-        all_speaking_s: from when until when all sessions spoke (the client's clock); None if they never did.
-        reference: the offline reference's scores, of the same utterances as the sessions' in order.
+    ``all_speaking_s`` is from when until when all spoke (the client's clock); the reference's scores are of the same
+    utterances as the sessions', in order.
     """
     audio_s = sum(each.audio_s for each in reports)
     scores = [one for each in reports for one in each.scores]
@@ -134,7 +130,6 @@ def server_figures(seen: Observations, audio_s: float, all_speaking_s: tuple[flo
 
 
 def _slope_per_min(points: Sequence[tuple[float, float]]) -> float | None:
-    """Fit a line (least squares)."""
     if len(points) < _FEWEST_POINTS:
         return None
     at_s, lag_s = np.array(points).T

@@ -2,10 +2,11 @@
 
 from collections.abc import Sequence
 
+from rich.box import HEAVY_HEAD
 from rich.console import Console
 from rich.text import Text
 
-from scripts.tools.tables import HEAVY_HEAD, interval, number, print_rows
+from scripts.tools.tables import Table, interval, number, output
 
 from .bounds import Bound
 from .session import SessionReport
@@ -36,16 +37,12 @@ _ROWS = (
     ("broken promises / moves", ("violations", "moves"), ".0f"),
 )
 
+Unmet = Sequence[tuple[Summary, Bound]]
+"""The bounds that were not met, each with the load that is meant."""
 
-def print_table(console: Console, summaries: Sequence[Summary], unmet: Sequence[tuple[int, Bound]]) -> None:
-    """Print the figures, one column a load; what did not reach its bound is red.
 
-    Args:
-        console: where to.
-        summaries: the loads.
-        unmet: the bounds that were not met, with the index of the load.
-    """
-    missed = {(column, bound.name) for column, bound in unmet}
+def print_table(summaries: Sequence[Summary], unmet: Unmet) -> None:
+    """Print the figures, one column a load; what did not reach its bound is red."""
     intervals = {
         "wer_percent": [summary.wer for summary in summaries],
         "wer_above_reference_points": [summary.above for summary in summaries],
@@ -53,36 +50,24 @@ def print_table(console: Console, summaries: Sequence[Summary], unmet: Sequence[
     rows: list[tuple[str, list[str | Text]]] = []
     for label, names, form in _ROWS:
         cells: list[str | Text] = []
-        for column, summary in enumerate(summaries):
+        for summary in summaries:
+            missed = any(at is summary and bound.name in names for at, bound in unmet)
             cell = " / ".join(number(summary.figures[name], form) for name in names)
-            cells.append(Text(cell, "bold red" if any((column, name) in missed for name in names) else ""))
+            cells.append(Text(cell, "bold red" if missed else ""))
         rows.append((label, cells))
         if names[0] in intervals:
             rows.append(("  95 % interval", [interval(each) for each in intervals[names[0]]]))
     columns = [str(summary.streams) for summary in summaries]
-    print_rows(console, None, columns, rows, corner="streams", box=HEAVY_HEAD)
+    Table(None, columns, rows, corner="streams", box=HEAVY_HEAD).print(output())
 
 
-def print_troubles(
-    console: Console,
-    reports: Sequence[tuple[int, SessionReport]],
-    unmet: Sequence[tuple[int, Bound]],
-    summaries: Sequence[Summary],
-) -> None:
-    """Print what went wrong, session by session, then the bounds that were not met.
-
-    Args:
-        console: where to.
-        reports: the sessions that failed, with the number of streams of their load.
-        unmet: the bounds that were not met, with the index of the load.
-        summaries: the loads.
-    """
-    for streams, report in reports:
+def print_troubles(console: Console, failed: Sequence[tuple[int, SessionReport]], unmet: Unmet) -> None:
+    """Print what went wrong, session by session with the streams of its load, then the bounds that were not met."""
+    for streams, report in failed:
         what = [report.problem] if report.problem else []
         what += ["its books do not add up"] if report.books is False else []
-        what += list(report.violations)
+        what += report.violations
         console.print(f"{streams} streams, session {report.number}: {report.outcome}: {'; '.join(what)}", markup=False)
-    for column, bound in unmet:
-        summary = summaries[column]
+    for summary, bound in unmet:
         reached = number(summary.figures[bound.name], ".3f")
         console.print(f"{summary.streams} streams: not met: {bound} (it is {reached})", markup=False, style="red")

@@ -19,11 +19,7 @@ class ManifestError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Utterance:
-    """A recording: s16le samples at 16 kHz, mono, and what is said there.
-
-    Attributes:
-        words: each word and the second at which it ends; empty where they are not timed.
-    """
+    """A recording (s16le, 16 kHz, mono), and what is said there; words with their ends in seconds, where timed."""
 
     id: str
     text: str
@@ -55,8 +51,6 @@ class SpokenWord:
 
 @dataclass(frozen=True, slots=True)
 class SpokenText:
-    """What is said in a stream: the text of each utterance, and all words in order."""
-
     texts: tuple[str, ...]
     words: tuple[SpokenWord, ...]
 
@@ -82,7 +76,6 @@ class Stream:
         return tuple(utterance.id for utterance in self.utterances)
 
     def pieces(self) -> Iterator[bytes]:
-        """Yield the audio, silence included."""
         position = 0
         for start, utterance in zip(self.starts, self.utterances, strict=True):
             yield bytes((start - position) * BYTES_PER_SAMPLE)
@@ -111,14 +104,8 @@ class Stream:
 def make_streams(corpus: Corpus, count: int, seconds: float | None) -> list[Stream]:
     """Make streams; where there are fewer lists than streams, a list comes again from its next utterance on.
 
-    Args:
-        corpus: the utterances and the silence between them.
-        count: how many streams.
-        seconds: repeat the utterances until a stream is at least this long (it ends with a whole utterance);
-            None plays each list once.
-
-    Raises:
-        ValueError: there is no audio to make them of.
+    With ``seconds`` the utterances are repeated until a stream is at least so long (it ends with a whole one); None
+    plays each list once. Of material without audio nothing can be made: ValueError.
     """
     made = []
     for number in range(count):
@@ -153,66 +140,47 @@ def shipped_clips() -> Corpus:
 
 
 _Parsed = TypeVar("_Parsed")
-_Entries = dict[str, tuple[Path, dict[str, object]]]
 
 
-def read_set(manifest: Path | Sequence[Path], name: str, sets: Path | None = None) -> Corpus:
-    """Read one set of a manifest, or of several.
+def read_set(manifest: Path | None, name: str | None) -> Corpus:
+    """Read one set of a manifest, or the shipped clips; ManifestError says what is wrong with it.
 
     A manifest is JSON lines of ``id``, ``audio`` (a path relative to it), ``text`` and ``words``
-    (``[[word, end in seconds], ...]``). A sets file (``sets.json`` beside the first manifest unless given) names
-    the sets: ``streams`` (lists of ids) with ``gap_s`` and ``lead_s``, or ``clips`` (ids, each a stream of its own).
-
-    Raises:
-        ManifestError: a file is missing or is not what it should be; the message says which.
+    (``[[word, end in seconds], ...]``). ``sets.json`` beside it names the sets: ``streams`` (lists of ids) with
+    ``gap_s`` and ``lead_s``, or ``clips`` (ids, each a stream of its own).
     """
-    manifests = [manifest] if isinstance(manifest, Path) else list(manifest)
-    entries = _entries(manifests)
-    found = _read_json(sets or manifests[0].with_name("sets.json"), json.loads)
+    if manifest is None or name is None:
+        return shipped_clips()
+    entries = _read_json(manifest, _entries)
+    found = _read_json(manifest.with_name("sets.json"), json.loads)
     if name not in found:
         raise ManifestError(f"no set {name!r}; there are {', '.join(found)}")
     chosen = found[name]
     lists = chosen["streams"] if "streams" in chosen else [[clip] for clip in chosen["clips"]]
     missing = sorted({clip for clips in lists for clip in clips} - set(entries))
     if missing:
-        raise ManifestError(f"set {name!r}: {missing[0]} is not in {' or '.join(map(str, manifests))}")
+        raise ManifestError(f"set {name!r}: {missing[0]} is not in {manifest}")
     if not all(lists):
         raise ManifestError(f"set {name!r}: a stream is empty")
-    decoded = {clip: _utterance(*entries[clip]) for clips in lists for clip in clips}
+    decoded = {clip: _utterance(manifest.parent, entries[clip]) for clips in lists for clip in clips}
     utterances = tuple(tuple(decoded[clip] for clip in clips) for clips in lists)
     return Corpus(name, utterances, chosen.get("lead_s", 0.0), chosen.get("gap_s", 0.0))
 
 
-def read_language(manifest: Path, language: str, *, clips: Sequence[str] = ("*",), joined: bool = False) -> Corpus:
-    """Read the clips of a manifest whose ``lang`` is a language, each a list of its own, or ``joined`` to one.
-
-    Args:
-        manifest: as for `read_set`.
-        language: Whisper's code.
-        clips: patterns; a clip is taken if its id fits one of them.
-        joined: with digital silence between the clips, in one list.
-
-    Raises:
-        ManifestError: a file is missing or is not what it should be, or no clip fits.
-    """
+def read_language(manifest: Path, language: str, clips: Sequence[str] = ("*",)) -> Corpus:
+    """Read the clips of a language (Whisper's code, in ``lang``) whose id fits a pattern, each a list of its own."""
     chosen = [
-        (folder, entry)
-        for name, (folder, entry) in _entries([manifest]).items()
+        entry
+        for name, entry in _read_json(manifest, _entries).items()
         if entry.get("lang") == language and any(fnmatchcase(name, pattern) for pattern in clips)
     ]
     if not chosen:
         raise ManifestError(f"{manifest}: no clip {' or '.join(clips)} has the language {language!r}")
-    decoded = tuple(_utterance(folder, entry) for folder, entry in chosen)
-    return Corpus(language, (decoded,) if joined else tuple((clip,) for clip in decoded), lead_s=0.3, gap_s=0.6)
+    return Corpus(language, tuple((_utterance(manifest.parent, entry),) for entry in chosen), lead_s=0.3, gap_s=0.6)
 
 
-def _entries(manifests: Sequence[Path]) -> _Entries:
-    def parse(text: str) -> dict[str, dict[str, object]]:
-        return {entry["id"]: entry for entry in map(json.loads, filter(str.strip, text.splitlines()))}
-
-    return {
-        name: (manifest.parent, entry) for manifest in manifests for name, entry in _read_json(manifest, parse).items()
-    }
+def _entries(text: str) -> dict[str, dict[str, object]]:
+    return {entry["id"]: entry for entry in map(json.loads, filter(str.strip, text.splitlines()))}
 
 
 def _read_json(file: Path, parse: Callable[[str], _Parsed]) -> _Parsed:

@@ -20,10 +20,7 @@ def decode(kind: type[_Kind], value: object) -> _Kind:
     """Return the value as ``kind``: a dataclass whose field names are the keys of an object; other keys are ignored.
 
     A missing key is the field's default, or None where None is allowed. In texts a character that could control a
-    terminal is replaced by a question mark.
-
-    Raises:
-        ValueError: the value is something else; the message says what.
+    terminal is replaced by a question mark. ValueError says what is wrong with the value.
     """
     result: _Kind = _decode(kind, value)
     return result

@@ -22,10 +22,8 @@ LEFT = "left before its end"
 class SessionSettings:
     """How sessions are opened and fed.
 
-    Attributes:
-        message_ms: how much audio a message carries.
-        flush_timeout_s: how long the server may say nothing after the audio's end; None waits on.
-        reconnect_s: for how long a connection that broke is tried again; 0 for not at all.
+    ``flush_timeout_s`` is how long the server may say nothing after the audio's end, ``reconnect_s`` for how long a
+    connection that broke is tried again.
     """
 
     url: str
@@ -43,12 +41,6 @@ class SessionSettings:
 
 @dataclass(frozen=True, slots=True)
 class SessionResult:
-    """One session as it was: what was sent, what came back, how it ended.
-
-    Attributes:
-        changed_words: how often a word changed after it had been shown.
-    """
-
     stream: Stream
     transcript: Transcript
     outcome: Outcome
@@ -58,16 +50,8 @@ class SessionResult:
 class SessionDriver:
     """Drives one session: `run` is the session, the other methods steer it from other tasks.
 
-    Args:
-        settings: how the session is opened and fed.
-        stream: what it says.
-        endless: say the stream over and over, until `stop`.
-        silent: say nothing before `speak`.
-
-    Attributes:
-        first_message_s: when the server's first message came, on the transcript's clock.
-        outcome: how the session ended; None until then.
-        left: whether `leave` ended it.
+    An ``endless`` one says its stream over and over until `stop`, a ``silent`` one says nothing before `speak`.
+    ``first_message_s`` is when the server's first message came, on the transcript's clock.
     """
 
     def __init__(
@@ -107,7 +91,8 @@ class SessionDriver:
     async def run(self, limit_s: float | None = None) -> SessionResult:
         """Open the session, say the stream and wait for the last words; a limit or a cancellation ends it at once."""
         outcome = await self._run(limit_s)
-        if outcome.exit_code is Exit.COMPLETE and not self._endless and self._unsaid:
+        unsaid = not self._endless and self.transcript.sent_samples < self._stream.samples
+        if outcome.exit_code is Exit.COMPLETE and unsaid:
             outcome = Outcome(Exit.INTERRUPTED, "interrupted, with its last words")
         self.outcome = outcome
         self._decided.set()
@@ -132,10 +117,6 @@ class SessionDriver:
         self.left = True
         if self._conversation is not None:
             self._conversation.cancel()
-
-    @property
-    def _unsaid(self) -> bool:
-        return self.transcript.sent_samples < self._stream.samples
 
     async def _run(self, limit_s: float | None) -> Outcome:
         try:

@@ -1,6 +1,6 @@
 """Streams transcribed offline by the same weights (door: torch, whisper)."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,8 +21,6 @@ _GAIN_LIMIT = 100.0
 
 @dataclass(frozen=True, slots=True)
 class OfflineTranscript:
-    """What a whole stream says, and the language it was taken for."""
-
     text: str
     language: str
 
@@ -37,18 +35,8 @@ def transcribe(
 ) -> dict[tuple[str, ...], OfflineTranscript]:
     """Transcribe every different stream with ``whisper.transcribe(temperature=0)``, levels equalised.
 
-    Args:
-        model: a checkpoint's path or an official Whisper name.
-        streams: what to transcribe; of equal ones only the first.
-        language: a language code; detected where None.
-        on_stream: told the number of streams done.
-        task: ``transcribe``, or ``translate`` into English.
-
-    Returns:
-        What was found, by a stream's key.
-
-    Raises:
-        ModelUnavailableError: the checkpoint cannot be had.
+    Return what was found by a stream's key. ``on_stream`` is told the number of streams done; ModelUnavailableError if
+    the checkpoint cannot be had.
     """
     device = "cuda" if torch.cuda.is_available() else "cpu"
     recognizer = whisper.load_model(str(locate(model, cache_dir=default_cache_dir())), device=device)
@@ -65,15 +53,10 @@ def transcribe(
 
 def levelled(stream: Stream) -> npt.NDArray[np.float32]:
     """Return a stream's samples, every utterance raised to one peak."""
-    return np.concatenate(list(_levelled_pieces(stream)))
-
-
-def _levelled_pieces(stream: Stream) -> Iterator[npt.NDArray[np.float32]]:
-    position = 0
+    audio = np.zeros(stream.samples, dtype=np.float32)
     for start, utterance in zip(stream.starts, stream.utterances, strict=True):
-        yield np.zeros(start - position, dtype=np.float32)
         samples = np.frombuffer(utterance.pcm, dtype="<i2", count=utterance.samples).astype(np.float32) / 32768.0
         peak = float(np.abs(samples).max(initial=0.0))
         gain = min(max(_PEAK / peak, 1.0), _GAIN_LIMIT) if peak else 1.0
-        yield samples * np.float32(gain)
-        position = start + utterance.samples
+        audio[start : start + utterance.samples] = samples * np.float32(gain)
+    return audio

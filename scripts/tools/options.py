@@ -76,15 +76,8 @@ def json_option(about: str) -> Callable[[_Command], _Command]:
 def seconds_option(
     name: str, variable: str, about: str, *, default: float, least: float = 0.0
 ) -> Callable[[_Command], _Command]:
-    """Return an option that takes a number of seconds."""
     return click.option(
-        name,
-        variable,
-        type=click.FloatRange(min=least),
-        default=default,
-        show_default=True,
-        metavar="S",
-        help=about,
+        name, variable, type=click.FloatRange(min=least), default=default, show_default=True, metavar="S", help=about
     )
 
 

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import zip_longest
 
 import numpy as np
 from rapidfuzz.distance import Levenshtein
@@ -28,19 +27,8 @@ def normaliser(language: str | None) -> Normalise:
     return normalise
 
 
-def align(said: Sequence[str], heard: Sequence[str]) -> list[tuple[int | None, int | None]]:
-    """Pair the words of two texts by their indices, in order, with as few errors as can be.
-
-    None stands beside a word that was missed or made up.
-    """
-    pairs: list[tuple[int | None, int | None]] = []
-    for each in Levenshtein.opcodes(said, heard):
-        pairs += zip_longest(range(each.src_start, each.src_end), range(each.dest_start, each.dest_end))
-    return pairs
-
-
 def equal_words(said: Sequence[str], heard: Sequence[str]) -> list[tuple[int, int]]:
-    """Return the pairs of `align` whose words are the same."""
+    """Pair the words of two texts that are the same, by their indices and in order, with as few errors as can be."""
     return [
         pair
         for each in Levenshtein.opcodes(said, heard)
@@ -71,23 +59,18 @@ def score(texts: Sequence[str], heard: str, normalise: Normalise) -> list[Score]
 
     A made-up word counts where the word before it was said; what is heard before the first word, or where nothing is
     said at all, counts in the first utterance.
-
-    Args:
-        texts: what is said in each utterance, in order.
-        heard: the whole transcript.
-        normalise: turns text into the words that are compared.
     """
     said = [(word, index) for index, text in enumerate(texts) for word in normalise(text)]
     found = normalise(heard)
     words, errors = [0] * len(texts), [0] * len(texts)
     here = said[0][1] if said else 0
-    for ours, theirs in align([word for word, _ in said], found):
-        if ours is not None:
+    for each in Levenshtein.opcodes([word for word, _ in said], found):
+        for ours in range(each.src_start, each.src_end):
             here = said[ours][1]
             words[here] += 1
-        right = ours is not None and theirs is not None and said[ours][0] == found[theirs]
-        if errors:
-            errors[here] += not right
+            errors[here] += each.tag != "equal"
+        if each.tag == "insert" and errors:
+            errors[here] += each.dest_end - each.dest_start
     return [Score(*pair) for pair in zip(words, errors, strict=True)]
 
 

@@ -29,15 +29,11 @@ class AnswerError(UnreachableError):
 
 @dataclass(frozen=True, slots=True)
 class Capacity:
-    """How much of all slots is in use."""
-
     utilization_percent: float | None
 
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """The body of /health."""
-
     status: str
     model: str | None
     capacity: Capacity | None
@@ -47,11 +43,7 @@ class Health:
 class Worker:
     """One GPU's worker in /gpu-status; beyond the operator guide's own keys all are optional.
 
-    Attributes:
-        connection_ids: its sessions; None where the server does not name them.
-        slots: how many sessions it takes.
-        boot: names one life of it.
-        weights: ``device``, ``host`` or ``loading``.
+    ``boot`` names one life of it, ``weights`` is ``device``, ``host`` or ``loading``.
     """
 
     gpu_id: int
@@ -67,12 +59,10 @@ class Worker:
 
     @property
     def serving(self) -> bool:
-        """Whether it takes sessions."""
         return self.state == "serving"
 
     @property
     def free(self) -> int:
-        """How many more sessions it takes."""
         return max(0, self.slots - self.active_connections)
 
 
@@ -87,11 +77,9 @@ class GpuStatus:
 
     @property
     def lag_s(self) -> float | None:
-        """The largest lag of any worker."""
         return max((gpu.lag_s for gpu in self.gpus if gpu.lag_s is not None), default=None)
 
     def worker(self, gpu_id: int) -> Worker | None:
-        """Return the worker of this number."""
         return next((gpu for gpu in self.gpus if gpu.gpu_id == gpu_id), None)
 
 
@@ -109,23 +97,17 @@ class Move:
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """How a session ended."""
-
     connection: str | None
     outcome: str
 
 
 @dataclass(frozen=True, slots=True)
 class Averages:
-    """Averages since the server's start."""
-
     setup_time_ms: float | None
 
 
 @dataclass(frozen=True, slots=True)
 class Performance:
-    """The body of /performance."""
-
     averages: Averages | None
     recent_moves: tuple[Move, ...] = ()
     recent_endings: tuple[Ending, ...] = ()
@@ -133,8 +115,6 @@ class Performance:
 
 @dataclass(frozen=True, slots=True)
 class SessionRow:
-    """A session in /monitor/state: in a slot, or without one."""
-
     id: str
     state: str
     age_s: float | None
@@ -143,8 +123,6 @@ class SessionRow:
 
 @dataclass(frozen=True, slots=True)
 class GpuRow:
-    """One GPU in /monitor/state."""
-
     gpu_id: int
     state: str
     used: int
@@ -160,8 +138,6 @@ class GpuRow:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Something that happened, ``count`` times; ``at`` is Unix time."""
-
     at: float
     kind: str
     session: str | None
@@ -173,16 +149,12 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """Figures of the last hour."""
-
     setup_median_ms: float | None
     refused: int
 
 
 @dataclass(frozen=True, slots=True)
 class MonitorState:
-    """What the monitor page shows, from /monitor/state; ``body`` is all of it."""
-
     status: str
     uptime_s: float
     used_slots: int
@@ -197,11 +169,9 @@ class MonitorState:
 
 
 class ServerApi:
-    """The monitoring endpoints of one server.
+    """The monitoring endpoints of one server; UnreachableError where there is no answer, or an odd one.
 
-    Args:
-        url: its address, like http://127.0.0.1:8000; that of its sessions, ``ws(s)://host/.../asr``, is understood too.
-        token: its MONITOR_TOKEN, if it has one.
+    Its address may also be that of its sessions, ``ws(s)://host/.../asr``; the token is its MONITOR_TOKEN.
     """
 
     def __init__(self, url: str, token: str | None = None) -> None:
@@ -217,23 +187,15 @@ class ServerApi:
         self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
     def health(self) -> Health:
-        """Return how the server is.
-
-        Raises:
-            UnreachableError: there is no answer, or an odd one; so do all methods here.
-        """
         return read(Health, "/health", self._good("/health"))
 
     def gpu_status(self) -> GpuStatus:
-        """Return the workers and their sessions."""
         return read_gpu_status(self._good("/gpu-status"))
 
     def performance(self) -> Performance:
-        """Return how fast it is, and the last moves and endings of sessions."""
         return read(Performance, "/performance", self._good("/performance"))
 
     def monitor_state(self) -> MonitorState:
-        """Return what the monitor page shows."""
         body = self._good("/monitor/state")
         return replace(read(MonitorState, "/monitor/state", body), body=body)
 

@@ -32,7 +32,6 @@ class Supervisord:
         self._socket = run_dir / "supervisor.sock"
 
     def worker(self, gpu_id: int) -> Process:
-        """Return the process of a GPU's worker."""
         return self.process(_name(gpu_id))
 
     def process(self, name: str) -> Process:
@@ -40,18 +39,15 @@ class Supervisord:
         return _process(self._call("getProcessInfo", name))
 
     def processes(self) -> list[Process]:
-        """Return every process it looks after, in its order."""
         answer = self._call("getAllProcessInfo")
         if not isinstance(answer, list):
             raise SupervisordError(f"supervisord answered {answer!r}")
         return [_process(each) for each in answer]
 
     def signal(self, gpu_id: int, name: str) -> None:
-        """Send the worker a signal, like ``TERM``."""
         self._call("signalProcess", _name(gpu_id), name)
 
     def start(self, gpu_id: int) -> None:
-        """Start a worker that is down."""
         self._call("startProcess", _name(gpu_id), False)  # noqa: FBT003 - XML-RPC has no keywords
 
     def _call(self, method: str, *arguments: str | bool) -> object:

@@ -34,11 +34,7 @@ def word_times(
 ) -> list[WordTime]:
     """Time every spoken word that was heard right, from the moment its last sample was sent.
 
-    Args:
-        spoken: the words of the stream.
-        heard: the words of the transcript.
-        sent_at_s: tells when the audio at a position was sent, on the clock of the heard words; None if it was not.
-        normalise: turns text into the words that are compared.
+    ``sent_at_s`` tells when the audio at a position was sent, on the clock of the heard words; None if it was not.
     """
     said = [(token, index) for index, word in enumerate(spoken) for token in normalise(word.text)]
     found = [(token, index) for index, word in enumerate(heard) for token in normalise(word.text)]

@@ -1,23 +1,21 @@
 """scripts/bench_engine: real weights on shipped clips, made-up ones for a capacity, and what it says where it cannot."""
 
 import json
-import sys
 import wave
-from collections import Counter
 
 import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
-from torch.utils.flop_counter import FlopCounterMode
 
 from gpu_worker.model.nn.linear import EXACT
 from gpu_worker.model.recognizer import WhisperRecognizer
 from scripts.bench.cli import command
 from scripts.bench.languages import translated
 from scripts.bench.samples import Sample
+from scripts.capacity import capacity
 from scripts.capacity.synthetic_weights import SyntheticModel, dimensions, length_for, noise
-from scripts.capacity.windows import WindowShape, render
+from scripts.capacity.windows import WindowShape
 from shared.clips import load_clips
 
 SHAPES = [
@@ -45,10 +43,8 @@ def test_the_baselines_are_measured_beside_ours(tmp_path):
     done = bench("--seconds", "4", "--cadences", "1,2", "--json", out)
     assert done.exception is None, done.output
     found = json.loads(out.read_text())["comparison"]
-    assert [each["name"] for each in found if not each["name"].startswith("faster")] == [
-        "ours, 1 s", "ours, 2 s", "plain, 1 s", "offline",
-    ]  # fmt: skip
-    ours, slow, plain, offline = (each for each in found if not each["name"].startswith("faster"))
+    assert [each["name"] for each in found] == ["ours, 1 s", "ours, 2 s", "plain, 1 s", "offline"]
+    ours, slow, plain, offline = found
     assert all(each["wer_percent"] < 20 for each in found)
     assert ours["ratio"] > 3
     assert slow["decodes"] < ours["decodes"]
@@ -59,18 +55,6 @@ def test_the_baselines_are_measured_beside_ours(tmp_path):
     assert plain["stages_percent"]["encoder"] > 30
     assert offline["cpu_per_audio_s"] > 0
     assert "times cheaper than plain" in done.output
-
-
-def test_the_encoder_alone_is_four_times_cheaper_compacted(tmp_path):
-    """Against the whole 30 s in the same precision a compacted window takes a fraction, for the same words."""
-    out = tmp_path / "out.json"
-    done = bench("--encode", "--seconds", "8", "--json", out)
-    assert done.exception is None, done.output
-    exact, full, compacted = json.loads(out.read_text())["encoders"]
-    assert compacted["encode_ms"] < full["encode_ms"] / 3  # four on a machine at rest
-    assert compacted["encode_ms"] < exact["encode_ms"] / 3
-    assert abs(compacted["wer_percent"] - exact["wer_percent"]) < 3.0
-    assert compacted["fallbacks"] == 0
 
 
 def test_a_language_is_measured_given_and_detected(tmp_path):
@@ -124,36 +108,22 @@ def test_recordings_are_replayed(tmp_path):
     assert f"{clip.path.name} ({figures['audio_s']:.1f} s): {recording['text']}" in lines
     assert lines[1].split()[3] == recording["text"].split()[0]
     assert "CPU-s a second of audio" in done.output
-    printed = bench("--replay", clip.path, "--quiet", "--json", "-")
+    printed = bench("--replay", clip.path, "--json", "-")
     assert json.loads(printed.stdout)["recordings"] == found["recordings"]
 
 
-def test_a_capacity_is_found_with_made_up_weights(tmp_path):
-    """The path that a GPU takes runs on a CPU: steps by stage, share of the measured peak, and a number of streams."""
-    out, windows = tmp_path / "out.json", tmp_path / "windows.json"
-    windows.write_text(render({}, {0.5: SHAPES}))
-    done = bench(
-        *("--random-weights", "--model", "tiny", "--device", "cpu", "--batches", "1,2"),
-        *("--windows", windows, "--json", out),
-    )
+def test_a_capacity_is_found_with_made_up_weights(tmp_path, monkeypatch):
+    """The path that a GPU takes runs on a CPU: steps by stage, and a number of streams."""
+    out = tmp_path / "out.json"
+    monkeypatch.setattr(capacity, "measured_windows", lambda: {0.5: SHAPES})
+    done = bench("--random-weights", "--model", "tiny", "--device", "cpu", "--batches", "1,2", "--json", out)
     assert done.exception is None, done.output
     found = json.loads(out.read_text())
     assert [each["windows"] for each in found["steps"]] == [1, 2]
-    assert all(0 < each["peak_share"] < 1.1 for each in found["steps"])
     assert all(each["stages_ms"]["encoder"] > each["stages_ms"]["mel"] > 0 for each in found["steps"])
     assert found["steps"][1]["step_ms"] > found["steps"][0]["step_ms"] * 0.8
     assert found["carried"] is None or found["carried"]["lag_p95_s"] < 1.5 <= found["beyond"]["lag_p95_s"]
-    assert "share of the peak" in done.output
-
-
-def test_windows_are_written(tmp_path):
-    """What decodes of real speech had to do is written in the form that the capacity reads."""
-    out = tmp_path / "windows.json"
-    done = bench("--write-windows", out, "--seconds", "3", "--cadence", "1")
-    assert done.exception is None, done.output
-    written = json.loads(out.read_text())
-    assert written["about"] == {"model": "tiny.en", "material": "the shipped clips"}
-    assert len(written["cadences"]["1"]) > 3
+    assert "a window, ms" in done.output
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
@@ -163,16 +133,6 @@ def test_without_a_gpu_it_says_so():
     assert done.return_value == 3
     assert "No CUDA device is at hand" in done.stderr
     assert done.stdout == ""
-
-
-def test_faster_whisper_that_is_not_installed_is_said(tmp_path, monkeypatch):
-    """Where it cannot be imported the comparison goes on without it and says why."""
-    monkeypatch.setitem(sys.modules, "faster_whisper", None)
-    done = bench("--seconds", "1", "--no-plain", "--no-offline", "--json", tmp_path / "out.json")
-    assert done.exception is None, done.output
-    assert "without faster-whisper: faster-whisper is not installed" in done.stderr
-    [ours] = json.loads((tmp_path / "out.json").read_text())["comparison"]
-    assert ours["ratio"] is None
 
 
 @pytest.mark.parametrize(
@@ -246,17 +206,3 @@ def test_made_up_weights_take_the_tokens_they_are_meant_to(synthetic):
                 assert (got.samples, got.drafted) == (wanted.samples, wanted.drafted)
                 assert (got.accepted, got.found) == (wanted.accepted, wanted.found)
     assert recognizer.fallbacks == 0
-
-
-def test_operations_are_counted_as_torch_counts_them(synthetic):
-    """The formula is within a tenth of what torch's own counter sees: padding, which it leaves out, is the difference."""
-    model, recognizer = synthetic
-    counted = Counter()
-    for what in SHAPES:
-        request = model.request(0, what, noise(10.0))
-        with FlopCounterMode(display=False) as counter:
-            recognizer.transcribe([request])
-        counted["torch"] += counter.get_total_flops()
-        counted["formula"] += model.operations(what)
-    assert counted["formula"] == pytest.approx(counted["torch"], rel=0.15)
-    assert counted["formula"] < counted["torch"]
