@@ -5,7 +5,6 @@ from collections.abc import Callable
 
 from gateway.monitoring.history import EventLog, RollingHistory
 from gateway.placement import events
-from gateway.placement.workers import WorkerLost
 
 
 class HistoryObserver:
@@ -42,9 +41,9 @@ class HistoryObserver:
                 self._note("serving", gpu_id=registration.gpu_id, detail=registration.worker)
             case events.WorkerDraining(gpu_id):
                 self._note("draining", gpu_id=gpu_id)
-            case WorkerLost() if event.died:
+            case events.WorkerLost() if event.died:
                 self._note("lost", gpu_id=event.gpu_id, detail=event.reason)
-            case WorkerLost():  # it has said goodbye: no cause for alarm
+            case events.WorkerLost():  # it has said goodbye: no cause for alarm
                 self._note("stopped", gpu_id=event.gpu_id)
 
     def _refused(self, connection: str, code: str) -> None:

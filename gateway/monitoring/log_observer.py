@@ -1,7 +1,6 @@
 """Logs what happens in the guide's sentences, each with its values as fields (shell)."""
 
 from gateway.placement import events
-from gateway.placement.workers import WorkerLost
 from shared import logs
 from shared.messages import SAMPLE_RATE, Register
 
@@ -45,7 +44,7 @@ class LogObserver:
                 _worker_registered(registration)
             case events.WorkerRefused(worker, reason):
                 log.warning(reason, event_id="worker_refused", worker=worker)
-            case WorkerLost():
+            case events.WorkerLost():
                 log.warning(
                     f"Worker {event.worker} is lost: {event.reason}",
                     event_id="worker_lost",

@@ -9,7 +9,7 @@ from typing import Any
 from gateway.monitoring.history import short_id
 from gateway.monitoring.reports import in_gb
 from gateway.monitoring.snapshot import SessionSnapshot, Snapshot, WorkerSnapshot
-from gateway.placement.workers import WorkerState
+from gateway.placement.worker_handle import WorkerState
 
 JsonObject = dict[str, Any]
 

@@ -12,7 +12,7 @@ from prometheus_client.registry import Collector
 from gateway.monitoring.reports import in_gb
 from gateway.monitoring.snapshot import Queues, Snapshot, WorkerSnapshot
 from gateway.monitoring.statistics import Statistics
-from gateway.placement.workers import WorkerState
+from gateway.placement.worker_handle import WorkerState
 from shared.errors import SessionError
 from shared.histogram import Histogram, Histograms
 from shared.messages import SAMPLE_RATE

@@ -3,7 +3,8 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from gateway.placement.workers import WorkerHandle, WorkerRegistry, WorkerState
+from gateway.placement.worker_handle import WorkerHandle, WorkerState
+from gateway.placement.workers import WorkerRegistry
 from gateway.sessions.client_session import ClientSession
 from shared.messages import SAMPLE_RATE, MemoryReport, Register
 

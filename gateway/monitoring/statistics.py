@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 from gateway.monitoring.quantiles import LatencyQuantiles
 from gateway.placement import events
-from gateway.placement.workers import WorkerLost
 from shared.histogram import Histogram, Histograms
 from shared.messages import BATCH_BOUNDS, STEP_BOUNDS_S, Heartbeat, HistogramCounts
 
@@ -119,7 +118,7 @@ class Statistics:
                 self.moves[cause] += 1
             case events.SessionClosed():
                 self._closed(event)
-            case WorkerLost():
+            case events.WorkerLost():
                 self.moves["worker_lost"] += len(event.leases)
             case events.HeartbeatReceived(worker, boot, gpu_id, heartbeat):
                 with contextlib.suppress(ValueError):  # a count that makes no sense is not added

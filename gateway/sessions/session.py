@@ -127,7 +127,7 @@ class Session:
         *,
         worker: str,
         cause: str = "worker_lost",
-        heard: float | None = None,
+        last_seen: float | None = None,
         blame: bool = True,
         died: bool = True,
     ) -> list[Command]:
@@ -138,7 +138,7 @@ class Session:
             now: the time.
             worker: the name of the one that had the lease.
             cause: the word under which the move is counted.
-            heard: when that worker gave its last sign of life, if not just now.
+            last_seen: when that worker sent its last heartbeat, if not just now.
             blame: whether the session may have been what ended it.
             died: it is sure that it has ended, or that the session's stream has.
         """
@@ -147,7 +147,7 @@ class Session:
         if self.state is State.READY and now - self._deadlines.state_since >= POISON_RESET_S:
             self.poison.reset()
         self.lease = None
-        self._note_interruption(cause, now if heard is None else heard)
+        self._note_interruption(cause, now if last_seen is None else last_seen)
         # A worker that had not opened the session, or had nothing left of it to decode, has not died of it.
         if blame and self.state in SETTLED and self.received > self.decoded:
             self.poison.note_loss(worker, self.received, died=died)

@@ -10,7 +10,7 @@ import pytest
 from gateway.monitoring.log_observer import LogObserver
 from gateway.monitoring.statistics import Statistics
 from gateway.placement.events import ConnectionAccepted
-from gateway.placement.workers import FAILING_AFTER
+from gateway.placement.policy import FAILING_AFTER
 from gateway.session_manager import restarting
 from gateway.sessions.commands import CloseConnection
 from gateway.sessions.poison import MAX_DEATHS

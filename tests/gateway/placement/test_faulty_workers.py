@@ -2,7 +2,8 @@
 
 import pytest
 
-from gateway.placement.workers import FAILING_AFTER, WorkerRegistry
+from gateway.placement.policy import FAILING_AFTER
+from gateway.placement.workers import WorkerRegistry
 from tests.gateway.builders import heartbeat, register
 
 
