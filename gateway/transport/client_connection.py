@@ -206,7 +206,7 @@ class ClientConnection:
         match event:
             case AudioReceived(pcm):
                 if pcm:
-                    session.audio_messages += 1
+                    session.count_audio_message()
                     self._pending.append(pcm)
                     self._forward_pending()
             case AudioEnded():
