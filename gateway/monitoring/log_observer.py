@@ -1,4 +1,4 @@
-"""Logs what happens in the guide's sentences, each with its values as fields (shell)."""
+"""Logs events in the guide's sentences, with their values as fields (shell)."""
 
 from gateway.placement import events
 from shared import logs
@@ -8,10 +8,9 @@ log = logs.get("gateway")
 
 
 class LogObserver:
-    """Writes a line for each event that an operator may look for."""
+    """Logs the events that an operator may look for; there is one canonical line for each session, when it closes."""
 
     def observe(self, event: events.Event) -> None:  # noqa: C901 - one case for each kind of event
-        """Log one event."""
         match event:
             case events.ConnectionAccepted(connection, accept_ms):
                 log.info(
@@ -120,7 +119,6 @@ def _migration(event: events.MigrationStarted | events.SessionMigrated | events.
 
 
 def _session_closed(event: events.SessionClosed) -> None:
-    """Log the one line that sums a session up."""
     accounting = event.accounting
     log.info(
         "session closed",
