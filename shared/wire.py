@@ -1,7 +1,7 @@
 """Encodes messages as frames and decodes them: ``[tag, msgpack header, payload?]`` (core).
 
 The header is an array of the message's fields, in the order of the class; ``bytes`` fields are frames of their own.
-Decoding checks every type and bound: whatever the frames are, it raises `WireError` or nothing.
+Decoding checks every type and bound: whatever the frames are, it raises nothing but `WireError`.
 """
 
 import math

@@ -59,7 +59,6 @@ class RollingHistory:
         self._setups.append((now, total_ms))
 
     def refused(self, now: float) -> None:
-        """Note that a client was refused."""
         self._bucket(now).refused += 1
 
     def number(self, now: float) -> int:

@@ -27,7 +27,7 @@ class WorkerSnapshot:
         memory: of its device, in bytes.
         lag_by_lease_s: the lag of each of our leases, by the worker's own positions.
         lag_s: the largest lag of all slots, foreign ones too.
-        boots: how many of its lives have registered.
+        boots: how many have registered.
         weights: ``host``, ``loading`` or ``device``.
         step_median_s: median length of its recent steps; None before the first, too.
         step_running_s: age of the step in progress, 0 if none.
@@ -111,7 +111,6 @@ class Snapshot:
 
     @property
     def total_slots(self) -> int:
-        """Return the slots of the serving workers."""
         return sum(worker.slots for worker in self.workers)
 
     @property
@@ -139,7 +138,6 @@ class Snapshot:
         return ", ".join(sorted({each.registration.model for each in self.serving if each.registration})) or None
 
     def in_state(self, state: str) -> list[str]:
-        """Return the ids of the sessions in a state."""
         return [session.id for session in self.sessions if session.state == state]
 
 

@@ -62,7 +62,7 @@ class Coordinator:
         self._queue: deque[tuple[ClientSession, Command]] = deque()
         self._unreachable: deque[bytes] = deque()
         self._touched: dict[str, ClientSession] = {}  # the sessions whose clients may have something to read now
-        self._draining = False
+        self._executing = False
         self._blamed: dict[str, tuple[bytes, list[Session]]] = {}  # by worker: the sessions blamed for its silence
 
     # --- commands -------------------------------------------------------------------------------------------
@@ -71,16 +71,16 @@ class Coordinator:
         """Execute a session's commands in order, after those already in the queue."""
         self._touched[client.session.id] = client
         self._queue.extend((client, command) for command in commands)
-        if self._draining:
+        if self._executing:
             return
-        self._draining = True
-        self._drain()
-        self._draining = False
+        self._executing = True
+        self._execute_queued()
+        self._executing = False
         touched, self._touched = self._touched, {}
         for each in touched.values():
             each.notify_writer()
 
-    def _drain(self) -> None:
+    def _execute_queued(self) -> None:
         while self._queue or self._unreachable:
             try:
                 if self._queue:
@@ -165,7 +165,7 @@ class Coordinator:
     def assign_waiting(self) -> None:
         """Give free slots to the sessions that wait for one."""
         if self._assigning:
-            return  # a slot that comes free meanwhile goes to those further back in the queue
+            return  # called from within the loop below, which gives away this slot too
         self._assigning = True
         try:
             for client, lease in self.leases.assign_waiting(self._clock()):
@@ -235,7 +235,7 @@ class Coordinator:
         self._blamed[lost.worker] = (lost.identity, blamed)
 
     def retract_blame(self, worker: str, identity: bytes) -> None:
-        """Take back that sessions were blamed for a worker's silence, if it is still alive: the address says so."""
+        """Take back that sessions were blamed for a worker's silence, if this is the address of the same boot."""
         lost_identity, blamed = self._blamed.pop(worker, (b"", []))
         for session in blamed if lost_identity == identity else []:
             session.poison.retract(worker)

@@ -20,8 +20,6 @@ on an overloaded machine, moving its sessions again and again would only add to 
 
 
 class WorkerState(enum.Enum):
-    """Where a worker stands."""
-
     EXPECTED = "expected"  # has not registered yet
     SERVING = "serving"
     DRAINING = "draining"  # takes no new lease
@@ -33,8 +31,8 @@ class WorkerHandle:
     """One expected or registered worker; times are seconds of the gateway's clock.
 
     Attributes:
-        identity: its address on the socket.
-        boots: how many of its lives have registered here.
+        identity: its address on the socket; each boot has another.
+        boots: how many have registered here.
         last_seen: when its last registration or heartbeat came.
         leases: this gateway's leases on it, each with its session's id.
         full_until: until when it is not asked for a slot, because it has just answered that it has none.

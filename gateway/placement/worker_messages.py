@@ -82,7 +82,7 @@ class WorkerMessages:
     def _on_heartbeat(self, identity: bytes, heartbeat: m.Heartbeat) -> None:
         was_draining = self._is_draining(identity)
         known = self._workers.heartbeat(identity, heartbeat, self._clock())
-        # A lost worker that is told to register would be given sessions again: not before its endless step has ended.
+        # `Identify` would make a lost worker register and get sessions again: too early while it is still stuck.
         welcome = known or self._workers.still_failing(identity, heartbeat)
         self._link.send(identity, m.Welcome(self._name) if welcome else m.Identify(self._name))
         worker = self._workers.by_identity(identity)

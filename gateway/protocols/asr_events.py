@@ -67,7 +67,6 @@ class EventsProtocol(ClientProtocol):
         self._queue.enqueue({"type": "status", "message": message, **where})
 
     def migrated(self, gpu_id: int) -> None:
-        """Queue ``moved``."""
         self._queue.enqueue({"type": "moved", "gpu_id": gpu_id})
 
     def text_changed(self, received: int, lag_s: float) -> None:  # noqa: ARG002 - only the other mode shows the lag

@@ -24,7 +24,7 @@ class RequestSlot:
 
 @dataclass(frozen=True, slots=True)
 class ReleaseSlot:
-    """End a lease; with ``close`` the worker is told."""
+    """End a lease; with ``close`` the worker gets a `Close`."""
 
     lease: int
     close: bool

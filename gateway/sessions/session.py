@@ -423,7 +423,7 @@ class Session:
         return self._release_slots(close=accounting is None)
 
     def _release_slots(self, *, close: bool) -> list[Command]:
-        """Give back both slots; ``close`` says whether the first one's worker has to be told."""
+        """Give back both slots; ``close`` says whether the worker of the first one needs a `Close`."""
         lease, migration = self.lease, self._migration
         self.lease = self._migration = None
         commands: list[Command] = [] if lease is None else [ReleaseSlot(lease, close=close)]

@@ -51,7 +51,7 @@ that is being reloaded, its session waits for it to come back."""
 class ClientConnection:
     """One connection of a session, from the handshake until the socket is closed.
 
-    Back-pressure: while the session has no room for more audio, the socket is hardly read, so the client's sends block.
+    Back-pressure: while the session has no room for audio, the socket is hardly read, and the client's sends block.
 
     Args:
         websocket: accepted.
