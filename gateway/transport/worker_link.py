@@ -1,14 +1,12 @@
-"""The ROUTER socket to the workers; no other module of this package uses zmq (shell)."""
+"""The ROUTER socket to the workers (shell)."""
 
-import asyncio
 from pathlib import Path
-from typing import cast
 
 import zmq
-import zmq.asyncio
 
 from shared import wire
 from shared.errors import WireError
+from shared.zmq_socket import ZmqSocket
 
 
 class WorkerLink:
@@ -25,13 +23,14 @@ class WorkerLink:
     def __init__(self, endpoint: str, queue_messages: int) -> None:
         self.endpoint = endpoint
         self.malformed_messages = 0
-        self._context = zmq.asyncio.Context()
-        self._socket = self._context.socket(zmq.ROUTER)
-        self._socket.setsockopt(zmq.ROUTER_MANDATORY, 1)
-        self._socket.setsockopt(zmq.ROUTER_HANDOVER, 1)
-        self._socket.setsockopt(zmq.LINGER, 0)
-        self._socket.setsockopt(zmq.SNDHWM, queue_messages)
-        self._socket.setsockopt(zmq.RCVHWM, queue_messages)
+        options: dict[int, int | bytes] = {
+            zmq.ROUTER_MANDATORY: 1,
+            zmq.ROUTER_HANDOVER: 1,
+            zmq.LINGER: 0,
+            zmq.SNDHWM: queue_messages,
+            zmq.RCVHWM: queue_messages,
+        }
+        self._socket = ZmqSocket(zmq.ROUTER, options)
 
     def bind(self) -> None:
         """Listen; create the directory of an ``ipc://`` socket with mode 0700."""
@@ -41,15 +40,12 @@ class WorkerLink:
 
     def send(self, identity: bytes, message: wire.Message) -> bool:
         """Send at once; return False if the worker cannot be reached or its queue is full."""
-        frames = [identity, *wire.encode(message)]
-        # With DONTWAIT pyzmq returns a future that is done already: sent, EAGAIN or EHOSTUNREACH.
-        sent = cast("asyncio.Future[object]", self._socket.send_multipart(frames, flags=zmq.DONTWAIT))
-        return sent.done() and sent.exception() is None
+        return self._socket.send([identity, *wire.encode(message)])
 
     async def receive(self) -> tuple[bytes, wire.Message]:
         """Wait for the next message; count and skip those that cannot be decoded."""
         while True:
-            identity, *frames = await self._socket.recv_multipart()
+            identity, *frames = await self._socket.receive()
             try:
                 return identity, wire.decode(frames)
             except WireError:
@@ -58,4 +54,3 @@ class WorkerLink:
     def close(self) -> None:
         """Close the socket at once, dropping what is unsent."""
         self._socket.close()
-        self._context.term()
