@@ -1,1 +1,1 @@
-"""The gateway: terminates clients, places sessions, keeps journals; never loads a model."""
+"""The gateway: serves the clients, keeps their sessions, and places them on GPU workers."""

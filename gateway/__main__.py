@@ -1,4 +1,4 @@
-"""Start the gateway: settings, logs, server."""
+"""``python -m gateway``: settings, logs, server."""
 
 import asyncio
 import logging
@@ -11,11 +11,11 @@ from shared import logs
 from shared.errors import SettingsError
 from shared.settings import GatewaySettings
 
-NEVER = 3
+CANNOT_START = 3
 """Exit code of a process that can never start, so that its supervisor does not try again."""
 
 FAILED = 1
-"""Exit code after a failure, for which a supervisor starts the process again."""
+"""Exit code after a failure, upon which a supervisor starts the process again."""
 
 
 def main() -> int:
@@ -24,15 +24,15 @@ def main() -> int:
         settings = GatewaySettings.from_env(os.environ)
     except SettingsError as error:
         sys.stderr.write(f"gateway: {error}\n")
-        return NEVER
+        return CANNOT_START
     logs.configure(log_format=settings.log_format, level=settings.log_level, process="gateway")
-    # uvicorn writes each WebSocket's address with its query, which may hold a token.
+    # At a lower level uvicorn logs the address of each WebSocket with its query, which may hold a token.
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
     try:
         ended_well = asyncio.run(serve(settings))
     except (SettingsError, UnfitServerError) as error:
         sys.stderr.write(f"gateway: {error}\n")
-        return NEVER
+        return CANNOT_START
     return 0 if ended_well else FAILED
 
 

@@ -1,4 +1,4 @@
-"""The ASGI application: what the gateway is made of, its routes, and a lifespan that owns its background tasks."""
+"""The ASGI application: the parts of the gateway, its routes, and a lifespan that runs the background tasks."""
 
 import contextlib
 import uuid
@@ -29,7 +29,7 @@ from shared.settings import GatewaySettings
 
 @dataclass(frozen=True, slots=True)
 class Gateway:
-    """The parts of one gateway; the link is not bound before the application starts."""
+    """The parts of one gateway; the link is bound when the application starts."""
 
     link: WorkerLink
     manager: SessionManager
@@ -39,7 +39,7 @@ class Gateway:
 
 
 def create_gateway(settings: GatewaySettings, clock: Callable[[], float] = monotonic) -> Gateway:
-    """Build the gateway's parts and join them."""
+    """Create the parts and connect them to each other."""
     link = WorkerLink(settings.endpoint(), settings.queue_messages)
     workers = WorkerRegistry(range(settings.gpu_workers), lost_after_s=settings.worker_lost_s)
     statistics, history = Statistics(), HistoryObserver(clock)
@@ -54,9 +54,9 @@ def create_app(
     """Return the application; its lifespan binds the link and runs the background tasks.
 
     Args:
-        settings: who may come in, and all bounds.
+        settings: tokens, origins, and all bounds.
         gateway: its parts.
-        protocols: what clients speak, by path.
+        protocols: by path.
     """
     auth = MonitorAuth(settings)
     manager = gateway.manager

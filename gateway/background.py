@@ -1,4 +1,4 @@
-"""The tasks that run as long as the gateway serves (shell); when one fails, the process has to end."""
+"""The tasks that run as long as the gateway serves; when one fails, the process has to end (shell)."""
 
 import asyncio
 import contextlib
@@ -6,13 +6,13 @@ from collections.abc import AsyncIterator, Coroutine
 
 from shared import logs
 
-log = logs.get("gateway.background")
+log = logs.get("gateway")
 
 
 class BackgroundTasks:
-    """Runs the gateway's background tasks and notes the first that ends by itself.
+    """Runs the background tasks, and notes the first that ends by itself.
 
-    The others go on, so that the sessions can still be told that the gateway stops.
+    The others go on then, so that the sessions can still be ended in an orderly way.
 
     Attributes:
         failure: a sentence about the task that failed first; None while all run.
@@ -25,7 +25,7 @@ class BackgroundTasks:
 
     @contextlib.asynccontextmanager
     async def running(self, **work: Coroutine[object, object, None]) -> AsyncIterator[None]:
-        """Run coroutines, each under its name, until the context is left."""
+        """Run coroutines as tasks of these names until the context is left."""
         tasks = [asyncio.create_task(self._supervise(name, each), name=name) for name, each in work.items()]
         try:
             yield
@@ -42,9 +42,9 @@ class BackgroundTasks:
             task = asyncio.current_task()
             if task is None or task.cancelling():
                 raise
-            # Not this task was cancelled but what it waited for: a zmq socket that is closed does that to its reader.
+            # Not this task was cancelled but what it waited for, as by a zmq socket that is closed under its reader.
             self._fail(name, error)
-        except Exception as error:  # noqa: BLE001 - whatever it is, it is logged and ends the process
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is logged, and ends the process
             self._fail(name, error)
 
     def _fail(self, name: str, error: BaseException | None) -> None:

@@ -1,4 +1,4 @@
-"""uvicorn with the gateway's application, from its start to its orderly end (shell)."""
+"""Runs uvicorn with the gateway's application, from the start to an orderly end (shell)."""
 
 import asyncio
 import contextlib
@@ -14,31 +14,31 @@ from shared import logs
 from shared.errors import SettingsError
 from shared.settings import GatewaySettings
 
+log = logs.get("gateway")
+
 DEAD_PEER_MS = 60_000
-"""The kernel drops a connection whose peer has not taken data for so long."""
+"""The kernel drops a connection whose peer has not acknowledged data for this long."""
 
 FAILED_DRAIN_S = 1.0
-"""After a failure sessions have no longer to end: what they wait for may never come."""
+"""After a failure the sessions get only this long to end: what they wait for may never come."""
 
 
 class Server(uvicorn.Server):
-    """uvicorn without its signal handlers, which would close every socket at once."""
+    """uvicorn without its signal handlers, which would close every connection at once: `serve` handles signals."""
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Leave signals to `serve`."""
         yield
 
 
 async def serve(settings: GatewaySettings) -> bool:
-    """Run the gateway until SIGTERM or SIGINT, then flush its sessions; return False if it ended by a failure.
+    """Run the gateway until SIGTERM or SIGINT, then flush its sessions; return False if it ended because of a failure.
 
     Raises:
         SettingsError: the address cannot be used.
-        UnfitServerError: the installed uvicorn is none that the gateway can build on.
+        UnfitServerError: the gateway cannot work with the installed uvicorn.
     """
     await self_test()
-    log = logs.get("gateway")
     gateway = create_gateway(settings)
     manager, background = gateway.manager, gateway.background
     config = uvicorn.Config(
@@ -78,7 +78,7 @@ async def serve(settings: GatewaySettings) -> bool:
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """Return a listening socket.
+    """Return a socket that listens on this address.
 
     Raises:
         SettingsError: the address cannot be used.

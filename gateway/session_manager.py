@@ -1,6 +1,6 @@
-"""Everybody who talks to this gateway (shell): clients that come and go, workers' messages, and what time asks for.
+"""All sessions of this gateway, from their clients' first connection to their end, and its clock (shell).
 
-It owns the clock's ticks and the ends of sessions; `gateway.placement.coordinator` joins sessions and workers.
+`gateway.placement.coordinator` carries out what the sessions ask for.
 """
 
 import asyncio
@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from gateway.placement.coordinator import Coordinator
 from gateway.placement.events import LoopDelayed, NoSlotFree, SessionClosed
 from gateway.placement.observer import Observers
+from gateway.placement.worker_messages import WorkerMessages
 from gateway.placement.workers import WorkerRegistry
 from gateway.sessions.client_session import ClientSession
 from gateway.sessions.commands import Command
@@ -20,20 +21,30 @@ from gateway.transport.worker_link import WorkerLink
 from shared import logs
 from shared.errors import NoCapacityError, ServiceRestartError, SessionError
 
-log = logs.get("gateway.session_manager")
+log = logs.get("gateway")
 
 TICK_S = 0.1
 
+MAX_LOOP_LAG_S = 1.0
+"""Workers are not declared lost in a tick that is later than this: their messages may be in the socket, unread."""
+
+STOP_LIMIT_S = 1.0
+"""Clients have this long to take the last message of a session that could not be flushed in time."""
+
 
 class SessionManager:
-    """All sessions of this gateway and their workers.
+    """Keeps the sessions, those too whose client is away, and passes on what clients, workers and time bring.
 
     Args:
-        name: this life of the gateway, told to workers.
+        name: this boot of the gateway, as workers know it.
         link: the socket to the workers.
-        workers: workers and leases.
-        observers: are told what happens.
+        workers: all workers.
+        observers: get an event for everything that happens.
         clock: monotonic seconds.
+
+    Attributes:
+        stopping: True once `drain` has been called.
+        loop_lag_s: by how much the last tick was late.
     """
 
     def __init__(
@@ -49,8 +60,11 @@ class SessionManager:
         self.clock = clock
         self.stopping = False
         self.loop_lag_s = 0.0
-        self._link = link
         self.coordinator = Coordinator(name, link, workers, observers, clock)
+        self._worker_messages = WorkerMessages(
+            self.coordinator, name=name, link=link, workers=workers, observers=observers, clock=clock
+        )
+        self._link = link
         self._sessions: dict[str, ClientSession] = {}
         self._empty = asyncio.Event()
         self._empty.set()
@@ -63,19 +77,19 @@ class SessionManager:
         self._empty.clear()
         self.execute(client, client.session.start())
 
-    def find(self, resume_token: str, owner: str | None) -> ClientSession | None:
-        """Return the conversation that this token resumes, if the same client asks for it."""
+    def find(self, resume_token: str, api_token: str | None) -> ClientSession | None:
+        """Return the session with this resume token, if it was opened with this API token."""
         for client in self._sessions.values():
             if hmac.compare_digest(client.resume_token.encode(), resume_token.encode()):
-                return client if client.api_token == owner else None
+                return client if client.api_token == api_token else None
         return None
 
     def execute(self, client: ClientSession, commands: Sequence[Command]) -> None:
-        """Do what a session wants done, in order."""
+        """Execute a session's commands in order."""
         self.coordinator.execute(client, commands)
 
     def detach(self, client: ClientSession, *, for_good: bool) -> None:
-        """The client's socket is gone; unless it closed it itself, the session waits a while for the next one."""
+        """Note that the client's connection is gone; end the session ``for_good``, or wait a while for its next one."""
         session = client.session
         client.connection = None
         if for_good or not session.was_ready:
@@ -87,11 +101,11 @@ class SessionManager:
     def _forget(self, client: ClientSession) -> None:
         if self._sessions.pop(client.session.id, None) is None:
             return
-        self._tell_closed(client)
+        self._report_closed(client)
         if not self._sessions:
             self._empty.set()
 
-    def _tell_closed(self, client: ClientSession) -> None:
+    def _report_closed(self, client: ClientSession) -> None:
         session = client.session
         if session.accounting is None or session.outcome is None:
             return
@@ -113,27 +127,25 @@ class SessionManager:
 
     @property
     def session_count(self) -> int:
-        """Return how many sessions are here."""
         return len(self._sessions)
 
     @property
     def client_sessions(self) -> list[ClientSession]:
-        """Return every conversation, those whose client is away too."""
+        """Return all sessions, those too whose client is away."""
         return list(self._sessions.values())
 
     @property
     def malformed_messages(self) -> int:
-        """Return how many messages on the workers' socket were none, since the start."""
+        """Return how many messages on the workers' socket could not be decoded since the start."""
         return self._link.malformed_messages
 
     # --- workers, and time ----------------------------------------------------------------------------------
 
     def on_worker_message(self, identity: bytes, message: object) -> None:
-        """Take one message from a worker."""
-        self.coordinator.on_worker_message(identity, message)
+        self._worker_messages.on_message(identity, message)
 
     async def listen(self) -> None:
-        """Hand on workers' messages for ever."""
+        """Take workers' messages until cancelled."""
         while True:
             identity, message = await self._link.receive()
             try:
@@ -142,7 +154,7 @@ class SessionManager:
                 log.exception("a worker's message failed", event_id="handler_failed", kind=type(message).__name__)
 
     async def tick(self) -> None:
-        """Enforce the bounds of time for ever."""
+        """Call `on_tick` every `TICK_S` until cancelled."""
         before = self.clock()
         while True:
             await asyncio.sleep(TICK_S)
@@ -156,9 +168,8 @@ class SessionManager:
             before = now
 
     def on_tick(self, now: float) -> None:
-        """Do what time asks for."""
-        # Time in which this process did not run is not the workers' silence: their messages wait unread.
-        if self.loop_lag_s < 1.0:
+        """Enforce every bound of time: of workers, of sessions, and between them."""
+        if self.loop_lag_s < MAX_LOOP_LAG_S:
             self.coordinator.expire(now)
         for client in list(self._sessions.values()):
             self._expire(client, now)
@@ -171,20 +182,20 @@ class SessionManager:
         lease = session.overdue_lease(now)
         if lease is not None:
             self.coordinator.abandon_opening(client, lease)
-        was_over = client.ended
+        had_ended = client.ended
         self.execute(client, session.on_time(now))
-        if not was_over and isinstance(session.error, NoCapacityError):
+        if not had_ended and isinstance(session.error, NoCapacityError):
             self.observers.observe(NoSlotFree(session.id))
 
     async def drain(self, deadline_s: float) -> None:
-        """Flush every session, tell it that the service restarts, and return when all are gone."""
+        """Flush every session, end it with the error that the service restarts, and wait until all clients are gone."""
         self.stopping = True
         for client in list(self._sessions.values()):
             self.execute(client, client.session.drain(restarting(), self.clock()))
         await self._empty_within(deadline_s)
         for client in list(self._sessions.values()):
             self.execute(client, client.session.stop(restarting()))
-        await self._empty_within(1.0)
+        await self._empty_within(STOP_LIMIT_S)
 
     async def _empty_within(self, limit_s: float) -> None:
         with contextlib.suppress(TimeoutError):

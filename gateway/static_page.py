@@ -1,4 +1,4 @@
-"""The page's files, and the headers that bound what a page may do (shell)."""
+"""The web page's files, and the headers that restrict what a page may do (shell)."""
 
 from pathlib import Path
 
@@ -19,13 +19,12 @@ SECURITY_HEADERS = {
 
 
 class StaticPage(StaticFiles):
-    """The page's files; a WebSocket to a path that no protocol has is refused."""
+    """Serves the files; a WebSocket ends here only if no protocol has its path, and is refused."""
 
     def __init__(self) -> None:
         super().__init__(directory=WEB, html=True)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request."""
         if scope["type"] == "websocket":
             await WebSocketClose()(scope, receive, send)
         else:
@@ -39,8 +38,6 @@ class SecurityHeaders:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request."""
-
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)

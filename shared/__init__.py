@@ -1,1 +1,1 @@
-"""What gateway and workers agree on: messages, wire format, errors, settings, logs."""
+"""What the gateway and the workers share: messages, wire format, errors, settings, logs."""

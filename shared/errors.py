@@ -4,14 +4,14 @@
 
     WhisperLiveError
     ├── SettingsError            a setting has a wrong value: the process does not start
-    ├── WireError                a frame that is none of our messages
+    ├── WireError                frames that are not one of our messages
     ├── ModelUnavailableError    no usable weights: a worker exits with 3
-    └── SessionError             ends one session; knows how the client is told
-        ├── BadParameterError        4400  the query names something we do not have
+    └── SessionError             ends one session; has what its client gets
+        ├── BadParameterError        4400  the query asks for something unknown
         ├── BadTokenError            4401  no token, or a wrong one
         ├── BadOriginError           4403  a browser page of another site
         ├── SessionLimitError        4408  idle too long, or open too long
-        ├── ReplacedError            4409  a newer socket took the session over
+        ├── ReplacedError            4409  a newer connection took the session over
         ├── NoCapacityError          1013  no slot; try again later
         ├── ServiceRestartError      1012  the gateway is going away
         ├── OverloadedError          1013  audio came faster than it could be decoded, past the bound
@@ -25,7 +25,7 @@ _BRIEF = 40
 
 
 class WhisperLiveError(Exception):
-    """The root of everything this project raises on purpose."""
+    """The root of all exceptions that this project raises on purpose."""
 
 
 class SettingsError(WhisperLiveError):
@@ -37,16 +37,16 @@ class WireError(WhisperLiveError):
 
 
 class ModelUnavailableError(WhisperLiveError):
-    """The weights cannot be had; the message says what was tried and why each way failed."""
+    """No usable weights were found; the message says what was tried and why each way failed."""
 
 
 class SessionError(WhisperLiveError):
-    """Ends one session: the message goes to its client as the error's text.
+    """Ends one session; its sentence goes to the client.
 
     Attributes:
-        code: stable machine-readable name, the ``code`` key of the client's error message.
-        close_code: WebSocket close code that follows the message.
-        retry_after_s: when another try makes sense, in seconds, if it does.
+        code: the ``code`` key of the error message to the client; stable, for programs.
+        close_code: of the WebSocket close that follows.
+        retry_after_s: after how many seconds another try makes sense, if it does.
     """
 
     code: ClassVar[str] = "internal_error"
@@ -73,7 +73,7 @@ class BadTokenError(SessionError):
 
 
 class BadOriginError(SessionError):
-    """A browser page of a foreign site tried to open a session."""
+    """A browser page of another site tried to open a session."""
 
     code = "bad_origin"
     close_code = 4403
@@ -87,14 +87,14 @@ class SessionLimitError(SessionError):
 
 
 class ReplacedError(SessionError):
-    """A newer socket of the same session took over."""
+    """A newer connection of the same client took the session over."""
 
     code = "replaced"
     close_code = 4409
 
 
 class NoCapacityError(SessionError):
-    """No slot is free (or every socket is taken)."""
+    """No slot is free, or too many connections are open."""
 
     code = "no_capacity"
     close_code = 1013
@@ -129,5 +129,5 @@ class RecognitionError(SessionError):
 
 
 def brief(value: str) -> str:
-    """Return what a client wrote as an error message repeats it: quoted, and cut off where it is long."""
+    """Return what a client sent as an error message may repeat it: quoted, and cut off if it is long."""
     return repr(value if len(value) <= _BRIEF else value[: _BRIEF - 1] + "…")

@@ -1,4 +1,4 @@
-"""Core: measured values counted by size, the way Prometheus' histograms are made."""
+"""Measured values counted by size, as in Prometheus' histograms (core)."""
 
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
@@ -7,10 +7,10 @@ from shared.messages import HistogramCounts
 
 
 class Histogram:
-    """How many values were at most so large, and their sum.
+    """Counts values by size, and adds them up.
 
     Args:
-        bounds: the buckets' upper bounds, rising; larger values count in one more.
+        bounds: the buckets' upper bounds, rising; one more bucket has the values above the last bound.
     """
 
     def __init__(self, bounds: Sequence[float]) -> None:
@@ -19,19 +19,18 @@ class Histogram:
         self._counts = [0] * (len(self._bounds) + 1)
 
     def observe(self, value: float) -> None:
-        """Count a value."""
         self._counts[bisect_left(self._bounds, value)] += 1
         self.sum += value
 
     def tally(self) -> HistogramCounts:
-        """Return what was counted, as it travels."""
+        """Return the counts as a part of a message."""
         return HistogramCounts(tuple(self._counts), self.sum)
 
     def grow(self, before: HistogramCounts | None, now: HistogramCounts) -> None:
-        """Count what another histogram of the same bounds has counted since it was at ``before``; None: ever.
+        """Add what another histogram of the same bounds has counted between ``before`` (None: its start) and ``now``.
 
         Raises:
-            ValueError: it has other bounds, or it has counted backwards.
+            ValueError: it has other bounds, or its counts have fallen.
         """
         earlier = before or HistogramCounts((0,) * len(self._counts), 0.0)
         if not len(now.counts) == len(earlier.counts) == len(self._counts):
@@ -43,7 +42,7 @@ class Histogram:
         self.sum += now.sum - earlier.sum
 
     def buckets(self) -> list[tuple[str, float]]:
-        """Return each bound as Prometheus writes it, with the count of values at or below it."""
+        """Return each bound as Prometheus writes it, with the number of values at or below it."""
         names, total, found = [*(str(float(bound)) for bound in self._bounds), "+Inf"], 0, []
         for name, count in zip(names, self._counts, strict=True):
             total += count
@@ -52,7 +51,6 @@ class Histogram:
 
     @property
     def count(self) -> int:
-        """Return how many values were counted."""
         return sum(self._counts)
 
     def check(self) -> None:
@@ -62,11 +60,11 @@ class Histogram:
 
 
 class Histograms:
-    """One histogram for each value of a label; a label that is asked for is there from then on.
+    """One histogram for each value of a label, created when it is first asked for.
 
     Args:
         bounds: see `Histogram`.
-        labels: the values that are there from the start, so that their first increase is seen.
+        labels: values that exist from the start, so that their first increase is seen.
     """
 
     def __init__(self, bounds: Sequence[float], labels: Sequence[str] = ()) -> None:
@@ -74,7 +72,6 @@ class Histograms:
         self._by_label = {label: Histogram(bounds) for label in labels}
 
     def of(self, label: str) -> Histogram:
-        """Return a label's histogram."""
         return self._by_label.setdefault(label, Histogram(self._bounds))
 
     def __iter__(self) -> Iterator[tuple[str, Histogram]]:

@@ -1,4 +1,4 @@
-"""Logging: one line an event, JSON or console, with the guide's sentences as texts and every value as a field."""
+"""Logging: one line for each event, in JSON or for the console, with a sentence as its text and values as fields."""
 
 import logging
 import sys
@@ -15,7 +15,7 @@ def configure(*, log_format: str, level: str, **fields: str | int) -> None:
     Args:
         log_format: ``json``, ``console``, or ``auto`` for console on a terminal.
         level: least level that is logged, as a word.
-        fields: values that every line of this process carries.
+        fields: values that are in every line of this process.
     """
     console = log_format == "console" or (log_format == "auto" and sys.stdout.isatty())
     before: list[Any] = [
@@ -50,6 +50,6 @@ def configure(*, log_format: str, level: str, **fields: str | int) -> None:
 
 
 def get(name: str) -> Logger:
-    """Return the logger of one module."""
+    """Return a logger; the name is in each of its lines."""
     logger: Logger = structlog.stdlib.get_logger(name)
     return logger

@@ -1,7 +1,7 @@
 """The messages between gateway and workers, grouped by direction.
 
 Every position is a sample index at 16 kHz from the start of the session. A *lease* is the number under which a
-gateway granted a slot: it never comes again, so a message that carries an old one is recognised and dropped.
+gateway granted a slot. Numbers are never used again, so a message about a lease that has ended is recognised as such.
 """
 
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ PROTOCOL = 2
 
 STEP_BOUNDS_S = (0.03, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0)
 BATCH_BOUNDS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 64)
-"""The sizes by which a `Tally` of a heartbeat counts: seconds of a step, streams in one."""
+"""The bounds of the `HistogramCounts` in a heartbeat: seconds of a step, streams in a step."""
 
 
 # --- parts --------------------------------------------------------------------------------------------------
@@ -37,7 +37,7 @@ class Word:
 
 @dataclass(frozen=True, slots=True)
 class CommittedToken:
-    """A token that is decided and still inside the window, with the end sample of its word."""
+    """A committed token inside the window, with the end sample of its word."""
 
     token: int
     end: int
@@ -45,7 +45,7 @@ class CommittedToken:
 
 @dataclass(frozen=True, slots=True)
 class AudioAccounting:
-    """What became of the samples before ``until``: each is counted once."""
+    """What became of the samples before ``until``; each is counted once."""
 
     until: int
     transcribed: int
@@ -54,15 +54,15 @@ class AudioAccounting:
 
 @dataclass(frozen=True, slots=True)
 class ResumeState:
-    """What another worker needs, beside the journal's audio, to go on with a session. Bounded.
+    """What another worker needs to go on with a session, beside the audio in the journal. Its size is bounded.
 
     Attributes:
         window_start: first sample of the current window.
         speaking: whether the stream was inside an utterance.
-        committed: tokens decided inside the window, a forced prefix of the next decode.
+        committed: tokens committed inside the window, a forced prefix of the next decode.
         draft: tokens of the last tail.
-        language: the one to go on with, once words of a long window have settled it.
-        books: the accounts up to ``keep_from``.
+        language: the one to go on with, once the words of a long window have settled it.
+        books: the accounting up to ``keep_from``.
     """
 
     window_start: int
@@ -75,9 +75,12 @@ class ResumeState:
 
 @dataclass(frozen=True, slots=True)
 class SlotReport:
-    """One occupied slot as its worker sees it; ``ours`` if the gateway that is told leased it.
+    """One occupied slot, as its worker sees it.
 
-    ``received``: the stream has every sample before this one. ``decoded``: and has used every sample before this.
+    Attributes:
+        ours: True if the gateway that gets the report has leased it.
+        received: the stream has every sample before this one.
+        decoded: the stream has used every sample before this one.
     """
 
     lease: int
@@ -89,7 +92,7 @@ class SlotReport:
 
 @dataclass(frozen=True, slots=True)
 class MemoryReport:
-    """A device's memory in bytes; ``None`` is unknown.
+    """A device's memory in bytes; None is unknown.
 
     On CUDA the figures are the device's own. On the CPU ``allocated`` is the worker's private memory and
     ``total`` the machine's (or its control group's).
@@ -107,8 +110,8 @@ class HistogramCounts:
     """Values counted by size since the sender's start.
 
     Attributes:
-        counts: how many were at most as large as each bound and larger than the one before; the last count is of
-            those larger than all bounds.
+        counts: for each bound, how many values were at most as large and larger than the bound before; one more
+            count is of the values larger than all bounds.
         sum: of all values.
     """
 
@@ -121,21 +124,21 @@ class HistogramCounts:
 
 @dataclass(frozen=True, slots=True)
 class Welcome:
-    """The gateway knows this worker's boot; sent after ``Register`` and after every heartbeat."""
+    """The gateway knows the worker; the answer to ``Register`` and to every heartbeat."""
 
     gateway: str
 
 
 @dataclass(frozen=True, slots=True)
 class Identify:
-    """The gateway does not know the sender: register (again) and forget what this gateway had leased."""
+    """The gateway does not know the worker: it must free what this gateway had leased, and register."""
 
     gateway: str
 
 
 @dataclass(frozen=True, slots=True)
 class Prepare:
-    """Keep a slot for a session that will move here, and get the weights ready; answered like `Open`."""
+    """Keep a slot for a session that will be migrated to it, and load the weights; answered like `Open`."""
 
     lease: int
     session: str
@@ -143,7 +146,7 @@ class Prepare:
 
 @dataclass(frozen=True, slots=True)
 class Open:
-    """Take a session into a slot. ``start`` is the first sample that ``Audio`` will bring."""
+    """Open a stream for a session; ``start`` is the first sample that ``Audio`` will bring."""
 
     lease: int
     session: str
@@ -155,7 +158,7 @@ class Open:
 
 @dataclass(frozen=True, slots=True)
 class Audio:
-    """Samples from ``start`` on. ``pcm`` is s16le mono and travels as its own frame."""
+    """Samples from ``start`` on; ``pcm`` is s16le mono, and a frame of its own."""
 
     lease: int
     start: int
@@ -164,7 +167,7 @@ class Audio:
 
 @dataclass(frozen=True, slots=True)
 class Finalize:
-    """Commit everything said before sample ``at``, then go on."""
+    """Commit the audio before sample ``at``, then go on."""
 
     lease: int
     at: int
@@ -172,7 +175,7 @@ class Finalize:
 
 @dataclass(frozen=True, slots=True)
 class Finish:
-    """The audio ends at sample ``at``: decode it all, then answer ``Finished``."""
+    """Decode and commit the audio up to sample ``at``, where it ends, then answer ``Finished``."""
 
     lease: int
     at: int
@@ -180,7 +183,7 @@ class Finish:
 
 @dataclass(frozen=True, slots=True)
 class Close:
-    """Forget the session and free its slot."""
+    """Drop the stream and free the slot."""
 
     lease: int
 
@@ -193,7 +196,7 @@ ToWorker = Welcome | Identify | Prepare | Open | Audio | Finalize | Finish | Clo
 
 @dataclass(frozen=True, slots=True)
 class Register:
-    """A worker introduces one life of itself. ``languages`` are Whisper codes; one only for an ``.en`` model."""
+    """One boot of a worker is ready to serve; ``languages`` are Whisper codes, only one for an ``.en`` model."""
 
     protocol: int
     worker: str
@@ -210,14 +213,15 @@ class Register:
 
 @dataclass(frozen=True, slots=True)
 class Heartbeat:
-    """Sent every quarter of a second by the loop that owns the socket.
+    """The state of a worker, sent every quarter of a second.
 
     Attributes:
         state: ``serving`` or ``draining``.
         weights: ``host``, ``loading`` or ``device``.
         step_running_s: age of the step in progress, 0 if none.
         step_median_s: median length of recent steps.
-        step_s: lengths of this boot's steps, by `STEP_BOUNDS_S`.
+        steps: how many this boot has done.
+        step_s: their lengths, by `STEP_BOUNDS_S`.
         batches: how many streams each of them decoded, by `BATCH_BOUNDS`.
     """
 
@@ -234,7 +238,7 @@ class Heartbeat:
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """The session has its slot, and the weights are on the device; ``load_ms`` is what that took."""
+    """The slot is ready, and the weights are on the device; ``load_ms`` is how long that took."""
 
     lease: int
     load_ms: float
@@ -242,24 +246,24 @@ class Opened:
 
 @dataclass(frozen=True, slots=True)
 class NoFreeSlot:
-    """No slot is free here, whatever the gateway believed."""
+    """The worker has no free slot for an `Open` or a `Prepare`."""
 
     lease: int
 
 
 @dataclass(frozen=True, slots=True)
 class Hypothesis:
-    """What a step found out about one session.
+    """The result of a recognition step for one session.
 
     Attributes:
-        words: newly committed words; they never change.
-        tail: the text after them; it may change.
+        words: newly committed words, which never change.
+        tail: the text after them, which may change.
         tail_end: where the tail ends.
-        closes: the segment ends after ``words`` (the end of an utterance or of a sentence).
+        closes: True if the segment ends after ``words``: the end of an utterance or a sentence.
         committed_until: end of the last committed word.
         keep_from: first sample that a later step may still need.
         decoded: every sample before this one has been used.
-        language: the language in use, once known.
+        language: the one in use; None while it is unknown.
         resume: what another worker would need to go on from here.
     """
 
@@ -277,7 +281,7 @@ class Hypothesis:
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """Everything said is committed; the slot is free again. The books cover the whole session."""
+    """All audio is decoded and committed, and the slot is free again; ``books`` accounts for the whole session."""
 
     lease: int
     books: AudioAccounting
@@ -285,7 +289,7 @@ class Finished:
 
 @dataclass(frozen=True, slots=True)
 class StreamFailed:
-    """This session's recognition raised; its slot is free again, the others go on."""
+    """The recognition of this session raised an error; its slot is free again, and other sessions go on."""
 
     lease: int
     reason: str
@@ -293,7 +297,7 @@ class StreamFailed:
 
 @dataclass(frozen=True, slots=True)
 class Goodbye:
-    """The worker leaves on purpose."""
+    """The worker stops on purpose; ``reason`` is for the log."""
 
     reason: str
 

@@ -1,7 +1,6 @@
 """Settings: frozen dataclasses built once from the environment.
 
-Each field names its variable, its default and its meaning, so that the README's table, the parser and the error
-for a wrong value come from one place.
+Each field has its variable, its default, its meaning and its parser in one place; the README's table is made from them.
 """
 
 from collections.abc import Callable, Mapping
@@ -16,7 +15,7 @@ Parse = Callable[[str], Any]
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """One row of the settings table."""
+    """The variable of one field; ``default`` is parsed as if it came from the environment."""
 
     env: str
     default: str
@@ -25,7 +24,7 @@ class Setting:
 
 
 def integer(low: int, high: int) -> Parse:
-    """Return a parser of whole numbers from ``low`` to ``high``."""
+    """Return a parser for whole numbers from ``low`` to ``high``."""
 
     def parse(text: str) -> int:
         try:
@@ -40,7 +39,7 @@ def integer(low: int, high: int) -> Parse:
 
 
 def number(low: float, high: float) -> Parse:
-    """Return a parser of numbers from ``low`` to ``high``."""
+    """Return a parser for numbers from ``low`` to ``high``."""
 
     def parse(text: str) -> float:
         try:
@@ -55,7 +54,7 @@ def number(low: float, high: float) -> Parse:
 
 
 def choice(*options: str) -> Parse:
-    """Return a parser that takes one of ``options``."""
+    """Return a parser for one of ``options``, in any case."""
 
     def parse(text: str) -> str:
         if text.lower() not in options:
@@ -66,17 +65,17 @@ def choice(*options: str) -> Parse:
 
 
 def words(text: str) -> tuple[str, ...]:
-    """Split a comma-separated list; blanks do not count."""
+    """Parse a comma-separated list; empty items are left out."""
     return tuple(part.strip() for part in text.split(",") if part.strip())
 
 
 def text(value: str) -> str:
-    """Take any text without surrounding blanks."""
+    """Parse any text, without the blanks around it."""
     return value.strip()
 
 
 def path(value: str) -> Path:
-    """Take a path; ``~`` is the home directory."""
+    """Parse a path; ``~`` is the home directory."""
     try:
         return Path(value).expanduser()
     except RuntimeError:
@@ -84,7 +83,7 @@ def path(value: str) -> Path:
 
 
 def endpoints(value: str) -> tuple[str, ...]:
-    """Split a list of ZeroMQ endpoints."""
+    """Parse a comma-separated list of ZeroMQ endpoints."""
     found = words(value)
     for each in found:
         if not each.startswith(("ipc://", "tcp://")):
@@ -93,7 +92,7 @@ def endpoints(value: str) -> tuple[str, ...]:
 
 
 def endpoint(value: str) -> str:
-    """Take one ZeroMQ endpoint, or none."""
+    """Parse at most one ZeroMQ endpoint."""
     found = endpoints(value)
     if len(found) > 1:
         raise ValueError("expected one endpoint")
@@ -138,7 +137,7 @@ class _Settings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CommonSettings(_Settings):
-    """What gateway and workers both read."""
+    """The settings that the gateway and the workers share."""
 
     gpu_workers: int = _setting(
         "GPU_WORKERS",
@@ -167,8 +166,6 @@ class CommonSettings(_Settings):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GatewaySettings(CommonSettings):
-    """What the gateway reads."""
-
     host: str = _setting("HOST", "127.0.0.1", "address the gateway listens on", text)
     port: int = _setting("PORT", "8000", "port the gateway listens on", integer(0, 65535))
     worker_endpoint: str = _setting(
@@ -236,18 +233,16 @@ class GatewaySettings(CommonSettings):
     )
 
     def endpoint(self) -> str:
-        """Return the endpoint that workers connect to."""
+        """Return the address to bind, of the setting or in the run directory."""
         return self.worker_endpoint or f"ipc://{self.run_dir.resolve()}/workers.sock"
 
     def socket_limit(self, slots: int) -> int:
-        """Return how many WebSockets may be open with this many slots."""
+        """Return how many WebSockets may be open at once when the workers have this many slots."""
         return self.max_sockets or 4 * slots + 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerSettings(CommonSettings):
-    """What a GPU worker reads."""
-
     gpu_id: int = _setting("GPU_ID", "0", "the worker's number; supervisord sets it", integer(0, 1023))
     worker_name: str = _setting("WORKER_NAME", "", "unique name across hosts; empty: `gpu<GPU_ID>`", text)
     gateway_endpoints: tuple[str, ...] = _setting(
@@ -281,9 +276,8 @@ class WorkerSettings(CommonSettings):
     )
 
     def name(self) -> str:
-        """Return the worker's unique name."""
         return self.worker_name or f"gpu{self.gpu_id}"
 
     def endpoints(self) -> tuple[str, ...]:
-        """Return the gateways' endpoints."""
+        """Return the addresses to connect to, of the setting or in the run directory."""
         return self.gateway_endpoints or (f"ipc://{self.run_dir.resolve()}/workers.sock",)

@@ -1,7 +1,7 @@
-"""Messages to frames and back: ``[tag, msgpack header, payload?]``.
+"""Encodes messages as frames and decodes them: ``[tag, msgpack header, payload?]`` (core).
 
-The header is the message's fields as an array, in the order of the class; ``bytes`` fields travel as frames of
-their own, uncopied. Decoding checks every type and bound, and raises `WireError` and nothing else on noise.
+The header is an array of the message's fields, in the order of the class; ``bytes`` fields are frames of their own.
+Decoding checks every type and bound: whatever the frames are, it raises nothing but `WireError`.
 """
 
 import math
@@ -51,7 +51,7 @@ def encode(message: Message) -> list[bytes]:
     """Return the message's frames.
 
     Raises:
-        WireError: the message itself is out of bounds (a field of the wrong type, too long, not finite).
+        WireError: a field has the wrong type, is too long or is not finite.
     """
     kind: Any = type(message)
     header, payload = [], []
@@ -72,10 +72,10 @@ def encode(message: Message) -> list[bytes]:
 
 
 def decode(frames: Sequence[bytes]) -> Message:
-    """Return the message that the frames spell.
+    """Return the message in the frames.
 
     Raises:
-        WireError: they spell none; the text says what was wrong.
+        WireError: there is none; the text says what is wrong.
     """
     if len(frames) < 2:
         raise WireError(f"a message has at least 2 frames, got {len(frames)}")

@@ -24,7 +24,10 @@ CORES = (
     "gateway.monitoring.statistics",
     "gateway.placement.events",
     "gateway.placement.leases",
+    "gateway.placement.policy",
     "gateway.placement.rebalancer",
+    "gateway.placement.wait_queue",
+    "gateway.placement.worker_handle",
     "gateway.placement.workers",
     "gateway.protocols",
     "gateway.sessions",
@@ -91,6 +94,7 @@ DOORS = {
     "starlette": (
         "gateway.app", "gateway.static_page", "gateway.auth.monitor_auth", "gateway.monitoring.endpoints",
         "gateway.monitoring.sse", "gateway.transport.client_connection", "gateway.transport.client_endpoint",
+        "gateway.transport.client_writer",
     ),
     "uvicorn": ("gateway.server", "gateway.transport.uvicorn_protocol"),
     "websockets": ("gateway.transport.uvicorn_protocol",),

@@ -1,1 +1,1 @@
-"""Who may open a session, and who may see how the gateway does."""
+"""Who may open a session, and who may see the monitoring."""

@@ -1,4 +1,4 @@
-"""Core: who may open a session, and who may see how the server does."""
+"""Tokens and origins: who may open a session, and what of the monitoring a request may see (core)."""
 
 import base64
 import binascii
@@ -11,19 +11,19 @@ from collections.abc import Mapping, Sequence
 from shared.errors import BadOriginError, BadTokenError, brief
 
 SUBPROTOCOL = "whisperlive"
-"""What a browser names beside its token, and what the server selects."""
+"""The subprotocol that a browser offers beside its token, and that the server selects."""
 
 _TOKEN_PREFIX = "token."  # noqa: S105 - the name of a subprotocol
 
 
 def bearer(headers: Mapping[str, str]) -> str | None:
-    """Return the token in ``Authorization: Bearer``."""
+    """Return the token of an ``Authorization: Bearer`` header; None if there is none."""
     scheme, _, value = headers.get("authorization", "").partition(" ")
     return value.strip() or None if scheme.lower() == "bearer" else None
 
 
 def client_token(headers: Mapping[str, str], query: Mapping[str, str]) -> str | None:
-    """Return the token a client brought: as Bearer, in a subprotocol, or in the query."""
+    """Return a client's token, from the ``Authorization`` header, a subprotocol or the query; None if there is none."""
     if token := bearer(headers):
         return token
     for offered in headers.get("sec-websocket-protocol", "").split(","):
@@ -37,7 +37,7 @@ def client_token(headers: Mapping[str, str], query: Mapping[str, str]) -> str | 
 
 
 def check_token(token: str | None, accepted: Sequence[str]) -> None:
-    """Refuse a client without a valid token, if tokens are asked for at all.
+    """Refuse a client without an accepted token; with none accepted, every client may come in.
 
     Raises:
         BadTokenError: the token is missing or wrong.
@@ -51,10 +51,10 @@ def check_token(token: str | None, accepted: Sequence[str]) -> None:
 
 
 def check_origin(origin: str | None, host: str | None, allowed: Sequence[str]) -> None:
-    """Refuse a browser page of another site; clients that are no browsers send no origin.
+    """Refuse a page of another site. Only browsers send an origin: other clients are not checked.
 
     Raises:
-        BadOriginError: the page's origin is neither ours nor allowed.
+        BadOriginError: the page is neither from this host nor from an allowed origin.
     """
     if origin is None or "*" in allowed or origin.rstrip("/") in {each.rstrip("/") for each in allowed}:
         return
@@ -64,36 +64,36 @@ def check_origin(origin: str | None, host: str | None, allowed: Sequence[str]) -
 
 
 class MonitorAccess(enum.Enum):
-    """What somebody who asks how the server does is shown."""
+    """How much of the monitoring a request may see."""
 
-    DENIED = "nothing"  # a token is asked for, and was not given
-    FIGURES = "figures"  # counts and times, but no session's name
+    DENIED = "nothing"  # a token is needed, and the request has none
+    FIGURES = "figures"  # counts and times, but no session's id
     ALL = "all"
 
 
 def access_for(token: str, offered: Sequence[str | None], *, private: bool) -> MonitorAccess:
-    """Return what one request is shown.
+    """Return how much of the monitoring a request may see.
 
     Args:
-        token: the token that monitoring asks for; empty: none.
-        offered: what the request brought, by whichever way.
-        private: nobody but this machine (or its reverse proxy) could have asked.
+        token: the token that is needed; empty if none is.
+        offered: the tokens of the request, from its headers, cookies and query.
+        private: only this machine, or its reverse proxy, could have sent the request.
     """
     if not token:
         return MonitorAccess.ALL if private else MonitorAccess.FIGURES
     good = (token, monitor_cookie(token))
-    # Each is compared with each, so that the time it takes tells nothing.
+    # All are compared, whatever the first result is, so that the time it takes reveals nothing.
     matches = [hmac.compare_digest(each.encode(), one.encode()) for each in offered if each for one in good]
     return MonitorAccess.ALL if any(matches) else MonitorAccess.DENIED
 
 
 def monitor_cookie(token: str) -> str:
-    """Return what a browser keeps in place of the monitoring token: it opens monitoring, and tells nothing else."""
+    """Return the cookie that a browser keeps in place of the monitoring token, which it does not reveal."""
     return hmac.new(token.encode(), b"monitor", hashlib.sha256).hexdigest()
 
 
 def is_loopback(address: str) -> bool:
-    """Tell whether an address (or ``localhost``) is this machine's own."""
+    """Return True for ``localhost`` and the addresses by which a machine reaches itself."""
     if address.lower() == "localhost":
         return True
     try:

@@ -1,6 +1,6 @@
-"""Who sees how the server does: asks every monitoring request for the token, or for its address where there is none.
+"""Checks every monitoring request for the token, or for its address if there is no token (shell).
 
-Shell around `admission.sight`.
+The rule itself is `gateway.auth.client_auth.access_for`.
 """
 
 from collections.abc import Awaitable, Callable
@@ -13,7 +13,7 @@ from shared.settings import GatewaySettings
 
 COOKIE = "monitor"
 COOKIE_MAX_AGE_S = 30 * 86400
-"""A browser that has shown the token once need not show it again for so long."""
+"""A browser that has brought the token once need not bring it again for this long."""
 
 _FROM_ELSEWHERE = (
     "From other machines only with a MONITOR_TOKEN: set one for the gateway, then open this page once with ?token=...\n"
@@ -23,11 +23,11 @@ Endpoint = Callable[[Request], Awaitable[Response]]
 
 
 class MonitorAuth:
-    """Stands before the monitoring endpoints.
+    """Wraps the monitoring endpoints.
 
-    With `MONITOR_TOKEN` a request needs it, wherever it comes from. Without, all of it is shown to whoever can reach a
-    gateway that listens on loopback, and on another address to this machine alone: others get the figures without
-    sessions' names, and no pages.
+    With `MONITOR_TOKEN`, every request needs it. Without it, a gateway that listens on loopback shows everything to
+    every request; on another address it shows everything to this machine, and to others the figures without sessions'
+    ids, and no pages.
     """
 
     def __init__(self, settings: GatewaySettings) -> None:
@@ -35,31 +35,31 @@ class MonitorAuth:
         self._on_loopback = is_loopback(settings.host)
 
     def access(self, request: Request) -> MonitorAccess:
-        """Return what this request may be shown."""
+        """Return how much of the monitoring a request may see."""
         offered = (bearer(request.headers), request.cookies.get(COOKIE))
-        return access_for(self._token, offered, private=self._on_loopback or _is_from_here(request))
+        return access_for(self._token, offered, private=self._on_loopback or _is_local(request))
 
     def figures(self, answer: Callable[[Request, bool], Awaitable[Response]]) -> Endpoint:
-        """Return an endpoint for figures; ``answer`` is told whether sessions' names may be among them."""
+        """Return an endpoint for figures; ``answer`` gets as its second argument whether to include sessions' ids."""
 
         async def endpoint(request: Request) -> Response:
-            found = self.access(request)
-            if found is MonitorAccess.DENIED:
+            access = self.access(request)
+            if access is MonitorAccess.DENIED:
                 return _unauthorized()
-            return await answer(request, found is MonitorAccess.ALL)
+            return await answer(request, access is MonitorAccess.ALL)
 
         return endpoint
 
     def page(self, answer: Endpoint) -> Endpoint:
-        """Return an endpoint that is shown whole or not at all: a page, its stream, its data.
+        """Return an endpoint that only requests with full access may see: a page, its stream, its data.
 
-        A browser may bring the token in ``?token=`` once: it is kept in a cookie, and the address is cleaned.
+        A browser may bring the token as ``?token=`` once: it is redirected to the address without it, with a cookie.
         """
 
         async def endpoint(request: Request) -> Response:
-            brought = request.query_params.get("token")
-            if self._token and brought is not None:
-                return self._admit(request, brought)
+            offered = request.query_params.get("token")
+            if self._token and offered is not None:
+                return self._set_cookie(request, offered)
             match self.access(request):
                 case MonitorAccess.ALL:
                     return await answer(request)
@@ -70,8 +70,8 @@ class MonitorAuth:
 
         return endpoint
 
-    def _admit(self, request: Request, brought: str) -> Response:
-        if access_for(self._token, (brought,), private=False) is not MonitorAccess.ALL:
+    def _set_cookie(self, request: Request, offered: str) -> Response:
+        if access_for(self._token, (offered,), private=False) is not MonitorAccess.ALL:
             return _unauthorized()
         url = request.url.remove_query_params("token")
         response = RedirectResponse(f"{url.path}?{url.query}" if url.query else url.path, 303)
@@ -86,8 +86,8 @@ class MonitorAuth:
         return response
 
 
-def _is_from_here(request: Request) -> bool:
-    """Tell whether a request comes from this machine itself, and not through its reverse proxy."""
+def _is_local(request: Request) -> bool:
+    """Return True if a request comes from this machine, and not through a reverse proxy on it."""
     proxied = "x-forwarded-for" in request.headers or "forwarded" in request.headers
     return request.client is not None and is_loopback(request.client.host) and not proxied
 

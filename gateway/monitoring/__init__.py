@@ -1,1 +1,1 @@
-"""What others may know: endpoints, metrics, logs and the monitor; it only looks on."""
+"""Endpoints, metrics, logs and the monitor page. Nothing in here changes a session or a worker."""

@@ -1,4 +1,4 @@
-"""The guide's endpoints over HTTP, and two for what starts and stops gateways (shell)."""
+"""The guide's HTTP endpoints, and ``/livez`` and ``/readyz`` for process supervisors and load balancers (shell)."""
 
 import time
 from collections.abc import Callable
@@ -29,7 +29,7 @@ def snapshots(manager: SessionManager) -> Callable[[], Snapshot]:
 
 
 def queues(manager: SessionManager) -> Queues:
-    """Return what waits in the gateway now."""
+    """Return how much of everything waits in the gateway now."""
     clients = manager.client_sessions
     sessions = [each.session for each in clients]
     return Queues(
@@ -43,17 +43,17 @@ def queues(manager: SessionManager) -> Queues:
 
 
 class Endpoints:
-    """Answers what the gateway and its workers do.
+    """Serves the figures about the gateway and its workers.
 
-    Load balancers and process supervisors have no token, so ``/health``, ``/livez`` and ``/readyz`` ask for none; no
-    session is named there.
+    Load balancers and process supervisors have no token, so ``/health``, ``/livez`` and ``/readyz`` need none; no
+    session's id is in them.
 
     Args:
         manager: keeps the sessions.
-        statistics: what was counted.
-        auth: decides who may look.
+        statistics: the counts since the start.
+        auth: decides which request may see what.
         background: the tasks that must run.
-        slots_per_gpu: what a worker is expected to serve.
+        slots_per_gpu: slots of a worker that has not registered yet.
     """
 
     def __init__(
@@ -69,12 +69,11 @@ class Endpoints:
         self._auth = auth
         self._background = background
         self._slots_per_gpu = slots_per_gpu
-        self._take = snapshots(manager)
+        self._take_snapshot = snapshots(manager)
         self._metrics = CollectorRegistry()
-        self._metrics.register(PrometheusView(self._take, statistics, lambda: queues(manager)))
+        self._metrics.register(PrometheusView(self._take_snapshot, statistics, lambda: queues(manager)))
 
     def routes(self) -> list[BaseRoute]:
-        """Return the endpoints' routes."""
         return [
             Route("/gpu-status", self._auth.figures(self.gpu_status)),
             Route("/performance", self._auth.figures(self.performance)),
@@ -85,30 +84,30 @@ class Endpoints:
         ]
 
     async def gpu_status(self, _request: Request, names: bool) -> Response:
-        """Answer which workers there are, what they hold, and their memory."""
-        body = reports.gpu_status(self._take(), self._slots_per_gpu)
+        """Return the workers with their sessions and memory."""
+        body = reports.gpu_status(self._take_snapshot(), self._slots_per_gpu)
         return JSONResponse(body if names else reports.without_names(body))
 
     async def performance(self, _request: Request, names: bool) -> Response:
-        """Answer how long setups took and what sessions brought."""
-        body = reports.performance(self._take(), self._statistics, self._manager.clock())
+        """Return how long setups took, how soon words came, and how sessions ended."""
+        body = reports.performance(self._take_snapshot(), self._statistics, self._manager.clock())
         return JSONResponse(body if names else reports.without_names(body))
 
     async def health(self, _request: Request) -> Response:
-        """Answer how much capacity is in use; 503 when there is none."""
-        body, status = reports.health(self._take(), self._statistics, time.time())
+        """Return how much of the capacity is in use; 503 if there is none."""
+        body, status = reports.health(self._take_snapshot(), self._statistics, time.time())
         return JSONResponse(body, status)
 
     async def livez(self, _request: Request) -> Response:
-        """Answer that the process runs; 503 once a background task has failed."""
+        """Return 200, or 503 once a background task has failed."""
         failure = self._background.failure
         return PlainTextResponse(f"{failure or 'alive'}\n", 503 if failure else 200)
 
     async def readyz(self, _request: Request) -> Response:
-        """Answer whether a new session would be served now: 503 before a worker has come, and while this one stops."""
-        reason = reports.unready(self._take(), stopping=self._manager.stopping)
+        """Return 200 if a new session would be served now, 503 while no worker serves and while the gateway stops."""
+        reason = reports.unready(self._take_snapshot(), stopping=self._manager.stopping)
         return PlainTextResponse(f"{reason or 'ready'}\n", 503 if reason else 200)
 
     async def metrics(self, _request: Request, _names: bool) -> Response:
-        """Answer the metrics in Prometheus' text format."""
+        """Return the metrics in Prometheus' text format."""
         return Response(generate_latest(self._metrics), media_type=CONTENT_TYPE_LATEST)

@@ -1,4 +1,4 @@
-"""Core: the last ten minutes as figures in time order, and the last events, both bounded, for whoever looks on."""
+"""The last ten minutes as figures in time order, and the last events, for the monitor page (core)."""
 
 from collections import deque
 from collections.abc import Mapping
@@ -10,18 +10,21 @@ JsonObject = dict[str, Any]
 
 BUCKET_S = 5.0
 BUCKETS = 120
-"""Ten minutes."""
+"""Ten minutes in all."""
 
 EVENTS = 60
+"""The log keeps this many."""
+
 JOINED_S = 60.0
-"""A refusal so soon after another of the same kind is counted with it, so that a flood hides nothing else."""
+"""A refusal within this time of another of the same kind is joined to it, so that many do not push out all else."""
 
 MAX_SETUPS = 1000
+"""The setup times of the last ten minutes are kept up to this many, for their median."""
 
 
 @dataclass(slots=True)
 class _Bucket:
-    """What was seen in one stretch of `BUCKET_S`."""
+    """The figures of `BUCKET_S` seconds: the worst values, and counts."""
 
     number: int
     used: int = 0
@@ -32,7 +35,7 @@ class _Bucket:
 
 
 class RollingHistory:
-    """The worst lag, the slowest setup and the most slots in use of each stretch of the last ten minutes.
+    """The worst lag, the slowest setup and the most slots in use of each bucket of the last ten minutes.
 
     Times are seconds of a monotonic clock.
     """
@@ -42,29 +45,28 @@ class RollingHistory:
         self._setups: deque[tuple[float, float]] = deque(maxlen=MAX_SETUPS)
 
     def sampled(self, now: float, *, used: int, lag_s: float | None) -> None:
-        """Note how many slots are in use and how far the worst session is behind; None if there is none."""
+        """Note the slots in use, and the worst lag; None if there is no session."""
         bucket = self._bucket(now)
         bucket.used = max(bucket.used, used)
         if lag_s is not None:
             bucket.lag_s = max(bucket.lag_s or 0.0, lag_s)
 
     def setup(self, now: float, total_ms: float) -> None:
-        """Note that a session became ready after so long."""
+        """Note how long a session took to become ready."""
         bucket = self._bucket(now)
         bucket.setups += 1
         bucket.setup_ms = max(bucket.setup_ms or 0.0, total_ms)
         self._setups.append((now, total_ms))
 
     def refused(self, now: float) -> None:
-        """Note that a client was turned away."""
         self._bucket(now).refused += 1
 
     def number(self, now: float) -> int:
-        """Return the number of the stretch that ``now`` is in: when it rises, the history has moved on."""
+        """Return the number of the bucket that ``now`` is in: when it rises, there is something new to show."""
         return int(now // BUCKET_S)
 
     def body(self, now: float) -> JsonObject:
-        """Return the figures, oldest first, the stretch in progress last; null where nothing was seen."""
+        """Return the figures as JSON, the oldest bucket first, the present one last; null where nothing was noted."""
         last = self.number(now)
         known = {bucket.number: bucket for bucket in self._buckets}
         row = [known.get(number) for number in range(last - BUCKETS + 1, last + 1)]
@@ -95,18 +97,18 @@ class RollingHistory:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Something an operator would like to have seen.
+    """One line of the event log.
 
     Attributes:
-        number: increases from event to event.
+        number: rises from event to event.
         at: Unix time; of the last one if ``count`` is over 1.
         kind: ``allocated``, ``moved``, ``ended``, ``failed``, ``refused``, ``draining``, ``stopped``, ``lost`` or
             ``serving``.
-        session: whose it is, shortened.
-        gpu_id: where.
-        from_gpu: where it was before.
+        session: the beginning of its id.
+        gpu_id: where it happened, or where a session went.
+        from_gpu: where a session came from.
         detail: a reason, an outcome, or how long it took.
-        count: how many of the same kind this one stands for.
+        count: how many events this line stands for.
     """
 
     number: int
@@ -120,7 +122,7 @@ class Event:
 
 
 class EventLog:
-    """The last events, newest last."""
+    """The last `EVENTS` events, newest last."""
 
     def __init__(self) -> None:
         self._kept: deque[Event] = deque(maxlen=EVENTS)
@@ -128,7 +130,7 @@ class EventLog:
 
     @property
     def version(self) -> tuple[int, int]:
-        """Return what differs whenever the events do."""
+        """Return a value that changes whenever the events do."""
         return self._next, sum(event.count for event in self._kept)
 
     def note(
@@ -141,7 +143,7 @@ class EventLog:
         from_gpu: int | None = None,
         detail: str | None = None,
     ) -> None:
-        """Add an event."""
+        """Add an event, or join it to an earlier one; see `Event` for the arguments."""
         if kind == "refused" and self._join(at, detail):
             return
         short = None if session is None else short_id(session)
@@ -157,7 +159,7 @@ class EventLog:
         return False
 
     def body(self) -> list[JsonObject]:
-        """Return the events, newest first, without what they do not have."""
+        """Return the events as JSON, newest first, without keys that would be null."""
         return [_plain(event) for event in sorted(self._kept, key=lambda each: (-each.at, -each.number))]
 
     def check(self) -> None:
@@ -169,7 +171,7 @@ class EventLog:
 
 
 def short_id(session: str) -> str:
-    """Return as much of a session's id as tells it from the others at a glance."""
+    """Return the beginning of a session's id, enough to tell it from others at a glance."""
     return session[:8]
 
 

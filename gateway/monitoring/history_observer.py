@@ -1,15 +1,14 @@
-"""Keeps the last ten minutes and the last events for the monitor (shell)."""
+"""Fills the history and the event log of the monitor page (shell)."""
 
 import time
 from collections.abc import Callable
 
 from gateway.monitoring.history import EventLog, RollingHistory
 from gateway.placement import events
-from gateway.placement.workers import WorkerLost
 
 
 class HistoryObserver:
-    """Fills a rolling history and an event log.
+    """Notes events in a rolling history and an event log.
 
     Args:
         clock: monotonic seconds.
@@ -21,7 +20,7 @@ class HistoryObserver:
         self._clock = clock
 
     def observe(self, event: events.Event) -> None:  # noqa: C901 - one case for each kind of event
-        """Note one event; what came of a session that found no slot is noted as a refusal alone."""
+        """Note one event; the end of a session that found no slot is a refusal, and nothing else."""
         match event:
             case events.ConnectionRefused(connection, error):
                 self._refused(connection, error.code)
@@ -42,9 +41,9 @@ class HistoryObserver:
                 self._note("serving", gpu_id=registration.gpu_id, detail=registration.worker)
             case events.WorkerDraining(gpu_id):
                 self._note("draining", gpu_id=gpu_id)
-            case WorkerLost() if event.died:
+            case events.WorkerLost() if event.died:
                 self._note("lost", gpu_id=event.gpu_id, detail=event.reason)
-            case WorkerLost():  # it has said goodbye: no cause for alarm
+            case events.WorkerLost():  # it said goodbye, or its load is overdue
                 self._note("stopped", gpu_id=event.gpu_id)
 
     def _refused(self, connection: str, code: str) -> None:

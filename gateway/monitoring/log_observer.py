@@ -1,7 +1,6 @@
-"""Logs what happens in the guide's sentences, each with its values as fields (shell)."""
+"""Logs events in the guide's sentences, with their values as fields (shell)."""
 
 from gateway.placement import events
-from gateway.placement.workers import WorkerLost
 from shared import logs
 from shared.messages import SAMPLE_RATE, Register
 
@@ -9,10 +8,9 @@ log = logs.get("gateway")
 
 
 class LogObserver:
-    """Writes a line for each event that an operator may look for."""
+    """Logs the events that an operator may look for; there is one canonical line for each session, when it closes."""
 
     def observe(self, event: events.Event) -> None:  # noqa: C901 - one case for each kind of event
-        """Log one event."""
         match event:
             case events.ConnectionAccepted(connection, accept_ms):
                 log.info(
@@ -45,7 +43,7 @@ class LogObserver:
                 _worker_registered(registration)
             case events.WorkerRefused(worker, reason):
                 log.warning(reason, event_id="worker_refused", worker=worker)
-            case WorkerLost():
+            case events.WorkerLost():
                 log.warning(
                     f"Worker {event.worker} is lost: {event.reason}",
                     event_id="worker_lost",
@@ -121,7 +119,6 @@ def _migration(event: events.MigrationStarted | events.SessionMigrated | events.
 
 
 def _session_closed(event: events.SessionClosed) -> None:
-    """Log the one line that sums a session up."""
     accounting = event.accounting
     log.info(
         "session closed",

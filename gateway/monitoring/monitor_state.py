@@ -1,6 +1,6 @@
 """The state at one moment, as ``/monitor`` and ``scripts/status`` show it (core).
 
-No word of a transcript, no token, and only the beginnings of sessions' names are in it.
+It holds no text and no token, and only the beginnings of sessions' ids.
 """
 
 from collections.abc import Iterable, Mapping
@@ -9,7 +9,7 @@ from typing import Any
 from gateway.monitoring.history import short_id
 from gateway.monitoring.reports import in_gb
 from gateway.monitoring.snapshot import SessionSnapshot, Snapshot, WorkerSnapshot
-from gateway.placement.workers import WorkerState
+from gateway.placement.worker_handle import WorkerState
 
 JsonObject = dict[str, Any]
 
@@ -21,7 +21,7 @@ def monitor_state(snapshot: Snapshot, *, at: float, uptime_s: float, slots_per_g
         snapshot: workers and sessions.
         at: Unix time.
         uptime_s: how long the gateway has run.
-        slots_per_gpu: what a worker is expected to serve that has not said it yet.
+        slots_per_gpu: slots of a worker that has not registered yet.
     """
     sessions = {each.id: each for each in snapshot.sessions}
     gpus = [_gpu(worker, sessions, slots_per_gpu) for worker in snapshot.workers]
@@ -47,12 +47,12 @@ def worst_lag_s(gpus: Iterable[JsonObject]) -> float | None:
 
 
 def _gpu(worker: WorkerSnapshot, sessions: Mapping[str, SessionSnapshot], slots_per_gpu: int) -> JsonObject:
-    about = worker.registration
+    registration = worker.registration
     return {
         "gpu_id": worker.gpu_id,
         "worker": worker.name,
         "state": worker.state.value,
-        "slots": about.slots if about else slots_per_gpu,
+        "slots": registration.slots if registration else slots_per_gpu,
         "used": worker.used,
         "foreign": worker.foreign,
         "memory_used_gb": in_gb(worker.memory.allocated),
@@ -62,7 +62,7 @@ def _gpu(worker: WorkerSnapshot, sessions: Mapping[str, SessionSnapshot], slots_
         "boots": worker.boots,
         "weights": worker.weights,
         "step_s": None if worker.step_median_s is None else round(worker.step_median_s, 3),
-        "device": about.device_name if about and worker.state is not WorkerState.LOST else None,
+        "device": registration.device_name if registration and worker.state is not WorkerState.LOST else None,
         "sessions": [
             _slot(lease, session, sessions.get(session), worker.lag_by_lease_s.get(lease))
             for lease, session in worker.leases.items()
@@ -72,10 +72,10 @@ def _gpu(worker: WorkerSnapshot, sessions: Mapping[str, SessionSnapshot], slots_
 
 def _slot(lease: int, session_id: str, session: SessionSnapshot | None, worker_lag_s: float | None) -> JsonObject:
     if session is None or session.lease != lease:
-        # The slot is made ready for a session that is still served elsewhere.
+        # The slot is getting ready for a session that is still served elsewhere.
         return {"lease": lease, "id": short_id(session_id), "state": "arriving", "age_s": None, "lag_s": None}
     row = _row(session) | {"lease": lease}
-    # The worker sees what it has decoded in silence, of which it does not tell the gateway each time.
+    # The worker's figure is newer: it sends no hypothesis for each stretch of silence that it has decoded.
     return row if worker_lag_s is None else row | {"lag_s": round(worker_lag_s, 2)}
 
 

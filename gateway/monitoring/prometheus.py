@@ -1,7 +1,7 @@
-"""``/metrics/prometheus``: the guide's metrics and ours, read from a snapshot and the statistics at each scrape.
+"""``/metrics/prometheus``: the guide's metrics and ours, from a snapshot and the statistics at each scrape (core).
 
-The guide's names stay as they are. Ours have base units, and labels whose values are few: GPU numbers, states,
-stages, outcomes, reasons; never a session.
+The guide's names stay as they are. Ours have base units, and labels with few values, such as GPU numbers, states and
+outcomes; never a session.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -12,7 +12,7 @@ from prometheus_client.registry import Collector
 from gateway.monitoring.reports import in_gb
 from gateway.monitoring.snapshot import Queues, Snapshot, WorkerSnapshot
 from gateway.monitoring.statistics import Statistics
-from gateway.placement.workers import WorkerState
+from gateway.placement.worker_handle import WorkerState
 from shared.errors import SessionError
 from shared.histogram import Histogram, Histograms
 from shared.messages import SAMPLE_RATE
@@ -21,28 +21,27 @@ OUTCOMES = ("complete", "client_left", *sorted(error.code for error in SessionEr
 FATES = ("received", "transcribed", "silence", "dropped")
 REASONS = ("worker_lost", "stream_failed", "full", "forgotten", "not_ready", "drain", "balance")
 GAPS = (*REASONS, "resume")
-"""What is counted from 0, so that the first of a kind shows as an increase."""
+"""The label values that are there from the start with 0, so that the first event of a kind shows as an increase."""
 
 
 class PrometheusView(Collector):
-    """Everything that is measured, as metric families; unknown values are left out.
+    """Yields everything that is measured as metric families; unknown values are left out.
 
     Args:
         take: takes a snapshot.
         statistics: counters and histograms.
-        queues: asks what waits in the gateway; without it those metrics are left out.
+        queues: returns what waits in the gateway; without it those metrics are left out.
     """
 
     def __init__(
         self, take: Callable[[], Snapshot], statistics: Statistics, queues: Callable[[], Queues] | None = None
     ) -> None:
-        self._take = take
+        self._take_snapshot = take
         self._statistics = statistics
         self._queues = queues
 
     def collect(self) -> Iterable[Metric]:
-        """Yield every metric family."""
-        snapshot = self._take()
+        snapshot = self._take_snapshot()
         workers = snapshot.workers
         yield GaugeMetricFamily("whisperlivekit_gpu_total", "Total number of GPUs", value=len(snapshot.serving))
         yield from _gauges(workers)
@@ -183,7 +182,7 @@ def _fill(family: HistogramMetricFamily, labels: Sequence[str], histogram: Histo
 def _queues(queues: Queues) -> Iterable[Metric]:
     sessions = GaugeMetricFamily("whisperlivekit_sessions_open", "Sessions by state", labels=["state"])
     for state, count in queues.sessions.items():
-        if state != "ended":  # such a session only waits for its client to take the last message
+        if state != "ended":  # such a session only waits until its client has the last message
             sessions.add_metric([state], count)
     yield sessions
     gauges = {

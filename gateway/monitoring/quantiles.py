@@ -1,7 +1,7 @@
-"""Core: percentiles of what is measured, by GPU, since the start and over the last minutes, in bounded memory.
+"""Percentiles of latencies by GPU, since the start and over the last minutes, in bounded memory (core).
 
-A `Sketch` counts values in buckets whose bounds grow geometrically, so any percentile is known to within two per cent
-however many values there were, and sketches add up (Masson, Rim, Lee: "DDSketch", VLDB 2019).
+A `QuantileSketch` counts values in buckets whose bounds grow geometrically. Any percentile is known to within two per
+cent, whatever the number of values, and sketches can be added (Masson, Rim, Lee: "DDSketch", VLDB 2019).
 """
 
 import math
@@ -9,37 +9,34 @@ from collections import Counter, deque
 from collections.abc import Iterable
 
 GROWTH = 1.04
-"""Each bucket's upper bound is so many times its lower one: a value in its middle is at most 2 % off."""
+"""The ratio of a bucket's bounds: all its values are within 2 % of its middle."""
 LEAST = 1e-5
-"""Smaller values count as this one."""
+"""Smaller values are counted as this one."""
 
 SLICE_S = 60.0
 SLICES = 10
-"""The last minutes are kept in slices of one minute, the present one among them: nine to ten minutes in all."""
+"""The last minutes are kept in slices of one minute, the present one included: nine to ten minutes in all."""
 
 
 class QuantileSketch:
-    """How values are distributed."""
-
     def __init__(self) -> None:
         self.buckets: Counter[int] = Counter()
         self.low = math.inf
         self.high = -math.inf
 
     def observe(self, value: float) -> None:
-        """Count a value."""
         self.buckets[math.ceil(math.log(max(value, LEAST), GROWTH))] += 1
         self.low, self.high = min(self.low, value), max(self.high, value)
 
     def add(self, other: "QuantileSketch") -> None:
-        """Count what another sketch has counted."""
+        """Add the counts of another sketch."""
         self.buckets.update(other.buckets)
         self.low, self.high = min(self.low, other.low), max(self.high, other.high)
 
     def percentile(self, share: float) -> float | None:
-        """Return about the least value with ``share`` (0 to 1) of all at or below it; None for no values.
+        """Return about the least value with ``share`` (0 to 1) of all values at or below it; None without values.
 
-        It is never below the least value or above the greatest.
+        The result is never outside the range of the values.
         """
         rank = max(1, math.ceil(round(share * self.count, 6)))
         below = 0
@@ -52,7 +49,6 @@ class QuantileSketch:
 
     @property
     def count(self) -> int:
-        """Return how many values were counted."""
         return self.buckets.total()
 
     def check(self) -> None:
@@ -62,7 +58,7 @@ class QuantileSketch:
 
 
 def merge(sketches: Iterable[QuantileSketch]) -> QuantileSketch:
-    """Return one sketch of what several have counted."""
+    """Return the sum of several sketches."""
     found = QuantileSketch()
     for sketch in sketches:
         found.add(sketch)
@@ -70,7 +66,7 @@ def merge(sketches: Iterable[QuantileSketch]) -> QuantileSketch:
 
 
 class _Figure:
-    """One figure on one GPU."""
+    """The values of one figure on one GPU, of all times and of each of the last minutes."""
 
     def __init__(self) -> None:
         self.ever = QuantileSketch()
@@ -89,22 +85,22 @@ class _Figure:
 
 
 class LatencyQuantiles:
-    """Named figures in seconds, each by GPU. A name or GPU is there from its first value on."""
+    """Named figures in seconds, each by GPU; a figure exists from its first value on."""
 
     def __init__(self) -> None:
         self._figures: dict[tuple[int, str], _Figure] = {}
 
     def observe(self, name: str, gpu_id: int, value_s: float, now: float) -> None:
-        """Count a value; ``now`` never falls."""
+        """Add a value; ``now`` never falls."""
         figure = self._figures.get((gpu_id, name))
         if figure is None:
             figure = self._figures[gpu_id, name] = _Figure()
         figure.observe(value_s, now)
 
     def ever(self) -> dict[tuple[int, str], QuantileSketch]:
-        """Return what was measured since the start, by GPU and name."""
+        """Return the sketches of all values, by GPU and name."""
         return {key: figure.ever for key, figure in self._figures.items()}
 
     def lately(self, now: float) -> dict[tuple[int, str], QuantileSketch]:
-        """Return what was measured in the last minutes; what was not has no values."""
+        """Return the sketches of the last minutes, by GPU and name; those of figures without values are empty."""
         return {key: figure.lately(now) for key, figure in self._figures.items()}

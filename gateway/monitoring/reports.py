@@ -1,7 +1,4 @@
-"""The JSON endpoints' bodies, from workers and statistics; `gateway.monitoring.prometheus` has the metrics.
-
-An unknown figure is None, never invented.
-"""
+"""The bodies of the JSON endpoints, from a snapshot and the statistics (core). An unknown figure is None."""
 
 from collections import defaultdict
 from collections.abc import Mapping
@@ -17,15 +14,15 @@ JsonObject = dict[str, Any]
 GB = 2**30
 
 NAMES = frozenset({"connection", "connection_ids", "waiting_connection_ids", "graced_connection_ids"})
-"""Keys under which sessions are named."""
+"""Keys whose values are sessions' ids."""
 
 
 def gpu_status(snapshot: Snapshot, slots_per_gpu: int) -> JsonObject:
-    """Return the body of ``/gpu-status``. Only serving workers count in ``total_gpus``; all are listed.
+    """Return the body of ``/gpu-status``: ``total_gpus`` counts the serving workers, ``gpus`` lists all.
 
     Args:
         snapshot: workers and sessions.
-        slots_per_gpu: what a worker is expected to serve.
+        slots_per_gpu: slots of a worker, as long as none serves.
     """
     return {
         "total_gpus": len(snapshot.serving),
@@ -38,7 +35,7 @@ def gpu_status(snapshot: Snapshot, slots_per_gpu: int) -> JsonObject:
 
 
 def _gpu(worker: WorkerSnapshot) -> JsonObject:
-    memory, about = worker.memory, worker.registration
+    memory, registration = worker.memory, worker.registration
     return {
         "gpu_id": worker.gpu_id,
         "active_connections": len(worker.leases),
@@ -51,10 +48,10 @@ def _gpu(worker: WorkerSnapshot) -> JsonObject:
         "gpu_utilization_percent": memory.utilization_percent,
         "state": worker.state.value,
         "worker": worker.name,
-        "device": about.device if about else None,
-        "device_name": about.device_name if about else None,
-        "gpu_uuid": about.gpu_uuid if about else None,
-        "model": about.model if about else None,
+        "device": registration.device if registration else None,
+        "device_name": registration.device_name if registration else None,
+        "gpu_uuid": registration.gpu_uuid if registration else None,
+        "model": registration.model if registration else None,
         "weights": worker.weights,
         "slots": worker.slots,
         "lag_s": worker.lag_s,
@@ -73,11 +70,11 @@ KEYS = {
     "commit": "commit_latency_ms",
     "flush": "flush_latency_ms",
 }
-"""What each of `FIGURES` is called in ``/performance``."""
+"""The names of `FIGURES` in ``/performance``."""
 
 
 def performance(snapshot: Snapshot, statistics: Statistics, now: float) -> JsonObject:
-    """Return the body of ``/performance``; ``now`` is the time that the statistics were given."""
+    """Return the body of ``/performance``; ``now`` is by the clock of the statistics."""
     figures = statistics.latencies
     return summary(snapshot, statistics) | {
         **_spread(figures.ever()),
@@ -88,7 +85,7 @@ def performance(snapshot: Snapshot, statistics: Statistics, now: float) -> JsonO
 
 
 def _spread(sketches: Mapping[tuple[int, str], QuantileSketch]) -> JsonObject:
-    """Return the percentiles of every figure, of all GPUs together and of each that has any."""
+    """Return the percentiles of every figure, of all GPUs together and of each one that has values."""
     by_name: dict[str, list[QuantileSketch]] = {name: [] for name in FIGURES}
     by_gpu: dict[int, dict[str, QuantileSketch]] = defaultdict(dict)
     for (gpu_id, name), sketch in sketches.items():
@@ -105,7 +102,7 @@ def _spread(sketches: Mapping[tuple[int, str], QuantileSketch]) -> JsonObject:
 
 
 def summary(snapshot: Snapshot, statistics: Statistics) -> JsonObject:
-    """Return what ``/health`` has of ``/performance``: the guide's keys, and how sessions ended."""
+    """Return the part of ``/performance`` that is in ``/health`` too: the guide's keys, and how sessions ended."""
     done = statistics.completed
     return {
         "total_completed_connections": done,
@@ -125,7 +122,7 @@ def summary(snapshot: Snapshot, statistics: Statistics) -> JsonObject:
 
 
 def health(snapshot: Snapshot, statistics: Statistics, timestamp: float) -> tuple[JsonObject, int]:
-    """Return the body of ``/health`` and its HTTP status: 503 when no slot is served at all."""
+    """Return the body of ``/health`` and its HTTP status: 503 if there is no slot at all."""
     total, used, percent = snapshot.total_slots, snapshot.used_slots, snapshot.used_percent
     body: JsonObject = {
         "status": snapshot.health,
@@ -154,14 +151,14 @@ def unready(snapshot: Snapshot, *, stopping: bool) -> str | None:
 
 
 def without_names(body: object) -> object:
-    """Return a body with null in place of every session's name, and of lists of them."""
+    """Return a body with null under each of `NAMES`."""
     if isinstance(body, dict):
         return {key: None if key in NAMES else without_names(value) for key, value in body.items()}
     return [without_names(each) for each in body] if isinstance(body, list) else body
 
 
 def in_gb(value: int | None) -> float | None:
-    """Return bytes in GB of 2^30 bytes, to two decimals, as the guide shows them."""
+    """Return bytes as GB of 2^30 bytes, rounded to two decimals as in the guide."""
     return None if value is None else round(value / GB, 2)
 
 

@@ -1,34 +1,35 @@
-"""The gateway's workers and sessions at one moment, read once for every endpoint that shows them (core)."""
+"""The workers and sessions at one moment, from which all endpoints are answered (core)."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from gateway.placement.workers import WorkerHandle, WorkerRegistry, WorkerState
+from gateway.placement.worker_handle import WorkerHandle, WorkerState
+from gateway.placement.workers import WorkerRegistry
 from gateway.sessions.client_session import ClientSession
 from shared.messages import SAMPLE_RATE, MemoryReport, Register
 
 HEALTHY_BELOW = 70.0
 CRITICAL_ABOVE = 90.0
+"""Per cent of slots in use, as in the guide; between the two the health is ``degraded``."""
 
 _UNKNOWN_MEMORY = MemoryReport(None, None, None, None, None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerSnapshot:
-    """One worker; what only a worker that is alive can tell is None otherwise.
+    """One worker; figures from its heartbeats are None unless it is connected.
 
     Attributes:
-        registration: what it said of itself when it registered last; None if it never has.
-        state: of `WorkerState`.
-        slots: sessions that it serves at once, 0 while it does not serve.
+        registration: its last one; None if it has never registered.
+        slots: sessions that it serves at once; 0 while it does not serve.
         leases: this gateway's, each with its session's id.
         foreign: slots that other gateways use there.
         memory: of its device, in bytes.
-        lag_by_lease_s: audio received and not decoded of each slot of ours, in seconds, as the worker sees it.
-        lag_s: the largest of all slots, foreign ones too.
-        boots: its lives so far.
+        lag_by_lease_s: the lag of each of our leases, by the worker's own positions.
+        lag_s: the largest lag of all slots, foreign ones too.
+        boots: how many have registered.
         weights: ``host``, ``loading`` or ``device``.
-        step_median_s: None before the first step, too.
+        step_median_s: median length of its recent steps; None before the first, too.
         step_running_s: age of the step in progress, 0 if none.
     """
 
@@ -50,7 +51,7 @@ class WorkerSnapshot:
 
     @property
     def used(self) -> int:
-        """Return how many of its slots are in use."""
+        """Return the slots in use, by this gateway or another."""
         return len(self.leases) + self.foreign
 
 
@@ -59,12 +60,12 @@ class SessionSnapshot:
     """One session.
 
     Attributes:
-        state: of `gateway.sessions.state.State`, as a word.
-        lease: the slot it uses now, if it has one.
+        state: value of a `gateway.sessions.state.State`.
+        lease: the one on the slot that it uses; None without a slot.
         age_s: seconds since its request.
-        lag_s: audio received and not decoded, by the gateway's own positions.
+        lag_s: by the gateway's own positions.
         received: samples that have arrived.
-        attached: whether its client is there.
+        attached: False while its client's connection is broken.
     """
 
     id: str
@@ -83,10 +84,10 @@ class Queues:
     Attributes:
         sessions: how many are in each state.
         waiting: sessions that wait for a slot.
-        unsent: messages that clients have not taken yet.
-        journal: samples kept because they may still be needed.
-        held_back: sessions whose client is slowed down.
-        malformed: messages on the workers' socket that were none, since the start.
+        unsent: messages in clients' send queues.
+        journal: samples in sessions' journals.
+        held_back: sessions whose client must wait until the journal has room.
+        malformed: messages on the workers' socket that could not be decoded, since the start.
     """
 
     sessions: Mapping[str, int]
@@ -106,51 +107,46 @@ class Snapshot:
 
     @property
     def serving(self) -> list[WorkerSnapshot]:
-        """Return the workers that take sessions."""
         return [worker for worker in self.workers if worker.state is WorkerState.SERVING]
 
     @property
     def total_slots(self) -> int:
-        """Return the slots of all serving workers."""
         return sum(worker.slots for worker in self.workers)
 
     @property
     def used_slots(self) -> int:
-        """Return how many of them are in use."""
         return sum(worker.used for worker in self.serving)
 
     @property
     def connections(self) -> int:
-        """Return how many leases this gateway has granted."""
+        """Return the number of this gateway's leases."""
         return sum(len(worker.leases) for worker in self.workers)
 
     @property
     def used_percent(self) -> float | None:
-        """Return the share of slots in use; None if there are none."""
+        """Return the slots in use in per cent; None if there are no slots."""
         return 100.0 * self.used_slots / self.total_slots if self.total_slots else None
 
     @property
     def health(self) -> str:
-        """Return the guide's word for the share of slots in use."""
+        """Return the guide's word for the load."""
         return health_status(self.used_percent)
 
     @property
     def model(self) -> str | None:
-        """Return the names of the models that are served."""
+        """Return the names of the served models, separated by commas; None if no worker serves."""
         return ", ".join(sorted({each.registration.model for each in self.serving if each.registration})) or None
 
     def in_state(self, state: str) -> list[str]:
-        """Return the ids of the sessions in a state."""
         return [session.id for session in self.sessions if session.state == state]
 
 
 def take_snapshot(workers: WorkerRegistry, sessions: Iterable[SessionSnapshot] = ()) -> Snapshot:
-    """Return the present state of all workers, with these sessions."""
+    """Return a snapshot of all workers, with these sessions."""
     return Snapshot(tuple(worker_snapshot(worker) for worker in workers.all()), tuple(sessions))
 
 
 def worker_snapshot(worker: WorkerHandle) -> WorkerSnapshot:
-    """Return a worker's present state."""
     heartbeat = worker.heartbeat
     slots = heartbeat.slots if heartbeat else ()
     lags = {slot.lease: (slot.received - slot.decoded) / SAMPLE_RATE for slot in slots if slot.ours}
@@ -175,7 +171,7 @@ def worker_snapshot(worker: WorkerHandle) -> WorkerSnapshot:
 
 
 def session_snapshot(client: ClientSession, now: float) -> SessionSnapshot:
-    """Return a session's present state; ``now`` is the gateway's clock."""
+    """Return the snapshot of one session; ``now`` is by the gateway's clock."""
     session = client.session
     return SessionSnapshot(
         id=session.id,
@@ -189,7 +185,7 @@ def session_snapshot(client: ClientSession, now: float) -> SessionSnapshot:
 
 
 def health_status(used_percent: float | None) -> str:
-    """Return the guide's word for a share of used slots; None means that there are none."""
+    """Return the guide's word for a load in per cent; None means that there are no slots."""
     if used_percent is None or used_percent > CRITICAL_ABOVE:
         return "critical"
     return "healthy" if used_percent < HEALTHY_BELOW else "degraded"

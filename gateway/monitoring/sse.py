@@ -1,4 +1,4 @@
-"""Shows the gateway's state to everyone who looks at ``/monitor``: one producer, any number of viewers (shell)."""
+"""The monitor page and its stream of server-sent events: one producer, any number of viewers (shell)."""
 
 import asyncio
 import json
@@ -25,6 +25,8 @@ log = logs.get("gateway")
 
 PERIOD_S = 1.0
 HEARTBEAT_S = 5.0
+"""A stream without news gets a comment this often, so that proxies do not end it."""
+
 RETRY_MS = 2000
 MAX_VIEWERS = 64
 PAGE = Path(__file__).parents[1] / "web" / "monitor.html"
@@ -33,28 +35,28 @@ EVENT_STREAM = {"cache-control": "no-store", "x-accel-buffering": "no"}
 
 
 class Subscriber:
-    """What one viewer has not been sent yet: of each topic the newest state alone, so that it can never pile up."""
+    """What one viewer has not been sent yet: the newest state of each topic, so that it cannot pile up."""
 
     def __init__(self) -> None:
         self._unsent: dict[str, bytes] = {}
-        self._news = asyncio.Event()
+        self._has_news = asyncio.Event()
         self._closed = False
 
     def offer(self, topic: str, chunk: bytes) -> None:
-        """Replace what is unsent of a topic."""
+        """Replace the unsent state of a topic."""
         self._unsent[topic] = chunk
-        self._news.set()
+        self._has_news.set()
 
     def close(self) -> None:
-        """Let the stream end once all is sent."""
+        """Let the stream end once everything is sent."""
         self._closed = True
-        self._news.set()
+        self._has_news.set()
 
-    async def take(self, patience_s: float = HEARTBEAT_S) -> bytes | None:
-        """Return everything unsent, waiting for it; a comment if nothing comes, None at the end."""
+    async def take(self, limit_s: float = HEARTBEAT_S) -> bytes | None:
+        """Wait for news and return everything unsent; return a comment if nothing comes, None at the end."""
         try:
-            async with asyncio.timeout(patience_s):
-                await self._news.wait()
+            async with asyncio.timeout(limit_s):
+                await self._has_news.wait()
         except TimeoutError:
             return b": still here\n\n"
         if self._closed and not self._unsent:
@@ -62,25 +64,25 @@ class Subscriber:
         chunk = b"".join(self._unsent.values())
         self._unsent.clear()
         if not self._closed:
-            self._news.clear()
+            self._has_news.clear()
         return chunk
 
 
 class Stream(StreamingResponse):
-    """The answer to one viewer, who is among ``viewers`` for exactly as long as it is being sent."""
+    """The response to one viewer, which is in ``viewers`` exactly as long as the response is being sent."""
 
     def __init__(self, viewer: Subscriber, viewers: set[Subscriber]) -> None:
         super().__init__(_chunks(viewer), headers=EVENT_STREAM, media_type="text/event-stream")
         self._viewer = viewer
-        self._subscribers = viewers
+        self._viewers = viewers
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send until the viewer goes or is closed."""
-        self._subscribers.add(self._viewer)
+        """Send until the viewer disconnects or is closed."""
+        self._viewers.add(self._viewer)
         try:
             await super().__call__(scope, receive, send)
-        finally:  # not the generator's: one that waits in a send is not told when its viewer goes
-            self._subscribers.discard(self._viewer)
+        finally:  # here, not in the generator: that does not run when the viewer disconnects during a send
+            self._viewers.discard(self._viewer)
 
 
 async def _chunks(viewer: Subscriber) -> AsyncIterator[bytes]:
@@ -95,8 +97,8 @@ class MonitorFeed:
     Args:
         manager: keeps the sessions.
         history: the last ten minutes and the last events.
-        slots_per_gpu: what a worker is expected to serve.
-        auth: decides who may look.
+        slots_per_gpu: slots of a worker that has not registered yet.
+        auth: decides which request may see what.
     """
 
     def __init__(
@@ -107,13 +109,12 @@ class MonitorFeed:
         self._events = history.events
         self._slots_per_gpu = slots_per_gpu
         self._auth = auth
-        self._take = snapshots(manager)
+        self._take_snapshot = snapshots(manager)
         self._started = manager.clock()
         self._subscribers: set[Subscriber] = set()
         self._sent: tuple[object, object] = (None, None)
 
     def routes(self) -> list[BaseRoute]:
-        """Return the routes of the page, its stream and its state."""
         return [
             Route("/monitor", self._auth.page(self.page)),
             Route("/monitor/events", self._auth.page(self.events)),
@@ -121,15 +122,15 @@ class MonitorFeed:
         ]
 
     async def page(self, _request: Request) -> Response:
-        """Answer the page itself, which holds no figures."""
+        """Return the page itself, which holds no figures."""
         return FileResponse(PAGE)
 
     async def state(self, _request: Request) -> Response:
-        """Answer everything at once."""
+        """Return in one body what the stream sends by topics."""
         return JSONResponse(self._now() | {"history": self._history_body(), "events": self._events.body()})
 
     async def events(self, _request: Request) -> Response:
-        """Answer a stream that never ends by itself while the gateway runs."""
+        """Return the stream, which does not end while the gateway runs."""
         if len(self._subscribers) >= MAX_VIEWERS:
             return Response("Too many viewers.\n", 503, {"retry-after": "10"}, "text/plain")
         viewer = Subscriber()
@@ -144,16 +145,16 @@ class MonitorFeed:
     # --- the producer ---------------------------------------------------------------------------------------
 
     async def run(self) -> None:
-        """Take samples and show them to all viewers until cancelled."""
+        """Call `produce` every `PERIOD_S` until cancelled."""
         while True:
             await asyncio.sleep(PERIOD_S)
             try:
                 self.produce()
-            except Exception:  # the top of a shell's loop: a monitor that is wrong must not stop the gateway
+            except Exception:  # the top of a shell's loop: an error in here must not stop the gateway
                 log.exception("the monitor failed", event_id="wall_failed")
 
     def produce(self) -> None:
-        """Sample once, and offer every viewer what is new."""
+        """Take a sample for the history, and offer every viewer what is new."""
         now, body = self._manager.clock(), self._now()
         self._history.sampled(now, used=body["used_slots"], lag_s=body["lag_s"])
         self._offer("now", body)
@@ -164,7 +165,7 @@ class MonitorFeed:
             self._offer("events", self._events.body())
         self._sent = versions
         if self._manager.stopping and not self._manager.session_count:
-            # Nothing more will happen; a stream left open would hold up the gateway's end.
+            # Nothing more will happen, and an open stream would delay the end of the gateway.
             for viewer in self._subscribers:
                 viewer.close()
 
@@ -176,12 +177,14 @@ class MonitorFeed:
 
     def _now(self) -> JsonObject:
         uptime_s = self._manager.clock() - self._started
-        return monitor_state(self._take(), at=time.time(), uptime_s=uptime_s, slots_per_gpu=self._slots_per_gpu)
+        return monitor_state(
+            self._take_snapshot(), at=time.time(), uptime_s=uptime_s, slots_per_gpu=self._slots_per_gpu
+        )
 
     def _history_body(self) -> JsonObject:
         return self._history.body(self._manager.clock())
 
 
 def encode(topic: str, body: object) -> bytes:
-    """Return one server-sent event."""
+    """Return one server-sent event with a JSON body."""
     return f"event: {topic}\ndata: {json.dumps(body, separators=(',', ':'), allow_nan=False)}\n\n".encode()

@@ -1,4 +1,4 @@
-"""Counts what happens: setups, endings, audio, latencies (core); `gateway.monitoring.reports` words the figures."""
+"""Counts events: setups, endings, audio, latencies (core)."""
 
 import contextlib
 from collections import Counter, deque
@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 from gateway.monitoring.quantiles import LatencyQuantiles
 from gateway.placement import events
-from gateway.placement.workers import WorkerLost
 from shared.histogram import Histogram, Histograms
 from shared.messages import BATCH_BOUNDS, STEP_BOUNDS_S, Heartbeat, HistogramCounts
 
 RECENT_SHOWN = 50
+"""This many moves and endings are kept for ``/performance``."""
 
 SETUP_BOUNDS_S = (0.01, 0.03, 0.1, 0.3, 0.5, 1.0, 2.0, 3.0, 5.0, 10.0, 30.0)
 LATENCY_BOUNDS_S = (0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0, 30.0, 60.0)
@@ -18,12 +18,12 @@ GAP_BOUNDS_S = (0.1, 0.3, 0.5, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0, 30.0, 60.0)
 LOOP_LAG_BOUNDS_S = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0)
 STAGES = ("accept", "allocate", "load", "total")
 FIGURES = (*STAGES, "audio_to_text_lag", "first_word", "commit", "flush")
-"""What has percentiles: a setup's stages, and how soon words come, as in the histograms of the same names."""
+"""The figures with percentiles: the stages of a setup, and how soon words come."""
 
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """One session's way to another worker; ``gap_ms`` is how long it was without one, ``at`` is Unix time."""
+    """One session's migration; ``gap_ms`` is how long it was without a worker, ``at`` is Unix time."""
 
     connection: str
     from_gpu: int | None
@@ -43,24 +43,24 @@ class Ended:
 
 
 class Steps:
-    """What workers' steps took and how many streams each decoded, by GPU: a worker's new life counts on."""
+    """Lengths and sizes of recognition steps by GPU, over all boots of the workers."""
 
     def __init__(self) -> None:
         self.step_s = Histograms(STEP_BOUNDS_S)
         self.batches = Histograms(BATCH_BOUNDS)
         self._seen: dict[str, tuple[str, HistogramCounts, HistogramCounts]] = {}
 
-    def note(self, worker: str, boot: str, gpu_id: int, beat: Heartbeat) -> None:
-        """Count what a worker has done since its last heartbeat that was noted.
+    def note(self, worker: str, boot: str, gpu_id: int, heartbeat: Heartbeat) -> None:
+        """Count the steps since the last heartbeat of this worker that was noted.
 
         Raises:
-            ValueError: its counts have other bounds than ours, or they have fallen within one life.
+            ValueError: its counts have other bounds than ours, or have fallen within one boot.
         """
         seen_boot, step_s, batches = self._seen.get(worker, ("", None, None))
-        same = seen_boot == boot
-        self.step_s.of(str(gpu_id)).grow(step_s if same else None, beat.step_s)
-        self.batches.of(str(gpu_id)).grow(batches if same else None, beat.batches)
-        self._seen[worker] = (boot, beat.step_s, beat.batches)
+        same_boot = seen_boot == boot
+        self.step_s.of(str(gpu_id)).grow(step_s if same_boot else None, heartbeat.step_s)
+        self.batches.of(str(gpu_id)).grow(batches if same_boot else None, heartbeat.batches)
+        self._seen[worker] = (boot, heartbeat.step_s, heartbeat.batches)
 
 
 class Statistics:
@@ -87,7 +87,7 @@ class Statistics:
         self.first_word_s = Histograms(LATENCY_BOUNDS_S)
         self.commit_s = Histograms(LATENCY_BOUNDS_S)
         self.flush_s = Histograms(LATENCY_BOUNDS_S)
-        self._words = {
+        self._word_latencies = {
             "audio_to_text_lag": self.text_lag_s,
             "first_word": self.first_word_s,
             "commit": self.commit_s,
@@ -96,10 +96,9 @@ class Statistics:
         self.gap_s = Histograms(GAP_BOUNDS_S)
         self.loop_lag_s = Histogram(LOOP_LAG_BOUNDS_S)
         self.steps = Steps()
-        self._with_text: set[str] = set()  # sessions here that have text
+        self._with_text: set[str] = set()  # open sessions that have text
 
     def observe(self, event: events.Event) -> None:  # noqa: C901 - one case for each kind of event
-        """Count one event."""
         match event:
             case events.ConnectionRefused(_, error):
                 self.outcomes[error.code] += 1
@@ -119,10 +118,10 @@ class Statistics:
                 self.moves[cause] += 1
             case events.SessionClosed():
                 self._closed(event)
-            case WorkerLost():
+            case events.WorkerLost():
                 self.moves["worker_lost"] += len(event.leases)
             case events.HeartbeatReceived(worker, boot, gpu_id, heartbeat):
-                with contextlib.suppress(ValueError):  # a count that makes no sense is not added
+                with contextlib.suppress(ValueError):  # counts that make no sense are not added
                     self.steps.note(worker, boot, gpu_id, heartbeat)
             case events.LoopDelayed(lag_s):
                 self.loop_lag_s.observe(lag_s)
@@ -140,7 +139,7 @@ class Statistics:
             self.latencies.observe(stage, event.gpu_id, stage_ms / 1000, event.now)
 
     def _step_taken(self, event: events.StepTaken) -> None:
-        """Count how old the audio is that a step's text covers, and how old the words are that it commits."""
+        """Count how old the newest audio is that a step's text covers, and how old the words are that it commits."""
         step, gpu_id, now, age_s = event.hypothesis, event.gpu_id, event.now, event.arrival_times.age_s
         if step.decoded > event.decoded_before:
             self._latency("audio_to_text_lag", gpu_id, age_s(step.decoded, now), now)
@@ -152,13 +151,13 @@ class Statistics:
             self._latency("commit", gpu_id, age_s(word.end, now), now)
 
     def _latency(self, figure: str, gpu_id: int, value_s: float | None, now: float) -> None:
-        """Count how soon words came, if that is known: ``figure`` is one of `FIGURES` that is no stage."""
+        """Count one of `FIGURES` that is not a stage of a setup, if its value is known."""
         if value_s is not None:
-            self._words[figure].of(str(gpu_id)).observe(value_s)
+            self._word_latencies[figure].of(str(gpu_id)).observe(value_s)
             self.latencies.observe(figure, gpu_id, value_s, now)
 
     def _closed(self, event: events.SessionClosed) -> None:
-        """Count a session's end; it is a completed connection only if it had become ready."""
+        """Count the end of a session; only one that has been ready is a completed connection."""
         self._with_text.discard(event.connection)
         self.recent_endings.append(Ended(event.connection, event.outcome, round(event.at, 3)))
         self.outcomes[event.outcome] += 1
@@ -178,5 +177,5 @@ class Statistics:
             self.text_updates_sum += event.text_updates
 
     def average_setup_ms(self) -> float | None:
-        """Return the mean setup time, None before the first."""
+        """Return the mean setup time; None before the first setup."""
         return self.setup_ms_sum / self.setups if self.setups else None

@@ -1,1 +1,1 @@
-"""Which worker serves which session: workers, leases, the waiting line, moves, and the events that tell of it."""
+"""Which worker serves which session: workers, leases, the wait queue, migrations, and events about all of it."""

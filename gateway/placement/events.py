@@ -1,11 +1,10 @@
-"""What happens to sessions and workers, as values (core); `gateway.placement.observer` tells those who care.
+"""What happens to sessions and workers, as values (core); `gateway.placement.observer` hands them to observers.
 
 ``connection`` is the session's id, ``now`` seconds of the gateway's clock, ``at`` Unix time.
 """
 
 from dataclasses import dataclass
 
-from gateway.placement.workers import WorkerLost
 from gateway.sessions.arrival_times import ArrivalTimes
 from gateway.sessions.commands import SessionAccounting
 from shared.errors import SessionError
@@ -30,7 +29,7 @@ class ConnectionRefused:
 
 @dataclass(frozen=True, slots=True)
 class NoSlotFree:
-    """A session is over because every slot is taken."""
+    """A session has ended because every slot is taken."""
 
     connection: str
 
@@ -88,7 +87,7 @@ class StepTaken:
 
 @dataclass(frozen=True, slots=True)
 class SessionFlushed:
-    """A session has said everything, ``flush_s`` after its client had ended the audio."""
+    """The last words of a session came, ``flush_s`` after its client had ended the audio."""
 
     connection: str
     gpu_id: int
@@ -98,7 +97,7 @@ class SessionFlushed:
 
 @dataclass(frozen=True, slots=True)
 class MigrationStarted:
-    """A session is about to be moved on purpose."""
+    """A session that is being served gets a second slot, to which it will be migrated."""
 
     connection: str
     reason: str
@@ -120,7 +119,7 @@ class SessionMigrated:
 
 @dataclass(frozen=True, slots=True)
 class StreamLost:
-    """A worker that lives has given a session up: its stream failed, it was full, or it has forgotten it."""
+    """A live worker no longer serves a session: its stream failed, the worker had no slot, or has forgotten it."""
 
     connection: str
     worker: str
@@ -130,7 +129,7 @@ class StreamLost:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionClosed:
-    """A session is over and forgotten."""
+    """A session has ended, and its client cannot resume it any more."""
 
     connection: str
     outcome: str
@@ -148,14 +147,14 @@ class SessionClosed:
 
 @dataclass(frozen=True, slots=True)
 class WorkerRegistered:
-    """A worker serves."""
+    """A worker's new boot is ready for sessions, or its old one again."""
 
     registration: Register
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerRefused:
-    """A worker cannot serve here."""
+    """A worker may not register; ``reason`` is a sentence."""
 
     worker: str
     reason: str
@@ -163,14 +162,35 @@ class WorkerRefused:
 
 @dataclass(frozen=True, slots=True)
 class WorkerDraining:
-    """A worker takes no new session and gives away those that it has."""
+    """A worker takes no new session, and those that it has are migrated."""
 
     gpu_id: int
 
 
 @dataclass(frozen=True, slots=True)
+class WorkerLost:
+    """A worker is gone, and so are its leases.
+
+    Attributes:
+        leases: each with its session's id.
+        last_seen: when its last registration or heartbeat came.
+        died: False if no session can have been the cause.
+        silent: True if nothing but its silence says that it is gone.
+    """
+
+    worker: str
+    gpu_id: int
+    reason: str
+    leases: tuple[tuple[int, str], ...]
+    last_seen: float
+    died: bool
+    silent: bool
+    identity: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class HeartbeatReceived:
-    """A worker that serves has told how it does."""
+    """A connected worker has sent a heartbeat."""
 
     worker: str
     boot: str
@@ -180,7 +200,7 @@ class HeartbeatReceived:
 
 @dataclass(frozen=True, slots=True)
 class LoopDelayed:
-    """The gateway's event loop was late by ``lag_s`` (most often by next to nothing)."""
+    """The gateway's event loop was late by ``lag_s``, most often by next to nothing."""
 
     lag_s: float
 

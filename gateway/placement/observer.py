@@ -1,7 +1,6 @@
-"""Tells what happens, after the fact, to those who log, count and show it (shell).
+"""Hands events to those who log, count and show them, after the fact (shell).
 
-Nothing that an observer does, or fails to do, changes a session: it is told by values, and an exception of one is
-logged and stops there.
+Observers get values, and an exception of theirs is logged and goes no further: nothing that they do changes a session.
 """
 
 from collections.abc import Sequence
@@ -14,20 +13,19 @@ log = logs.get("gateway")
 
 
 class Observer(Protocol):
-    """Takes note of events, in the order in which they happened."""
+    """Takes events in the order in which they happened."""
 
     def observe(self, event: Event) -> None:
-        """Take note of one event; those of other kinds than it cares for are passed over."""
+        """Note one event, or pass over it if it is of a kind of no interest here."""
 
 
 class Observers:
-    """Tells each of several observers; one that fails keeps nothing from the others."""
+    """Several observers; one that fails keeps nothing from the others."""
 
     def __init__(self, observers: Sequence[Observer] = ()) -> None:
         self._observers = tuple(observers)
 
     def observe(self, event: Event) -> None:
-        """Tell every observer of an event."""
         for observer in self._observers:
             try:
                 observer.observe(event)

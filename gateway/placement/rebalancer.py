@@ -1,41 +1,44 @@
-"""Core: who is moved on purpose: off a worker that drains, and, when loads differ, from the fullest one."""
+"""Which sessions are migrated on purpose: off a draining worker, and off the fullest one when loads differ (core)."""
 
-from typing import Generic
-
-from gateway.placement.leases import H, LeaseTable
-from gateway.placement.workers import WorkerHandle, WorkerRegistry
+from gateway.placement.leases import LeaseTable
+from gateway.placement.worker_handle import WorkerHandle
+from gateway.placement.workers import WorkerRegistry
+from gateway.sessions.client_session import ClientSession
 from gateway.sessions.state import SETTLED, State
 
 BALANCE_EVERY_S = 2.0
-"""Loads are evened out by one session at a time, no oftener than this, ..."""
+"""To even out the loads, one session is migrated at a time, and no more often than this ..."""
 IMPATIENT_S = 10.0
-"""... in a pause of its speech, or anyway after this long."""
+"""... between two utterances; after this time of imbalance also within one."""
 
 
-class Rebalancer(Generic[H]):
-    """Picks the sessions to be moved.
+class Rebalancer:
+    """Picks the sessions to be migrated.
 
     Args:
-        pool: workers and leases.
-        placement: who holds them.
+        workers: all workers.
+        leases: which sessions they serve.
         now: seconds of a monotonic clock, as in every call.
     """
 
-    def __init__(self, workers: WorkerRegistry, leases: LeaseTable[H], now: float) -> None:
+    def __init__(self, workers: WorkerRegistry, leases: LeaseTable, now: float) -> None:
         self._workers = workers
         self._leases = leases
         self._imbalanced_since: float | None = None
         self._last = now
 
-    def movable(self, worker: WorkerHandle) -> list[H]:
-        """Return those on a worker that can be moved now, and are not being moved yet."""
+    def movable(self, worker: WorkerHandle) -> list[ClientSession]:
+        """Return the sessions of a worker that can be migrated now and are not being migrated yet."""
         held = self._leases.holders(worker)
         return [each for each in held if each.session.migration_lease is None and each.session.state in SETTLED]
 
-    def migration_candidates(self, now: float) -> list[tuple[H, WorkerHandle]]:
-        """Return those of whom one is to be moved to even out the loads, and from where; nobody most of the time."""
+    def migration_candidates(self, now: float) -> list[tuple[ClientSession, WorkerHandle]]:
+        """Return the sessions of which one is to be migrated to even out the loads, each with its worker.
+
+        Most of the time there are none.
+        """
         worker = self._workers.most_overloaded()
-        if worker is None or self._leases.waiting or self._is_moving():
+        if worker is None or self._leases.waiting or self._is_migrating():
             self._imbalanced_since = None
             return []
         self._imbalanced_since = now if self._imbalanced_since is None else self._imbalanced_since
@@ -49,6 +52,6 @@ class Rebalancer(Generic[H]):
             self._last = now
         return [(each, worker) for each in pausing]
 
-    def _is_moving(self) -> bool:
+    def _is_migrating(self) -> bool:
         held = (each for worker in self._workers.all() for each in self._leases.holders(worker))
         return any(each.session.migration_lease is not None for each in held)

@@ -1,118 +1,28 @@
-"""The workers a gateway hears, the leases it has granted on them, and the rule that places a session."""
+"""The workers of a gateway, and its leases on them (core)."""
 
-import enum
 from collections.abc import Collection
-from dataclasses import dataclass, field
 
+from gateway.placement import policy
+from gateway.placement.events import WorkerLost
+from gateway.placement.worker_handle import Lease, WorkerHandle, WorkerState, is_stuck
 from shared.messages import PROTOCOL, Heartbeat, Register
 
-
-class WorkerState(enum.Enum):
-    """A worker as the gateway sees it."""
-
-    EXPECTED = "expected"  # never heard of yet
-    SERVING = "serving"
-    DRAINING = "draining"  # takes no new lease
-    LOST = "lost"  # silent, stuck or gone
-
-
-@dataclass(slots=True)
-class WorkerHandle:
-    """One expected or registered worker. ``identity`` is its address on the socket."""
-
-    name: str
-    gpu_id: int
-    state: WorkerState = WorkerState.EXPECTED
-    identity: bytes = b""
-    boot: str = ""
-    boots: int = 0
-    registration: Register | None = None
-    heartbeat: Heartbeat | None = None
-    last_seen: float = 0.0
-    leases: dict[int, str] = field(default_factory=dict)
-    full_until: float = 0.0
-    failures: int = 0  # streams that have failed since one went well
-    silent: bool = False  # was lost for its silence alone
-    load_overdue: bool = False  # was lost in the midst of loading its weights
-    returned_at: float = float("-inf")  # when it last turned out to live all the same
-
-    @property
-    def slots(self) -> int:
-        """Return how many sessions it serves at once; 0 while it does not serve."""
-        return self.registration.slots if self.registration and self.state is WorkerState.SERVING else 0
-
-    @property
-    def has_weights(self) -> bool:
-        """Tell whether its weights are on the device."""
-        return self.heartbeat is not None and self.heartbeat.weights == "device"
-
-    def used(self) -> int:
-        """Return the slots in use: ours, and what other gateways hold there by its own report."""
-        foreign = sum(not slot.ours for slot in self.heartbeat.slots) if self.heartbeat else 0
-        return len(self.leases) + foreign
-
-
-@dataclass(frozen=True, slots=True)
-class Lease:
-    """A lease on a worker."""
-
-    id: int
-    worker: str
-    gpu_id: int
-    identity: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class WorkerLost:
-    """A worker has left; these leases are gone, each with its session's name.
-
-    ``heard`` is its last sign of life; ``died`` is False if no session can have been the cause; ``silent`` if nothing
-    but its silence speaks for its death.
-    """
-
-    worker: str
-    gpu_id: int
-    reason: str
-    leases: tuple[tuple[int, str], ...]
-    last_seen: float
-    died: bool
-    silent: bool
-    identity: bytes
-
-
-FAILING_AFTER = 2
-"""So many failed streams in a row speak against the worker, not the streams."""
-LOADING_PATIENCE = 3.0
-"""A worker that loads its weights is given this many times as long: on a crowded CPU that leaves it little time, and
-to move its sessions would only have another one load."""
-RETURN_PATIENCE, RETURN_S = 2.0, 30.0
-"""So does one that was lost for its silence and then came back alive, for this long: on a machine that is overloaded,
-to move its sessions again and again would only add to the load."""
-STUCK_S = 5.0
-STUCK_MEDIANS = 20.0
-
-
-def is_stuck(beat: Heartbeat) -> bool:
-    """Tell whether a worker's running step takes far too long."""
-    return beat.step_running_s > max(STUCK_S, STUCK_MEDIANS * beat.step_median_s)
-
-
 FULL_PAUSE_S = 0.5
-"""After a worker said `Full` against our belief, it is not asked again for so long."""
+"""A worker that answered `NoFreeSlot`, though it seemed to have one, is not asked again for this long."""
 
 
 class WorkerRegistry:
-    """Workers and leases.
+    """All workers, expected or registered, by name, and the worker of each lease.
 
     Args:
-        expected: GPU numbers of the workers that ought to be there.
-        lost_after_s: a worker silent for so long is lost.
+        expected: GPU numbers of the workers that should register.
+        lost_after_s: a worker silent for this long is lost.
     """
 
     def __init__(self, expected: range, *, lost_after_s: float) -> None:
         self._workers = {f"gpu{number}": WorkerHandle(f"gpu{number}", number) for number in expected}
         self._lost_after_s = lost_after_s
-        self._leases = 0
+        self._last_lease = 0
         self._worker_of_lease: dict[int, str] = {}
 
     # --- workers --------------------------------------------------------------------------------------------
@@ -122,52 +32,56 @@ class WorkerRegistry:
         return sorted(self._workers.values(), key=lambda worker: (worker.gpu_id, worker.name))
 
     def serving(self) -> list[WorkerHandle]:
-        """Return the workers that take sessions."""
         return [worker for worker in self.all() if worker.state is WorkerState.SERVING]
 
+    def draining(self) -> list[WorkerHandle]:
+        return [worker for worker in self.all() if worker.state is WorkerState.DRAINING]
+
     def with_room(self) -> list[WorkerHandle]:
-        """Return those of them that have a free slot."""
+        """Return the serving workers that have a free slot."""
         return [worker for worker in self.serving() if worker.used() < worker.slots]
 
     @property
     def ever_served(self) -> bool:
-        """Tell whether any worker has registered since the start."""
+        """Return True if any worker has registered since the gateway's start."""
         return any(worker.boots for worker in self._workers.values())
 
-    def register(self, identity: bytes, facts: Register, now: float) -> WorkerLost | None:
-        """Take in a worker's new life, or an old one that lost its leases; return what its name held before.
+    def by_identity(self, identity: bytes) -> WorkerHandle | None:
+        """Return the connected worker with this address on the socket."""
+        for worker in self._workers.values():
+            if worker.identity == identity and worker.is_connected:
+                return worker
+        return None
+
+    def register(self, identity: bytes, registration: Register, now: float) -> WorkerLost | None:
+        """Take in a worker: a new boot, or a known one that was lost. Return what its former boot held, if anything.
 
         Raises:
             ValueError: it speaks another version of the protocol.
         """
-        if facts.protocol != PROTOCOL:
-            raise ValueError(f"worker {facts.worker} speaks protocol {facts.protocol}, this gateway {PROTOCOL}")
-        worker = self._workers.setdefault(facts.worker, WorkerHandle(facts.worker, facts.gpu_id))
+        name = registration.worker
+        if registration.protocol != PROTOCOL:
+            raise ValueError(f"worker {name} speaks protocol {registration.protocol}, this gateway {PROTOCOL}")
+        worker = self._workers.setdefault(name, WorkerHandle(name, registration.gpu_id))
         before = self._lose(worker, "restarted") if worker.leases else None
-        if worker.boot == facts.boot and worker.silent:
+        if worker.boot == registration.boot and worker.silent:
             worker.returned_at = now
         worker.silent = worker.load_overdue = False
-        worker.boots += worker.boot != facts.boot
-        worker.state, worker.identity, worker.boot = WorkerState.SERVING, identity, facts.boot
-        worker.gpu_id, worker.registration, worker.heartbeat, worker.last_seen = facts.gpu_id, facts, None, now
+        worker.boots += worker.boot != registration.boot
+        worker.state, worker.identity, worker.boot = WorkerState.SERVING, identity, registration.boot
+        worker.gpu_id, worker.registration = registration.gpu_id, registration
+        worker.heartbeat, worker.last_seen = None, now
         worker.full_until, worker.failures = 0.0, 0
         return before
 
-    def heartbeat(self, identity: bytes, beat: Heartbeat, now: float) -> bool:
-        """Note a heartbeat; False if the sender is not known as serving and must register."""
+    def heartbeat(self, identity: bytes, heartbeat: Heartbeat, now: float) -> bool:
+        """Note a heartbeat; return False if its sender is not connected and must register."""
         worker = self.by_identity(identity)
         if worker is None:
             return False
-        worker.heartbeat, worker.last_seen = beat, now
-        worker.state = WorkerState.DRAINING if beat.state == "draining" else WorkerState.SERVING
+        worker.heartbeat, worker.last_seen = heartbeat, now
+        worker.state = WorkerState.DRAINING if heartbeat.state == "draining" else WorkerState.SERVING
         return True
-
-    def by_identity(self, identity: bytes) -> WorkerHandle | None:
-        """Return the live worker with this address."""
-        for worker in self._workers.values():
-            if worker.identity == identity and worker.state in (WorkerState.SERVING, WorkerState.DRAINING):
-                return worker
-        return None
 
     def mark_lost(self, identity: bytes, reason: str, *, died: bool = True) -> WorkerLost | None:
         """Take a worker out at once: it cannot be reached, or it said goodbye."""
@@ -175,32 +89,27 @@ class WorkerRegistry:
         return self._lose(worker, reason, died=died) if worker else None
 
     def mark_load_overdue(self, worker: WorkerHandle, limit_s: float) -> WorkerLost:
-        """Take a worker out that does not come to an end with loading its weights."""
+        """Take a worker out that has been loading its weights for too long."""
         worker.load_overdue = True
         return self._lose(worker, f"still loads its weights after {limit_s:g} s", died=False)
 
-    def still_failing(self, identity: bytes, beat: Heartbeat) -> bool:
-        """Tell whether what a worker was lost for lasts: it is not taken back before that has ended."""
-        endless = any(worker.load_overdue and worker.identity == identity for worker in self._workers.values())
-        return is_stuck(beat) or (endless and beat.weights == "loading")
+    def still_failing(self, identity: bytes, heartbeat: Heartbeat) -> bool:
+        """Return True if a lost worker is still in the step or the load that it was lost for: it must wait."""
+        overdue = any(worker.load_overdue and worker.identity == identity for worker in self._workers.values())
+        return is_stuck(heartbeat) or (overdue and heartbeat.weights == "loading")
 
     def expire(self, now: float) -> list[WorkerLost]:
         """Take out the workers that are silent or stuck."""
         lost = []
         for worker in self.all():
-            if worker.state not in (WorkerState.SERVING, WorkerState.DRAINING):
+            if not worker.is_connected:
                 continue
-            beat = worker.heartbeat
-            if now - worker.last_seen >= self._patience_factor(worker, now) * self._lost_after_s:
-                lost.append(self._lose(worker, f"silent for {now - worker.last_seen:.1f} s", silent=True))
-            elif beat and is_stuck(beat):
-                lost.append(self._lose(worker, f"stuck in a step for {beat.step_running_s:.1f} s"))
+            silent_s, heartbeat = now - worker.last_seen, worker.heartbeat
+            if silent_s >= worker.patience_factor(now) * self._lost_after_s:
+                lost.append(self._lose(worker, f"silent for {silent_s:.1f} s", silent=True))
+            elif heartbeat and is_stuck(heartbeat):
+                lost.append(self._lose(worker, f"stuck in a step for {heartbeat.step_running_s:.1f} s"))
         return lost
-
-    def _patience_factor(self, worker: WorkerHandle, now: float) -> float:
-        if worker.heartbeat and worker.heartbeat.weights == "loading":
-            return LOADING_PATIENCE
-        return RETURN_PATIENCE if now - worker.returned_at < RETURN_S else 1.0
 
     def _lose(self, worker: WorkerHandle, reason: str, *, died: bool = True, silent: bool = False) -> WorkerLost:
         leases = tuple(worker.leases.items())
@@ -221,34 +130,26 @@ class WorkerRegistry:
         barred: Collection[str] = (),
         hurry: bool = False,
     ) -> Lease | None:
-        """Lease the least-loaded worker's slot, among equals the lowest GPU number's.
+        """Lease a slot of the worker that `policy.choose_worker` names; return None if no slot is free.
 
-        Workers named in ``avoid`` are taken only if nothing else is free, ``barred`` ones never. Who is in a ``hurry``
-        goes where the weights are on the device already, if there is room: loads are evened out later. Returns None
-        when every other slot is taken.
+        Args:
+            session: the id of the session that it is for.
+            now: the time.
+            avoid: names of workers that are taken only if nothing else is free.
+            barred: names of workers that are never taken.
+            hurry: prefer a worker whose weights are on the device.
         """
-        free = [w for w in self.with_room() if now >= w.full_until and w.name not in barred]
-        if not free:
+        free = [worker for worker in self.with_room() if now >= worker.full_until and worker.name not in barred]
+        worker = policy.choose_worker(free, avoid=avoid, hurry=hurry)
+        if worker is None:
             return None
-        # A worker on which everything fails always has the most room: it must not draw all sessions to it.
-        worker = min(
-            free,
-            key=lambda w: (
-                w.name in avoid,
-                w.failures >= FAILING_AFTER,
-                hurry and not w.has_weights,
-                w.used(),
-                w.gpu_id,
-                w.name,
-            ),
-        )
-        self._leases += 1
-        worker.leases[self._leases] = session
-        self._worker_of_lease[self._leases] = worker.name
-        return Lease(self._leases, worker.name, worker.gpu_id, worker.identity)
+        self._last_lease += 1
+        worker.leases[self._last_lease] = session
+        self._worker_of_lease[self._last_lease] = worker.name
+        return Lease(self._last_lease, worker.name, worker.gpu_id, worker.identity)
 
     def release(self, lease: int) -> WorkerHandle | None:
-        """Give a lease back; return the worker that had it, None if it was revoked before."""
+        """End a lease; return its worker, None if the lease was revoked before."""
         name = self._worker_of_lease.pop(lease, None)
         if name is None:
             return None
@@ -257,41 +158,31 @@ class WorkerRegistry:
         return worker
 
     def release_as_full(self, lease: int, now: float) -> WorkerHandle | None:
-        """Note that the worker answered `Full`: revoke the lease and let the worker rest; return it, as `release`."""
+        """End a lease whose worker has no free slot, and let that worker rest; return it, as `release`."""
         worker = self.release(lease)
         if worker is not None:
             worker.full_until = now + FULL_PAUSE_S
         return worker
 
     def worker_of(self, lease: int) -> WorkerHandle | None:
-        """Return the worker on which the lease is."""
         name = self._worker_of_lease.get(lease)
         return self._workers[name] if name else None
 
     def most_overloaded(self) -> WorkerHandle | None:
-        """Return the worker that has at least two sessions more than another that would take one, if there is one."""
-        free = [worker.used() for worker in self.with_room() if worker.failures < FAILING_AFTER]
-        if not free:
-            return None
-        fullest = max(self.serving(), key=lambda worker: (worker.used(), -worker.gpu_id))
-        return fullest if fullest.used() - min(free) >= 2 and fullest.leases else None
-
-    def draining(self) -> list[WorkerHandle]:
-        """Return the workers that give away what they have."""
-        return [worker for worker in self.all() if worker.state is WorkerState.DRAINING]
+        """Return the worker off which a session should be migrated, as `policy.most_overloaded`."""
+        return policy.most_overloaded(self.serving(), self.with_room())
 
     # --- figures --------------------------------------------------------------------------------------------
 
     def total_slots(self) -> int:
-        """Return the slots of all serving workers."""
+        """Return the slots of the serving workers."""
         return sum(worker.slots for worker in self._workers.values())
 
     def known_slots(self) -> int:
-        """Return the slots of all workers that have ever served, whatever has become of them."""
+        """Return the slots of all workers that have ever registered, lost ones too."""
         return sum(worker.registration.slots for worker in self._workers.values() if worker.registration)
 
     def used_slots(self) -> int:
-        """Return how many of them are in use."""
         return sum(worker.used() for worker in self.serving())
 
     def check(self) -> None:
@@ -299,7 +190,6 @@ class WorkerRegistry:
         for worker in self._workers.values():
             if worker.registration:
                 assert len(worker.leases) <= worker.registration.slots, worker
-            if worker.state in (WorkerState.EXPECTED, WorkerState.LOST):
-                assert not worker.leases, worker
+            assert worker.is_connected or not worker.leases, worker
         held = {lease: worker.name for worker in self._workers.values() for lease in worker.leases}
         assert held == self._worker_of_lease

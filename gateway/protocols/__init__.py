@@ -1,4 +1,4 @@
-"""The protocols that clients speak, one module each; `PROTOCOLS` says which is served where."""
+"""The protocols that clients speak; `PROTOCOLS` maps each path to its own."""
 
 from collections.abc import Mapping
 

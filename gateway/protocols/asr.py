@@ -1,4 +1,4 @@
-"""``/asr``: reads its query, and picks the mode (core)."""
+"""``/asr``: the protocol of each of its modes (core)."""
 
 from gateway.protocols.asr_events import EventsProtocol
 from gateway.protocols.asr_full import FullProtocol
@@ -10,18 +10,20 @@ from shared.errors import SessionError
 
 
 class Asr:
-    """WhisperLiveKit's WebSocket endpoint, and our own mode of it."""
+    """The factory for WhisperLiveKit's WebSocket endpoint and for our own ``mode=events``."""
 
     def open(self, request: HandshakeRequest) -> Handshake:
-        """Read the query.
+        """Return what the query asks for.
 
         Raises:
-            BadParameterError: a parameter, or a value of one, that there is not.
+            BadParameterError: a parameter, or the value of one, is unknown.
         """
-        asked = read_parameters(request.query)
-        protocol = EventsProtocol if asked.mode == "events" else FullProtocol
-        return Handshake(SessionOptions(asked.language, asked.task), protocol, asked.resume, asked.last_seq)
+        parameters = read_parameters(request.query)
+        protocol = EventsProtocol if parameters.mode == "events" else FullProtocol
+        return Handshake(
+            SessionOptions(parameters.language, parameters.task), protocol, parameters.resume, parameters.last_seq
+        )
 
     def refusal(self, error: SessionError) -> str:
-        """Return the error that stands alone, as both modes have it before any text."""
+        """Return the error as a message of its own, which is the same in both modes."""
         return dumps({"type": "error", **error_fields(error)})

@@ -1,4 +1,4 @@
-"""``/asr?mode=events``: every message has a ``type`` and a ``seq`` and says what is new (core)."""
+"""``/asr?mode=events``: each message has a ``type`` and a ``seq``, and holds only what is new (core)."""
 
 import json
 from collections.abc import Sequence
@@ -23,30 +23,30 @@ from shared.messages import SAMPLE_RATE, Word
 
 
 class EventsProtocol(ClientProtocol):
-    """Tells what is new: partials are coalesced when the client reads slowly, finals never."""
+    """Sends closed segments once, as ``final``, and the open one as ``partial``, which slow clients get less often."""
 
-    ACK_EVERY = SAMPLE_RATE
+    ACK_EVERY = SAMPLE_RATE  # acknowledge at least every second of audio
 
     def __init__(self, transcript: Transcript, queue: SendQueue[JsonObject]) -> None:
         self._transcript = transcript
         self._queue = queue
-        self._finals: list[int | None] = []  # the seq under which each closed segment went out
+        self._finals: list[int | None] = []  # by closed segment: the seq of its final, None while it is unsent
         self._partial: JsonObject = {}
-        self._shown = False  # the client may have a partial before it that is not empty
+        self._shown = False  # True if the client may be showing a partial that is not empty
         self._acked = (0, 0)
 
     @staticmethod
     def encode(message: JsonObject, seq: int) -> Frame:
-        """Return a message as JSON text with its number."""
+        """Return a message and its number as JSON text."""
         return dumps({**message, "seq": seq})
 
     def receive(self, frame: Frame) -> Sequence[ClientEvent]:
-        """Return what a message of the client says: audio, or a control message as JSON text."""
+        """Decode a message: audio if it is binary, a control message in JSON if it is text."""
         if isinstance(frame, bytes):
             return [AudioReceived(frame) if frame else AudioEnded()]
         try:
             command = json.loads(frame)
-        except (ValueError, RecursionError):  # the latter from brackets within brackets
+        except (ValueError, RecursionError):  # RecursionError: brackets nested too deeply
             command = None
         match command:
             case {"type": "finish"}:
@@ -60,69 +60,65 @@ class EventsProtocol(ClientProtocol):
                 return [Rejected(f"Unknown control message {frame[:80]!r}; known types are {known}")]
 
     def greeted(self, greeting: Greeting) -> None:
-        """Queue ``config``."""
         self._queue.enqueue(config(greeting, "events"))
 
     def status(self, message: str, gpu_id: int | None) -> None:
-        """Queue a status line."""
         where: JsonObject = {} if gpu_id is None else {"gpu_id": gpu_id}
         self._queue.enqueue({"type": "status", "message": message, **where})
 
     def migrated(self, gpu_id: int) -> None:
-        """Tell that another worker serves the session."""
         self._queue.enqueue({"type": "moved", "gpu_id": gpu_id})
 
-    def text_changed(self, received: int, lag_s: float) -> None:  # noqa: ARG002 - a view may ignore the lag
-        """Queue the segments closed since, then offer the open one's partial and an acknowledgement."""
+    def text_changed(self, received: int, lag_s: float) -> None:  # noqa: ARG002 - only the other mode shows the lag
+        """Queue the finals of newly closed segments, then the partial and the acknowledgement if they are new."""
         self._show()
         ack = (received, self._transcript.committed_until)
         if ack[0] - self._acked[0] >= self.ACK_EVERY or ack[1] > self._acked[1]:
             self._acked = ack
-            self._queue.discard("ack")  # it must not overtake the text that it acknowledges
+            self._queue.discard("ack")  # to its end: it must not overtake the text that it acknowledges
             self._queue.enqueue_latest("ack", lambda: {"type": "ack", "received": ack[0], "committed_until": ack[1]})
 
     def rejected(self, sentence: str) -> None:
-        """Tell of a message that was not understood."""
+        """Queue the error of a message that was not understood."""
         self._queue.enqueue({"type": "error", "error": sentence, "code": BAD_MESSAGE})
 
     def failed(self, error: SessionError) -> None:
-        """Queue the error."""
         self._queue.enqueue({"type": "error", **error_fields(error)})
 
     def completed(self, accounting: SessionAccounting) -> None:
-        """Queue what is left of the text, then ``ready_to_stop``."""
+        """Queue what is new of the text, then ``ready_to_stop``."""
         self._show()
         self._queue.enqueue({"type": "ready_to_stop", "audio": accounting.as_json()})
 
     def replay(self, last_seq: int) -> None:
-        """Queue the finals again that went out after ``last_seq`` or never, and offer the partial anew."""
+        """Queue again each final that was sent after ``last_seq`` or never, then the partial."""
         for number, seq in enumerate(self._finals):
             if seq is None or seq > last_seq:
-                self._post_final(number)
+                self._enqueue_final(number)
         self._partial, self._shown = {}, True
         self._acked = (0, 0)
         self._show()
 
     def _show(self) -> None:
-        """Bring the client's text up to date; a tail that vanished without becoming final is taken back."""
-        if self._post_finals():
+        """Queue new finals and, if it is another, the partial; an empty one only to take back what the client shows."""
+        if self._enqueue_finals():
             self._shown = False
         partial = self._render_partial()
-        something = bool(partial["committed"] or partial["tail"])
-        if (something or self._shown) and partial != self._partial:
+        has_text = bool(partial["committed"] or partial["tail"])
+        if (has_text or self._shown) and partial != self._partial:
             self._queue.enqueue_latest("partial", lambda: partial)
             self._partial = partial
-            self._shown = something
+            self._shown = has_text
 
-    def _post_finals(self) -> bool:
+    def _enqueue_finals(self) -> bool:
         segments, before = self._transcript.segments, len(self._finals)
         while len(self._finals) < len(segments) and segments[len(self._finals)].closed:
             self._queue.discard("partial")
             self._finals.append(None)
-            self._post_final(len(self._finals) - 1)
+            self._enqueue_final(len(self._finals) - 1)
         return len(self._finals) > before
 
-    def _post_final(self, number: int) -> None:
+    def _enqueue_final(self, number: int) -> None:
         def sent(seq: int) -> None:
             self._finals[number] = seq
 
@@ -143,7 +139,7 @@ class EventsProtocol(ClientProtocol):
 
 
 def final(segment: Segment) -> JsonObject:
-    """Return a closed segment's message."""
+    """Return the ``final`` of a closed segment."""
     return {
         "type": "final",
         "segment": segment.number,
@@ -157,19 +153,19 @@ def final(segment: Segment) -> JsonObject:
                 "end": seconds(word.end),
                 "probability": round(word.probability, 3),
             }
-            for word in _spoken(segment.words)
+            for word in _join_punctuation(segment.words)
         ],
         "language": segment.language,
     }
 
 
-def _spoken(words: list[Word]) -> list[Word]:
-    """Return the words with punctuation that was committed by itself joined to the word before it."""
-    spoken: list[Word] = []
+def _join_punctuation(words: list[Word]) -> list[Word]:
+    """Return the words, with punctuation that was committed by itself joined to the word before it."""
+    joined: list[Word] = []
     for word in words:
-        if spoken and not any(character.isalnum() for character in word.text):
-            before = spoken[-1]
-            spoken[-1] = Word(before.text + word.text, before.start, max(before.end, word.end), before.probability)
+        if joined and not any(character.isalnum() for character in word.text):
+            before = joined[-1]
+            joined[-1] = Word(before.text + word.text, before.start, max(before.end, word.end), before.probability)
         else:
-            spoken.append(word)
-    return spoken
+            joined.append(word)
+    return joined

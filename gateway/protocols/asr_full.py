@@ -1,6 +1,6 @@
 """``/asr?mode=full``: WhisperLiveKit's format (version 0.2) (core).
 
-Every message but ``config`` and ``ready_to_stop`` is the whole state; a slow reader gets fewer of them.
+Every message but ``config`` and ``ready_to_stop`` holds the whole text; a slow client gets fewer of them.
 """
 
 from collections.abc import Sequence
@@ -15,11 +15,11 @@ from shared.errors import SessionError
 from shared.messages import SAMPLE_RATE
 
 SILENCE_LINE_S = 5.0
-"""A pause of at least this long becomes a line of its own (speaker -2)."""
+"""A pause of at least this long is a line of its own, with speaker -2."""
 
 
 class FullProtocol(ClientProtocol):
-    """Tells whole states; audio comes in binary messages, an empty one ends it."""
+    """Sends the whole state whenever the text has changed. An empty binary message of the client ends its audio."""
 
     def __init__(self, transcript: Transcript, queue: SendQueue[JsonObject]) -> None:
         self._transcript = transcript
@@ -27,74 +27,72 @@ class FullProtocol(ClientProtocol):
         self._lag_s = 0.0
         self._lines: list[JsonObject] = []
         self._line_end = 0
-        self._line_words: list[str] = []
-        self._taken = (0, 0)
-        self._offered = (0, "")
+        self._line_words: list[str] = []  # of the last line, whose text is joined only when it is needed
+        self._in_lines = (0, 0)  # how far the lines have come: segments, and words of the next segment
+        self._queued_text = (0, "")  # committed words and tail of the state queued last
 
     @staticmethod
     def encode(message: JsonObject, _seq: int) -> Frame:
-        """Return a message as JSON text."""
+        """Return a message as JSON text; this mode has no numbers."""
         return dumps(message)
 
     def receive(self, frame: Frame) -> Sequence[ClientEvent]:
-        """Return what a message of the client says."""
+        """Decode a message: audio if it is binary, nothing known if it is text."""
         if isinstance(frame, bytes):
             return [AudioReceived(frame) if frame else AudioEnded()]
         return [Rejected("Text messages are only understood in mode=events; audio is sent as binary messages")]
 
     def greeted(self, greeting: Greeting) -> None:
-        """Queue ``config``."""
         self._queue.enqueue(config(greeting, "full"))
 
     def status(self, message: str, gpu_id: int | None) -> None:
-        """Queue a whole state that carries the status in ``message``."""
+        """Queue the state with the sentence under ``message``."""
         extra: JsonObject = {"message": message}
         if gpu_id is not None:
             extra["gpu_id"] = gpu_id
         self._queue.enqueue(self._state() | extra)
 
     def migrated(self, gpu_id: int) -> None:
-        """Queue nothing: the status line has said it."""
+        """Queue nothing: the last status has said it."""
 
-    def text_changed(self, received: int, lag_s: float) -> None:  # noqa: ARG002 - a view may ignore positions
-        """Have the newest state sent when the client is ready for it, if its text is another."""
+    def text_changed(self, received: int, lag_s: float) -> None:  # noqa: ARG002 - only the other mode shows positions
+        """Queue the newest state if the text has changed."""
         self._lag_s = lag_s
         text = (self._transcript.words, self._transcript.tail)
-        if text != self._offered:
-            self._offered = text
+        if text != self._queued_text:
+            self._queued_text = text
             self._queue.enqueue_latest("state", self._state)
 
     def rejected(self, sentence: str) -> None:
-        """Tell of a message that was not understood; the whole text rides along, so many unread ones are told once."""
+        """Queue the state with an error. It is replaced by the next one, so that many bad messages cost one answer."""
         error: JsonObject = {"error": sentence, "code": BAD_MESSAGE}
-        self._queue.enqueue_latest("complaint", lambda: self._error(error))
+        self._queue.enqueue_latest("rejected", lambda: self._error(error))
 
     def failed(self, error: SessionError) -> None:
-        """Queue the error on a whole state; before any text it stands alone."""
+        """Queue the state with the error, or the error alone if there is no text yet."""
         self._queue.enqueue(self._error(error_fields(error)))
 
     def _error(self, error: JsonObject) -> JsonObject:
-        said = self._transcript.words or self._transcript.tail
-        return self._state() | error | {"status": "error"} if said else {"type": "error", **error}
+        has_text = self._transcript.words or self._transcript.tail
+        return self._state() | error | {"status": "error"} if has_text else {"type": "error", **error}
 
     def completed(self, accounting: SessionAccounting) -> None:
         """Queue the final state, then ``ready_to_stop``."""
         self._queue.enqueue(self._state())
         self._queue.enqueue({"type": "ready_to_stop", "audio": accounting.as_json()})
 
-    def replay(self, last_seq: int) -> None:  # noqa: ARG002 - the whole state says it all
-        """Have the whole state sent."""
+    def replay(self, last_seq: int) -> None:  # noqa: ARG002 - the state is whole anyway
         self._queue.enqueue_latest("state", self._state)
 
     def _state(self) -> JsonObject:
         transcript = self._transcript
-        self._take()
+        self._update_lines()
         lines = list(self._lines)
         if self._line_words:
             lines[-1] = lines[-1] | {"text": "".join(self._line_words).strip()}
-        said = bool(lines or transcript.tail)
+        has_text = bool(lines or transcript.tail)
         return {
-            "status": "active_transcription" if said else "no_audio_detected",
+            "status": "active_transcription" if has_text else "no_audio_detected",
             "lines": lines,
             "buffer_transcription": transcript.tail.lstrip(),
             "buffer_diarization": "",
@@ -105,9 +103,9 @@ class FullProtocol(ClientProtocol):
             "remaining_time_diarization": 0.0,
         }
 
-    def _take(self) -> None:
-        """Bring ``_lines`` up to date with the words that are new since the last call."""
-        index, done = self._taken
+    def _update_lines(self) -> None:
+        """Add the words to the lines that are new since the last call."""
+        index, done = self._in_lines
         segments = self._transcript.segments
         while index < len(segments):
             segment = segments[index]
@@ -117,7 +115,7 @@ class FullProtocol(ClientProtocol):
                 done = len(segment.words)
                 break
             index, done = index + 1, 0
-        self._taken = (index, done)
+        self._in_lines = (index, done)
 
     def _append(self, text: str, start: int, end: int, language: str | None) -> None:
         if not self._lines or start - self._line_end >= SILENCE_LINE_S * SAMPLE_RATE:

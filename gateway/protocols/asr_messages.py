@@ -1,4 +1,4 @@
-"""What both modes of ``/asr`` say alike (core)."""
+"""The messages that both modes of ``/asr`` share (core)."""
 
 import json
 
@@ -8,16 +8,16 @@ from shared.errors import SessionError
 from shared.messages import SAMPLE_RATE
 
 BAD_MESSAGE = "bad_message"
-"""The code of an error that ends nothing: the client sent something that was not understood."""
+"""The code of the error after which the session goes on: the client sent something that was not understood."""
 
 
 def dumps(message: JsonObject) -> str:
-    """Return a message as compact JSON text."""
+    """Return compact JSON text."""
     return json.dumps(message, ensure_ascii=False, separators=(",", ":"))
 
 
 def config(greeting: Greeting, mode: str) -> JsonObject:
-    """Return the first message of a connection."""
+    """Return ``config``, the first message of a connection."""
     languages = greeting.languages
     return {
         "type": "config",
@@ -37,6 +37,6 @@ def config(greeting: Greeting, mode: str) -> JsonObject:
 
 
 def error_fields(error: SessionError) -> JsonObject:
-    """Return an error's sentence, its code, and when to try again."""
+    """Return the keys of a message that describe an error."""
     fields: JsonObject = {"error": error.message, "code": error.code}
     return fields if error.retry_after_s is None else fields | {"retry_after_s": error.retry_after_s}

@@ -1,4 +1,4 @@
-"""The query of ``/asr``, checked by name (core)."""
+"""The query of ``/asr`` (core)."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,10 +13,14 @@ _MAX_DIGITS = 15
 
 @dataclass(frozen=True, slots=True)
 class AsrParameters:
-    """What a client asks for.
+    """The values of a query.
 
-    ``language`` None is to be detected (or is the model's only one); ``resume`` is the token of a session to go on
-    with, ``last_seq`` the last message of it that the client has seen.
+    Attributes:
+        mode: ``full`` or ``events``.
+        language: Whisper code; None to detect it, or for a model of one language.
+        task: ``transcribe`` or ``translate``.
+        resume: token of the session to resume; None for a new one.
+        last_seq: the last message of that session that the client has seen.
     """
 
     mode: str
@@ -27,10 +31,10 @@ class AsrParameters:
 
 
 def read_parameters(query: Mapping[str, str]) -> AsrParameters:
-    """Check the query of ``/asr``.
+    """Check a query and return its values.
 
     Raises:
-        BadParameterError: a value (or a parameter) that we do not have; the message names it.
+        BadParameterError: a parameter, or the value of one, is unknown; the message names it.
     """
     unknown = sorted(set(query) - _KNOWN)
     if unknown:

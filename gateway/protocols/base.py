@@ -1,7 +1,7 @@
 """The seam between the gateway and the protocols that clients speak.
 
-A protocol is one module beside this one with a class for its sessions and a `ProtocolFactory`, and one line in
-`gateway.protocols.PROTOCOLS`. Sockets, back-pressure, tokens, slots, resuming and accounting are the gateway's.
+A protocol is a module beside this one, with a `ClientProtocol` and a `ProtocolFactory`, and a line in
+`gateway.protocols.PROTOCOLS`. Sockets, back-pressure, tokens, slots, resuming and accounting are not its concern.
 """
 
 from abc import abstractmethod
@@ -18,34 +18,34 @@ from shared.errors import SessionError
 JsonObject = dict[str, Any]
 
 
-# --- what a client says -------------------------------------------------------------------------------------
+# --- events: what a client's message means -------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
 class AudioReceived:
-    """PCM of any length: s16le, 16 kHz, mono; a sample may be cut in two across messages."""
+    """PCM of any length: s16le, 16 kHz, mono; a sample may be cut in two by the end of a message."""
 
     pcm: bytes
 
 
 @dataclass(frozen=True, slots=True)
 class AudioEnded:
-    """The client has said everything: flush, then tell it so."""
+    """No more audio will come: decode the rest, then say that the session is complete."""
 
 
 @dataclass(frozen=True, slots=True)
 class CommitRequested:
-    """Commit everything said so far, then go on."""
+    """Commit the audio received so far, then go on."""
 
 
 @dataclass(frozen=True, slots=True)
 class KeptAlive:
-    """A sign of life that brings no audio."""
+    """The client is alive, though it sends no audio."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """A message that was not understood, with the sentence that tells the client so; the session goes on."""
+    """The message was not understood; ``sentence`` is for the client, and the session goes on."""
 
     sentence: str
 
@@ -57,13 +57,13 @@ ClientEvent = AudioReceived | AudioEnded | CommitRequested | KeptAlive | Rejecte
 
 
 class ClientProtocol(Presenter):
-    """One session's wire format: frames of the client in, messages for it out (as its session's presenter).
+    """The wire format of one session: decodes the client's messages, and queues messages to it as a `Presenter`.
 
-    It outlives the client's socket, and is used again when the client resumes.
+    It outlives the client's connection, and is used again when the client resumes its session.
 
     Args:
         transcript: the session's text.
-        queue: what waits to be sent; `encode` makes its messages into frames.
+        queue: of messages to the client; `encode` makes frames of them.
     """
 
     @abstractmethod
@@ -72,11 +72,11 @@ class ClientProtocol(Presenter):
     @staticmethod
     @abstractmethod
     def encode(message: Any, seq: int) -> Frame:
-        """Return a queued message, the ``seq``-th of the session, as a WebSocket frame."""
+        """Return the ``seq``-th message of the session as a WebSocket message."""
 
     @abstractmethod
     def receive(self, frame: Frame) -> Sequence[ClientEvent]:
-        """Return what a WebSocket message of the client says."""
+        """Return the events that a WebSocket message of the client stands for."""
 
 
 # --- a handshake --------------------------------------------------------------------------------------------
@@ -84,7 +84,7 @@ class ClientProtocol(Presenter):
 
 @dataclass(frozen=True, slots=True)
 class HandshakeRequest:
-    """What a client's upgrade request holds beside its path; its token and origin have been checked."""
+    """The headers and the query of an upgrade request, whose token and origin have been checked."""
 
     headers: Mapping[str, str]
     query: Mapping[str, str]
@@ -92,13 +92,13 @@ class HandshakeRequest:
 
 @dataclass(frozen=True, slots=True)
 class Handshake:
-    """What a client asks for.
+    """What an upgrade request asks for.
 
     Attributes:
-        options: how its audio is to be recognised.
-        protocol: the class that speaks with it.
-        resume_token: of the session that it goes on with; None for a new one.
-        last_seq: the last message of that session that it has seen.
+        options: how the audio is to be recognised.
+        protocol: the class for the session.
+        resume_token: of the session to resume; None for a new one.
+        last_seq: the last message of that session that the client has seen.
     """
 
     options: SessionOptions
@@ -108,14 +108,14 @@ class Handshake:
 
 
 class ProtocolFactory(Protocol):
-    """What is served under one path."""
+    """The protocol, or family of protocols, that is served under one path."""
 
     def open(self, request: HandshakeRequest) -> Handshake:
-        """Read a request.
+        """Return what a request asks for.
 
         Raises:
-            SessionError: it asks for something that there is not; the message names it.
+            SessionError: it asks for something unknown; the message names it.
         """
 
     def refusal(self, error: SessionError) -> Frame:
-        """Return the message for a client that has no session (or no longer); a close with its code follows."""
+        """Return the last message to a client without a session; a close with the error's code follows."""

@@ -1,1 +1,1 @@
-"""One conversation: its states, deadlines, audio and text, and what a worker needs to go on with it (cores)."""
+"""One session: its state, deadlines, audio and text, and what another worker needs to go on with it (cores)."""

@@ -1,4 +1,4 @@
-"""Core: all that a worker needs to go on with a session: its audio, how far it has come, and what its client wants."""
+"""All that another worker needs to go on with a session: its audio, how far it has come, and what was asked for."""
 
 from gateway.sessions.commands import LeaseMessage, SessionAccounting
 from gateway.sessions.journal import Journal
@@ -17,7 +17,7 @@ class Checkpoint:
     Attributes:
         journal: the audio that a worker may still need.
         decoded: the end of what a worker has used.
-        ended_at: where the client has ended its audio, None while it may say more.
+        ended_at: where the client has ended its audio; None before.
     """
 
     def __init__(self, session: str, *, language: str | None, task: str, journal_s: float) -> None:
@@ -27,38 +27,38 @@ class Checkpoint:
         self._session = session
         self._language = language
         self._task = task
-        self._most = int(journal_s * m.SAMPLE_RATE)
-        self._dangling = b""
+        self._max_samples = int(journal_s * m.SAMPLE_RATE)
+        self._half_sample = b""
         self._finalize_at: int | None = None
         self._resume: m.ResumeState | None = None
 
-    # --- what the client says -------------------------------------------------------------------------------
+    # --- from the client ------------------------------------------------------------------------------------
 
     def append(self, data: bytes) -> tuple[int, bytes]:
-        """Take PCM of any length, for a sample may be cut in two; return the whole samples, and where they begin."""
-        data = self._dangling + data
+        """Add PCM, keeping back half a sample at its end; return where the whole samples begin, and the samples."""
+        data = self._half_sample + data
         whole = len(data) & ~1
-        self._dangling = data[whole:]
+        self._half_sample = data[whole:]
         return self.journal.append(data[:whole]), data[:whole]
 
     def drop_half_sample(self) -> None:
-        """Forget what a socket had begun: the next one sends on from a whole sample."""
-        self._dangling = b""
+        """Drop what the former connection had begun: the next one goes on with a whole sample."""
+        self._half_sample = b""
 
     def finalize(self) -> int:
-        """Note that everything said so far is to be committed; return up to where."""
+        """Note that the audio received so far is to be committed; return its end."""
         self._finalize_at = self.received
         return self.received
 
     def end(self) -> int:
-        """Note that the client has said everything; return where that ends."""
+        """Note that no more audio will come; return the end of what has."""
         self.ended_at = self.received
         return self.received
 
-    # --- what a worker is told, and says --------------------------------------------------------------------
+    # --- to and from workers --------------------------------------------------------------------------------
 
     def opening_messages(self, lease: int) -> list[LeaseMessage]:
-        """Return what opens a stream that goes on from here, wherever that is."""
+        """Return the messages that open a stream, new or resumed, and bring it all audio that it needs."""
         start = self.journal.start
         messages: list[LeaseMessage] = [
             m.Open(lease, self._session, self._language, self._task, start, self._resume),
@@ -71,31 +71,34 @@ class Checkpoint:
         return messages
 
     def is_consistent(self, message: m.Hypothesis) -> bool:
-        """Tell whether a hypothesis can be about this session's audio. After a move its ends of words may differ."""
-        books, keep_from = message.resume.books, message.keep_from
+        """Return True if the positions in a hypothesis fit the audio here and add up.
+
+        The ends of committed words are not compared: after a migration they may differ by a little.
+        """
+        accounting, keep_from = message.resume.books, message.keep_from
         known = self.journal.start <= keep_from <= self.received
-        return known and books.until == keep_from == books.transcribed + books.silence
+        return known and accounting.until == keep_from == accounting.transcribed + accounting.silence
 
     def advance(self, message: m.Hypothesis) -> None:
-        """Note how far a worker has come, and forget the audio that no worker will need any more."""
+        """Note how far a worker has come, and drop the audio that no worker will need any more."""
         self.journal.trim(message.keep_from)
         self.decoded = min(self.received, max(self.decoded, message.decoded))
         self._resume = message.resume
         if self._finalize_at is not None and message.resume.window_start >= self._finalize_at:
             self._finalize_at = None
 
-    def is_complete(self, books: m.AudioAccounting) -> bool:
-        """Tell whether a worker's last books account for everything that was said."""
-        asked = self.ended_at is not None
-        return asked and books.until == self.received and books.transcribed + books.silence == books.until
+    def is_complete(self, accounting: m.AudioAccounting) -> bool:
+        """Return True if a worker's final accounting covers all audio, and no more will come."""
+        covered = accounting.transcribed + accounting.silence
+        return self.ended_at is not None and accounting.until == self.received == covered
 
-    def close(self, books: m.AudioAccounting | None, reason: str) -> SessionAccounting:
-        """Close the books, complete ones or those of the last hypothesis, and forget the audio."""
-        done = books or (self._resume.books if self._resume else m.AudioAccounting(0, 0, 0))
+    def close(self, accounting: m.AudioAccounting | None, outcome: str) -> SessionAccounting:
+        """Drop the audio; return what became of it, by the worker's final accounting or that of the last hypothesis."""
+        done = accounting or (self._resume.books if self._resume else m.AudioAccounting(0, 0, 0))
         dropped = self.received - done.until
         self.journal.trim(self.journal.end)
         self._resume = None
-        return SessionAccounting(self.received, done.transcribed, done.silence, dropped, reason if dropped else None)
+        return SessionAccounting(self.received, done.transcribed, done.silence, dropped, outcome if dropped else None)
 
     # --- figures --------------------------------------------------------------------------------------------
 
@@ -106,13 +109,12 @@ class Checkpoint:
 
     @property
     def held_samples(self) -> int:
-        """Return how many samples are kept."""
         return self.journal.end - self.journal.start
 
     @property
     def capacity_bytes(self) -> int:
-        """Return how much PCM may be taken now."""
-        return max(0, self._most - self.held_samples) * 2
+        """Return how much PCM the journal has room for."""
+        return max(0, self._max_samples - self.held_samples) * 2
 
     @property
     def lag_s(self) -> float:

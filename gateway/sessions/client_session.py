@@ -1,4 +1,4 @@
-"""A session with its client's end: it outlives the client's connection and knows the newest one, if there is one."""
+"""A session with what its client needs: presenter, send queue, resume token, and the present connection, if any."""
 
 import secrets
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ class SessionOptions:
     """How a session's audio is to be recognised.
 
     Attributes:
-        language: Whisper code; None if it is to be detected, or is the model's only one.
+        language: Whisper code; None to detect it, or for a model of one language.
         task: ``transcribe`` or ``translate``.
     """
 
@@ -29,18 +29,20 @@ class SessionOptions:
     task: str = "transcribe"
 
     def check(self, languages: Sequence[str], model: str) -> None:
-        """Check the options against what a model can do.
+        """Check that a model can do what is asked for.
 
         Raises:
             BadParameterError: the model does not have that language, or does not translate.
         """
         if self.language is not None and self.language not in languages:
-            have = (
+            known = (
                 ", ".join(languages)
                 if len(languages) <= 5
                 else f"{len(languages)} languages by Whisper code, e.g. en, de, fr"
             )
-            raise BadParameterError(f"language={brief(self.language)} is not one of the model {model}'s: it has {have}")
+            raise BadParameterError(
+                f"language={brief(self.language)} is not one of the model {model}'s: it has {known}"
+            )
         if self.task == "translate" and len(languages) == 1:
             raise BadParameterError(
                 f"task='translate' needs a multilingual model; {model} only transcribes {languages[0]}"
@@ -48,13 +50,13 @@ class SessionOptions:
 
 
 class ClientTransport(Protocol):
-    """The client's present connection."""
+    """The client's present connection, as the session needs it."""
 
     def notify_writer(self) -> None:
-        """Wake the writer if there is something new to send, and the reader if there is room."""
+        """Wake the writer if there is something to send, and the reader if there is room for its audio."""
 
     def close_after_flush(self, close: CloseConnection) -> None:
-        """Close once what is queued has been sent."""
+        """Close the connection once everything queued has been sent."""
 
 
 class ClientSession:
@@ -64,14 +66,14 @@ class ClientSession:
         session_id: unique name.
         options: what the client asked for.
         protocol: makes the presenter.
-        api_token: the client token it came with; only the same one may resume it.
-        requested_at: when its request arrived.
+        api_token: the client token that it was opened with; only with the same one may it be resumed.
+        requested_at: when the request arrived.
         limits: see `SessionLimits`.
 
     Attributes:
-        accept_ms: how long its WebSocket took to be accepted.
-        leased_at: when it got its first slot, None before.
-        flush_requested_at: when the client ended its audio, None before.
+        accept_ms: how long it took to accept the WebSocket.
+        leased_at: when it got its first slot; None before.
+        flush_requested_at: when the client ended its audio; None before.
     """
 
     def __init__(
@@ -108,17 +110,17 @@ class ClientSession:
         )
 
     def notify_writer(self) -> None:
-        """Let the client's connection see what there is to send and whether there is room."""
+        """Wake the connection, if there is one, as `ClientTransport.notify_writer`."""
         if self.connection is not None:
             self.connection.notify_writer()
 
     def close_after_flush(self, close: CloseConnection) -> None:
-        """Close the client's connection, if there is one, once everything queued has been sent."""
+        """Close the connection, if there is one, as `ClientTransport.close_after_flush`."""
         if self.connection is not None:
             self.connection.close_after_flush(close)
 
     def greet(self, server: Register | None, *, resumed: bool) -> None:
-        """Queue the first message of a connection; ``server`` is a worker that serves, if there is one."""
+        """Queue the first message of a connection; ``server`` is the registration of a serving worker, if any."""
         greeting = Greeting(
             session_id=self.session.id,
             resume_token=self.resume_token,
@@ -131,12 +133,11 @@ class ClientSession:
         self.presenter.greeted(greeting)
 
     def replay(self, last_seq: int, server: Register | None) -> None:
-        """Start the send queue anew for a client that has seen everything up to message ``last_seq``."""
+        """Fill the send queue anew for a client that has seen the messages up to ``last_seq``."""
         self.send_queue.clear()
         self.greet(server, resumed=True)
         self.presenter.replay(last_seq)
 
     @property
     def ended(self) -> bool:
-        """Return True if the session has ended."""
         return self.session.state is State.ENDED

@@ -1,4 +1,4 @@
-"""What a session wants done, the bounds it keeps, and the books it closes with."""
+"""What a session asks the gateway to do, the bounds that it keeps, and what became of its audio."""
 
 from dataclasses import dataclass
 
@@ -10,21 +10,21 @@ LeaseMessage = m.Prepare | m.Open | m.Audio | m.Finalize | m.Finish | m.Close
 
 @dataclass(frozen=True, slots=True)
 class SendToWorker:
-    """Send this message to the worker that holds its lease."""
+    """Send a message to the worker that its lease is on."""
 
     message: LeaseMessage
 
 
 @dataclass(frozen=True, slots=True)
 class RequestSlot:
-    """Find a slot for the session; ``avoid`` names a worker that has just failed it."""
+    """Find a slot for the session, if possible not on the worker ``avoid``, which has just failed it."""
 
     avoid: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class ReleaseSlot:
-    """Give the lease back; ``close`` tells the worker too."""
+    """End a lease; with ``close`` the worker gets a `Close`."""
 
     lease: int
     close: bool
@@ -32,7 +32,7 @@ class ReleaseSlot:
 
 @dataclass(frozen=True, slots=True)
 class CloseConnection:
-    """Close the client's socket once everything queued has been sent."""
+    """Close the client's connection once everything queued has been sent; wait ``linger_s`` for it to do so first."""
 
     code: int
     reason: str
@@ -41,23 +41,14 @@ class CloseConnection:
 
 @dataclass(frozen=True, slots=True)
 class BecameReady:
-    """The session has become ready for the first time; ``load_ms`` is the worker's part."""
+    """Report that the session is ready for the first time; ``load_ms`` is the worker's part of the time it took."""
 
     load_ms: float
 
 
 @dataclass(frozen=True, slots=True)
-class Interruption:
-    """When and why a session was left without a worker, and whose it was."""
-
-    gpu_id: int | None
-    cause: str
-    at: float
-
-
-@dataclass(frozen=True, slots=True)
 class Migrated:
-    """The session goes on on another worker after ``gap_s`` seconds without one."""
+    """Report that the session goes on on another worker, after ``gap_s`` seconds without one."""
 
     gap_s: float
     from_gpu: int | None
@@ -69,7 +60,7 @@ Command = SendToWorker | RequestSlot | ReleaseSlot | CloseConnection | BecameRea
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionLimits:
-    """A session's bounds, from the gateway's settings, in seconds; ``max_unread`` in messages."""
+    """A session's bounds, in seconds, ``max_unread`` in messages; `GatewaySettings` has their meanings."""
 
     journal_s: float
     max_session_s: float
@@ -85,7 +76,10 @@ class SessionLimits:
 
 @dataclass(frozen=True, slots=True)
 class SessionAccounting:
-    """A session's audio in samples; ``received = transcribed + silence + dropped``."""
+    """What became of a session's audio, in samples: ``received = transcribed + silence + dropped``.
+
+    ``reason`` is the session's outcome if audio was dropped.
+    """
 
     received: int
     transcribed: int
@@ -94,7 +88,7 @@ class SessionAccounting:
     reason: str | None
 
     def as_json(self) -> dict[str, object]:
-        """Return the books as ``ready_to_stop`` carries them, in samples."""
+        """Return the samples as ``ready_to_stop`` carries them."""
         return {
             "received": self.received,
             "transcribed": self.transcribed,
@@ -103,5 +97,5 @@ class SessionAccounting:
         }
 
     def check(self) -> None:
-        """Assert that the books add up."""
+        """Assert that every sample is accounted for once."""
         assert self.received == self.transcribed + self.silence + self.dropped, self

@@ -1,4 +1,4 @@
-"""A session's audio that may still be needed: what is not committed, kept by sample position."""
+"""A session's audio that may still be needed, because its text is not committed yet, by sample position."""
 
 from collections import deque
 from collections.abc import Iterator
@@ -8,7 +8,7 @@ from shared.messages import SAMPLE_RATE
 _BYTES = 2  # a sample is s16le
 
 CHUNK_BYTES = 8000
-"""Messages are joined to chunks of at least so much (a quarter of a second), so that tiny ones cost little."""
+"""Audio is joined to chunks of at least a quarter of a second, so that tiny messages cost little memory."""
 
 
 class Journal:
@@ -23,7 +23,7 @@ class Journal:
         self._chunks: deque[tuple[int, bytearray]] = deque()
 
     def append(self, pcm: bytes) -> int:
-        """Add whole samples and return the position of the first."""
+        """Add whole samples; return the position of the first."""
         position = self.end
         if self._chunks and len(self._chunks[-1][1]) < CHUNK_BYTES:
             self._chunks[-1][1].extend(pcm)
@@ -33,17 +33,17 @@ class Journal:
         return position
 
     def trim(self, keep_from: int) -> None:
-        """Forget what lies before ``keep_from``, chunk by chunk."""
+        """Forget the samples before ``keep_from``; their memory is freed by whole chunks."""
         keep_from = min(keep_from, self.end)
         while self._chunks and self._chunks[0][0] + len(self._chunks[0][1]) // _BYTES <= keep_from:
             self._chunks.popleft()
         self.start = max(self.start, keep_from)
 
     def read(self, position: int, most: int = SAMPLE_RATE) -> Iterator[tuple[int, bytes]]:
-        """Yield everything from ``position`` on, in pieces of at most ``most`` samples.
+        """Yield the audio from ``position`` on in pieces of at most ``most`` samples, each with its position.
 
         Raises:
-            ValueError: that audio has been forgotten.
+            ValueError: the journal begins later.
         """
         if position < self.start:
             raise ValueError(f"sample {position} was trimmed (the journal starts at {self.start})")
@@ -54,7 +54,6 @@ class Journal:
 
     @property
     def held_s(self) -> float:
-        """Return how many seconds of audio are held."""
         return (self.end - self.start) / SAMPLE_RATE
 
     def check(self) -> None:

@@ -1,48 +1,49 @@
-"""Whether a session's own audio is what its workers die of."""
+"""Whether a session's own audio is what kills its workers."""
 
 MAX_DEATHS = 3
-"""Leases that die over the same audio before the session itself is held to be the cause."""
+"""After this many deaths of workers over the same audio, the audio is taken for the cause."""
 MAX_LOSSES = 6
-"""The same, with those counted whose worker is silent, but whose process is still there: most often it is slow."""
+"""The same for deaths and silences together. A worker that is silent while its process is there is most often only
+slow, so silences alone must be more before they prove anything."""
 
 
 class PoisonDetector:
-    """The deaths over audio that a session has not got past since."""
+    """The losses of workers over audio that the session has not got past since."""
 
     def __init__(self) -> None:
         self._deaths = 0
         self._silences = 0
-        self._until = 0  # the audio that the first of them may be due to
+        self._suspect_until = 0  # the end of the audio that the first loss may be due to
         self._workers: set[str] = set()
 
     @property
     def losses(self) -> int:
-        """Return how many there are, of both kinds."""
+        """Return the number of deaths and silences."""
         return self._deaths + self._silences
 
     @property
     def suspected(self) -> bool:
-        """Tell whether a lease has died over audio that the session has not got past since."""
+        """Return True if there has been a loss over audio that the session has not got past since."""
         return self.losses > 0
 
     @property
     def workers(self) -> frozenset[str]:
-        """Return the workers that have died over that audio."""
+        """Return the names of the workers that were lost over that audio."""
         return frozenset(self._workers)
 
     @property
     def on_last_chance(self) -> bool:
-        """Tell whether one more death ends the session: it must not share that with another suspect."""
+        """Return True if one more death ends the session."""
         return self._deaths == MAX_DEATHS - 1 or self.losses == MAX_LOSSES - 1
 
     @property
     def proven(self) -> bool:
-        """Tell whether the session is held to be the cause."""
+        """Return True if the audio is taken for the cause."""
         return self._deaths >= MAX_DEATHS or self.losses >= MAX_LOSSES
 
     def note_loss(self, worker: str, received: int, *, died: bool) -> None:
         """Note that a worker died, or only fell silent, with this much of the session's audio received."""
-        self._until = self._until if self.losses else received
+        self._suspect_until = self._suspect_until if self.losses else received
         if died:
             self._deaths += 1
         else:
@@ -50,17 +51,20 @@ class PoisonDetector:
         self._workers.add(worker)
 
     def note_progress(self, decoded: int) -> None:
-        """Note how far the audio is decoded. To get a little further is no proof: where steps end differs."""
-        if decoded >= self._until:
+        """Note how far the audio is decoded, and forget the losses once that is past what they may be due to.
+
+        A little further than the last time proves nothing: another worker's steps end at other samples.
+        """
+        if decoded >= self._suspect_until:
             self.reset()
 
     def reset(self) -> None:
-        """Forget earlier deaths: the audio that they may have been due to has done no harm."""
+        """Forget the losses: the audio that they may have been due to has done no harm since."""
         self._deaths = self._silences = 0
         self._workers.clear()
 
     def retract(self, worker: str) -> None:
-        """The worker was taken for dead and lives: the session has not killed it."""
+        """Take back a silence of this worker: it is alive."""
         if self._silences and worker in self._workers:
             self._silences -= 1
             self._workers.discard(worker)

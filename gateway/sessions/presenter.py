@@ -1,4 +1,4 @@
-"""What a session tells its client, whatever protocol the client speaks."""
+"""The messages of a session to its client, in whatever protocol the client speaks."""
 
 from abc import abstractmethod
 from dataclasses import dataclass
@@ -12,14 +12,14 @@ from shared.errors import SessionError
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Greeting:
-    """What a client is told first, on each of its connections.
+    """The content of the first message on each of a client's connections.
 
     Attributes:
         session_id: unique name of the session.
-        resume_token: opens the session again after the connection broke.
-        resumed: whether this connection goes on with a session.
-        received: samples of it that have arrived.
-        model: the model's name, None before a worker has registered; so are ``device`` and ``languages``.
+        resume_token: with it a client resumes its session after the connection broke.
+        resumed: whether this connection has resumed a session.
+        received: samples of the session that have arrived before.
+        model: the model's name; this and the next two are None before a worker has registered.
         device: ``cpu`` or ``cuda``.
         languages: Whisper codes.
     """
@@ -42,19 +42,19 @@ class Presenter(Protocol):
 
     @abstractmethod
     def status(self, message: str, gpu_id: int | None) -> None:
-        """Queue a status line."""
+        """Queue a sentence about the session's way to a slot, for the user to read."""
 
     @abstractmethod
     def migrated(self, gpu_id: int) -> None:
-        """Tell that another worker serves the session; the status before it may have said it all."""
+        """Queue the news that another worker serves the session, if the last status does not say it all."""
 
     @abstractmethod
     def text_changed(self, received: int, lag_s: float) -> None:
-        """Note that the text, or the positions, have changed."""
+        """Queue what is new, if anything, after a step or at the end."""
 
     @abstractmethod
     def rejected(self, sentence: str) -> None:
-        """Tell of a message that was not understood; the session goes on."""
+        """Queue the answer to a message that was not understood; the session goes on."""
 
     @abstractmethod
     def failed(self, error: SessionError) -> None:
@@ -62,18 +62,18 @@ class Presenter(Protocol):
 
     @abstractmethod
     def completed(self, accounting: SessionAccounting) -> None:
-        """Queue the last message: everything said has been sent before it."""
+        """Queue the last message, and before it whatever text has not been queued yet."""
 
     @abstractmethod
     def replay(self, last_seq: int) -> None:
-        """Queue again what a client that lost its connection after message ``last_seq`` may have missed."""
+        """Queue again what a client has missed that lost its connection after message ``last_seq``."""
 
 
 class PresenterFactory(Protocol):
-    """A presenter's class: makes one for a session, and its messages into frames."""
+    """A class of presenters, and the encoding of their messages."""
 
     def __call__(self, transcript: Transcript, queue: SendQueue[Any], /) -> Presenter:
-        """Return a presenter of this transcript that fills this queue."""
+        """Return a presenter that queues what becomes of this transcript."""
 
     def encode(self, message: Any, seq: int, /) -> Frame:
-        """Return a message of the queue, the ``seq``-th of the session, as a WebSocket frame."""
+        """Return the ``seq``-th message of a session as a WebSocket message."""

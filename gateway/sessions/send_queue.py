@@ -1,4 +1,4 @@
-"""What waits for one client's socket: messages that must arrive, and states of which only the newest counts."""
+"""What waits to be sent to one client: messages that must arrive, and states of which only the newest counts."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -23,17 +23,19 @@ class _Queued(Generic[M]):
 
 
 class SendQueue(Generic[M]):
-    """A client's queue. Posted messages keep their order and are never dropped; offers replace each other.
+    """The queue of one client.
 
-    An offer keeps the place of its name's unsent one unless something was posted since, so that a state never
-    overtakes what came before it.
-    A slow reader therefore gets every posted message and the last state. Offers are also held back so that they
-    stay below ``bytes_per_s`` on average: long transcripts are repeated less often.
+    Messages (`enqueue`) keep their order and are never dropped. A state (`enqueue_latest`) replaces the unsent one of
+    its name, and takes its place in the queue unless a message was added since: a state never overtakes a message that
+    came before it. A client that reads slowly therefore gets every message, and the last of each state.
+
+    States are also held back so that they stay below ``bytes_per_s`` on average: a long transcript, which each state
+    repeats, is sent less often.
 
     Args:
-        encode: makes a message and its number, counted from 1, into what goes through the socket.
-        bytes_per_s: average bound on offered states.
-        max_posted: bound on posted messages that wait; past it `overflowing` is true.
+        encode: makes a WebSocket message of a message and its number; numbers count from 1.
+        bytes_per_s: bound on the average rate of states.
+        max_posted: bound on the length of the queue; above it `overflowing` is True.
     """
 
     def __init__(
@@ -43,19 +45,19 @@ class SendQueue(Generic[M]):
         self._encode = encode
         self._seq = 0
         self._bytes_per_s = bytes_per_s
-        self._next_offer_at = 0.0
+        self._next_state_at = 0.0
         self._max_posted = max_posted
 
     def enqueue(self, message: M, sent: Callable[[int], None] | None = None) -> None:
-        """Queue a message that must arrive; ``sent`` is told its ``seq`` when it goes out."""
+        """Add a message that must arrive; ``sent`` is called with its number when it goes out."""
         self._queue.append(_Queued(message, sent))
 
     def clear(self) -> None:
-        """Forget everything unsent; numbering goes on."""
+        """Drop everything unsent; numbering goes on."""
         self._queue.clear()
 
     def enqueue_latest(self, name: str, render: Callable[[], M]) -> None:
-        """Queue a state, rendered when it is sent; it takes the place of an unsent one of the same name."""
+        """Add or replace the state of this name; ``render`` is called when it is sent."""
         for index, item in enumerate(self._queue):
             if isinstance(item, _Latest) and item.name == name:
                 if all(isinstance(later, _Latest) for later in self._queue[index + 1 :]):
@@ -66,30 +68,30 @@ class SendQueue(Generic[M]):
         self._queue.append(_Latest(name, render))
 
     def discard(self, name: str) -> None:
-        """Forget an unsent offer."""
+        """Drop the unsent state of this name."""
         self._queue = [item for item in self._queue if not (isinstance(item, _Latest) and item.name == name)]
 
     @property
     def overflowing(self) -> bool:
-        """Tell whether the client has left more messages unread than the bound."""
+        """Return True if the client has left too much unread."""
         return len(self._queue) > self._max_posted
 
     @property
     def waiting(self) -> int:
-        """Return how many messages have not been sent yet."""
+        """Return how many messages and states are unsent."""
         return len(self._queue)
 
     def wait_s(self, now: float) -> float | None:
-        """Return how long until `pop` has something: 0 for now, None for nothing queued."""
+        """Return how long until `pop` returns something; None if nothing is queued."""
         if not self._queue:
             return None
-        if self._posted_ready():
+        if self._has_message():
             return 0.0
-        return max(0.0, self._next_offer_at - now)
+        return max(0.0, self._next_state_at - now)
 
     def pop(self, now: float) -> Frame | None:
-        """Return the next message as a frame, or None if nothing may be sent now."""
-        if not self._queue or (not self._posted_ready() and now < self._next_offer_at):
+        """Take the next message or state and return it as a frame; None if nothing may be sent now."""
+        if not self._queue or (not self._has_message() and now < self._next_state_at):
             return None
         item = self._queue.pop(0)
         message = item.render() if isinstance(item, _Latest) else item.message
@@ -99,9 +101,9 @@ class SendQueue(Generic[M]):
         frame = self._encode(message, self._seq)
         if isinstance(item, _Latest):
             size_bytes = len(frame.encode() if isinstance(frame, str) else frame)
-            self._next_offer_at = max(now, self._next_offer_at) + size_bytes / self._bytes_per_s
+            self._next_state_at = max(now, self._next_state_at) + size_bytes / self._bytes_per_s
         return frame
 
-    def _posted_ready(self) -> bool:
-        """A posted message behind held-back offers must not wait for them: they go out with it."""
+    def _has_message(self) -> bool:
+        # A message must not wait behind states that are held back: they are sent with it, at once.
         return any(isinstance(item, _Queued) for item in self._queue)

@@ -1,15 +1,20 @@
-"""One conversation: its states, its leases, its transcript. Events and ``now`` in, actions out.
+"""One session: its state, its leases, its transcript. Events and ``now`` in, commands out.
 
 A session knows neither sockets nor workers: it has a lease or it has none. Whenever it gets one, it opens a stream
 with all that its `gateway.sessions.checkpoint` has, so the first lease and every later one take the same way.
+
+This is one state machine and stays in one class: nearly every event depends on the state, on the lease, and on whether
+the client is attached. What does not is in modules of its own: `gateway.sessions.checkpoint` has the audio,
+`gateway.sessions.deadlines` the bounds of time, `gateway.sessions.poison` the suspicion that the audio kills workers.
 """
+
+import dataclasses
 
 from gateway.sessions.checkpoint import Checkpoint
 from gateway.sessions.commands import (
     BecameReady,
     CloseConnection,
     Command,
-    Interruption,
     Migrated,
     ReleaseSlot,
     RequestSlot,
@@ -26,23 +31,55 @@ from shared import messages as m
 from shared.errors import RecognitionError, SessionError
 
 POISON_RESET_S = 30.0
-"""A lease that has lived so long clears the session of earlier deaths."""
+"""A stream that has been ready for this long clears its session of earlier losses."""
+
+LINGER_S = 5.0
+"""After the last message the client has this long to close the connection itself, before the gateway does."""
 
 PARK_AFTER_S = 1.0
-"""A session without a client keeps its slot for at least so long, and until less than this is undecoded."""
+"""A session whose client is away keeps its slot for at least this long, and while this much audio is undecoded."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Migration:
+    """A second slot, which is getting ready for the session since ``since``; ``cause`` is a word for the log."""
+
+    lease: int
+    cause: str
+    since: float
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Interruption:
+    """The session has had no worker since ``at``; ``gpu_id`` is where it was, ``cause`` a word for the log."""
+
+    gpu_id: int | None
+    cause: str
+    at: float
 
 
 class Session:
-    """One client's conversation, from accept to its last word.
+    """The state machine of one client's session, from its opening to its last word.
 
     Args:
         session_id: unique name.
-        presenter: tells the client.
+        presenter: queues messages for the client.
         transcript: the text, shared with the presenter.
         language: Whisper code or None to detect it.
         task: ``transcribe`` or ``translate``.
         now: seconds of a monotonic clock, as in every call.
         limits: see `SessionLimits`.
+
+    Attributes:
+        gpu_id: where its lease is, or was last.
+        audio_messages: how many messages with audio have come.
+        text_updates: how many of the worker's results changed the text.
+        was_ready: True once it has been ready for the first time.
+        moves: how often it has gone on on another worker.
+        attached: False while its client's connection is broken.
+        error: the one that it ended with, if any.
+        outcome: ``complete``, ``client_left`` or the error's code, once it has ended.
+        accounting: what became of its audio, once it has ended.
     """
 
     def __init__(
@@ -60,8 +97,6 @@ class Session:
         self.state = State.WAITING
         self.lease: int | None = None
         self.gpu_id: int | None = None
-        self.migration_lease: int | None = None
-        self._migration_cause = ""
         self.checkpoint = Checkpoint(session_id, language=language, task=task, journal_s=limits.journal_s)
         self.transcript = transcript
         self.audio_messages = 0
@@ -75,19 +110,20 @@ class Session:
         self.poison = PoisonDetector()
         self._presenter = presenter
         self._deadlines = Deadlines(limits, now)
-        self._interruption: Interruption | None = None
+        self._migration: _Migration | None = None
+        self._interruption: _Interruption | None = None
         self._drained_by: SessionError | None = None
 
-    # --- the way to a slot ----------------------------------------------------------------------------------
+    # --- getting a slot -------------------------------------------------------------------------------------
 
     def start(self) -> list[Command]:
-        """Greet the client and ask for a slot."""
+        """Ask for the first slot, and show the client that it is being allocated."""
         self._presenter.status("Connected", None)
         self._presenter.status("Allocating GPU...", None)
         return [RequestSlot()]
 
     def on_lease(self, lease: int, gpu_id: int, now: float) -> list[Command]:
-        """Take a lease: open a stream there with everything that is known."""
+        """Open a stream on the worker of a new lease."""
         message = f"Moving to GPU {gpu_id}..." if self.was_ready else f"Loading models on GPU {gpu_id}..."
         self._presenter.status(message, gpu_id)
         return self._open_on(lease, gpu_id, now)
@@ -98,27 +134,27 @@ class Session:
         return [SendToWorker(message) for message in self.checkpoint.opening_messages(lease)]
 
     def rejected(self, error: SessionError) -> list[Command]:
-        """There is no slot: end with the error that says so."""
+        """End: there is no slot, and the session may not wait for one."""
         return self._fail(error)
 
     def on_queued(self) -> None:
-        """There is no slot now for a session that had one: it waits in line, and is told so."""
+        """Show the client that its session, which has had a slot, waits for another."""
         self._presenter.status("Waiting for a free GPU...", None)
 
     def on_opened(self, load_ms: float, now: float) -> list[Command]:
-        """The worker is ready for the session."""
+        """Note that the worker has opened the stream; from now on it decodes."""
         if self.state is not State.OPENING:
             return []
         self._enter(State.FINISHING if self._audio_ended else State.READY, now)
         first, self.was_ready = not self.was_ready, True
-        departure, self._interruption = self._interruption, None
+        interruption, self._interruption = self._interruption, None
         self._presenter.status("Ready to transcribe", self.gpu_id)
-        if first or departure is None:
+        if first or interruption is None:
             return [BecameReady(load_ms)]
         self.moves += 1
         if self.gpu_id is not None:
             self._presenter.migrated(self.gpu_id)
-        return [Migrated(now - departure.at, departure.gpu_id, departure.cause)]
+        return [Migrated(now - interruption.at, interruption.gpu_id, interruption.cause)]
 
     def on_lost(
         self,
@@ -127,28 +163,28 @@ class Session:
         *,
         worker: str,
         cause: str = "worker_lost",
-        heard: float | None = None,
+        last_seen: float | None = None,
         blame: bool = True,
         died: bool = True,
     ) -> list[Command]:
-        """The lease is gone: ask for another, unless this session seems to be what kills its workers.
+        """Ask for another lease: this one is gone. End, if this session's audio seems to be what kills its workers.
 
         Args:
-            reason: a sentence's part for the client, should this be the end.
+            reason: a sentence's part for the client, in case the session ends.
             now: the time.
             worker: the name of the one that had the lease.
             cause: the word under which the move is counted.
-            heard: when that worker gave its last sign of life, if not just now.
-            blame: whether the session may have been what ended it.
-            died: it is sure that it has ended, or that the session's stream has.
+            last_seen: when that worker sent its last heartbeat, if not just now.
+            blame: whether the session's audio may be the reason.
+            died: False if the worker's process is still there and only silent.
         """
         if self.state not in LEASED:
             return []
         if self.state is State.READY and now - self._deadlines.state_since >= POISON_RESET_S:
             self.poison.reset()
         self.lease = None
-        self._note_interruption(cause, now if heard is None else heard)
-        # A worker that had not opened the session, or had nothing left of it to decode, has not died of it.
+        self._note_interruption(cause, now if last_seen is None else last_seen)
+        # A worker that had not opened the stream yet, or had none of its audio left to decode, has not died of it.
         if blame and self.state in SETTLED and self.received > self.decoded:
             self.poison.note_loss(worker, self.received, died=died)
         if self.poison.proven:
@@ -157,60 +193,63 @@ class Session:
         return [] if self.migration_lease is not None else [RequestSlot(avoid=worker)]
 
     def _note_interruption(self, cause: str, at: float) -> None:
-        """Note since when the session has no worker; a second loss on the way prolongs the first."""
-        first = self._interruption
-        self._interruption = (
-            Interruption(self.gpu_id, cause, at) if first is None else Interruption(first.gpu_id, cause, first.at)
-        )
+        """Note since when the session has no worker; if that is noted already, only the cause is new."""
+        if self._interruption is None:
+            self._interruption = _Interruption(self.gpu_id, cause, at)
+        else:
+            self._interruption = dataclasses.replace(self._interruption, cause=cause)
 
-    # --- moving without a loss ------------------------------------------------------------------------------
+    # --- migration: a second slot gets ready while the session goes on with the first ------------------------
 
     def migrate(self, lease: int, cause: str, now: float) -> list[Command]:
-        """A slot elsewhere is held for the session: have it made ready, and go on here until it is."""
-        self.migration_lease, self._migration_cause, self._deadlines.migration_since = lease, cause, now
+        """Have a second slot made ready, and go on with the first until it is."""
+        self._migration = _Migration(lease, cause, now)
         return [SendToWorker(m.Prepare(lease, self.id))]
 
     def on_prepared(self, gpu_id: int, now: float) -> list[Command]:
-        """The slot elsewhere is ready: go on there from the last hypothesis."""
-        if self.migration_lease is None:
+        """Go on in the second slot, from the last hypothesis: it is ready."""
+        migration, self._migration = self._migration, None
+        if migration is None:
             return []
-        lease, self.migration_lease = self.migration_lease, None
         if self.state not in (State.READY, State.FINISHING, State.WAITING):
-            return [ReleaseSlot(lease, close=True)]
+            return [ReleaseSlot(migration.lease, close=True)]
         before = self.lease
         if before is not None:
-            self._note_interruption(self._migration_cause, now)
+            self._note_interruption(migration.cause, now)
         self._presenter.status(f"Moving to GPU {gpu_id}...", gpu_id)
         freed: list[Command] = [] if before is None else [ReleaseSlot(before, close=True)]
-        return [*freed, *self._open_on(lease, gpu_id, now)]
+        return [*freed, *self._open_on(migration.lease, gpu_id, now)]
 
     def on_migration_lost(self) -> list[Command]:
-        """The slot elsewhere is gone; the session stays where it is, or looks for another."""
-        self.migration_lease = None
+        """Stay in the first slot, or ask for another if that is lost: the second one is gone."""
+        self._migration = None
         return [RequestSlot()] if self.state is State.WAITING else []
 
     # --- the client's side ----------------------------------------------------------------------------------
 
     def on_audio(self, data: bytes, now: float) -> list[Command]:
-        """Take PCM of any length; a sample may be cut in two across messages."""
+        """Take PCM of any length; a sample may be cut in two by the end of a message."""
         self._deadlines.last_activity = now
         if self._audio_ended or self.state is State.ENDED:
             return []
         at, pcm = self.checkpoint.append(data)
         return [SendToWorker(m.Audio(self.lease, at, pcm))] if self.lease is not None and pcm else []
 
+    def count_audio_message(self) -> None:
+        self.audio_messages += 1
+
     def on_keepalive(self, now: float) -> None:
-        """Note a sign of life that is no audio."""
+        """Note that the client is alive, though it sends no audio."""
         self._deadlines.last_activity = now
 
     def on_finalize(self, now: float) -> list[Command]:
-        """Have everything said so far committed, then go on."""
+        """Have the audio received so far committed, then go on."""
         self._deadlines.last_activity = now
         at = self.checkpoint.finalize()
         return [] if self.lease is None else [SendToWorker(m.Finalize(self.lease, at))]
 
     def on_end_of_audio(self, now: float) -> list[Command]:
-        """The client has said everything: flush, then tell it when it is done."""
+        """Have the rest decoded: no more audio will come."""
         self._deadlines.last_activity = now
         if self._audio_ended or self.state is State.ENDED:
             return []
@@ -220,19 +259,19 @@ class Session:
         return [] if self.lease is None else [SendToWorker(m.Finish(self.lease, at))]
 
     def on_disconnected(self) -> list[Command]:
-        """The client has left for good: give the slot back."""
+        """End: the client has left for good."""
         return self._end("client_left") if self.state is not State.ENDED else []
 
     def on_detached(self, now: float) -> list[Command]:
-        """The client's network dropped: decode what is there, then wait for it without a slot."""
+        """Decode what is there, then wait for the client without a slot: its network has dropped."""
         self.attached, self._deadlines.detached_at = False, now
         self.checkpoint.drop_half_sample()
         return self._park_if_done(now)
 
     def on_resumed(self, now: float) -> list[Command]:
-        """The client is back; it sends on from ``received``."""
+        """Go on with a client that is back; it sends its audio from ``received`` on."""
         self.attached, self._deadlines.last_activity = True, now
-        self.checkpoint.drop_half_sample()  # what a socket that was never seen to break had begun
+        self.checkpoint.drop_half_sample()  # the former connection may not have been seen to break
         self._presenter.status("Connected", None)
         if self.state in (State.READY, State.FINISHING):
             self._presenter.status("Ready to transcribe", self.gpu_id)
@@ -244,21 +283,20 @@ class Session:
         return [RequestSlot()]
 
     def _park_if_done(self, now: float) -> list[Command]:
-        """A session without a client gives its slot back once everything received is decoded."""
+        """Give the slot back if the client is away and everything that it sent is decoded."""
         if self.attached or self.state not in (State.READY, State.WAITING) or self._audio_ended:
             return []
-        # The last part of a step's period is not decoded without more audio: it stays in the journal.
+        # Without more audio the last part of a step's period is never decoded. It stays in the journal.
         recent = now - self._deadlines.detached_at < PARK_AFTER_S
         if self.state is State.READY and (recent or self.lag_s >= PARK_AFTER_S):
             return []
-        lease, self.lease = self.lease, None
         self._enter(State.PARKED, now)
-        return [ReleaseSlot(each, close=True) for each in (lease, self._take_migration_lease()) if each is not None]
+        return self._release_slots(close=True)
 
     # --- the worker's side ----------------------------------------------------------------------------------
 
     def on_hypothesis(self, message: m.Hypothesis, now: float) -> list[Command]:
-        """Take a step's result."""
+        """Take the result of a recognition step."""
         if not self.checkpoint.is_consistent(message):
             return self._fail(RecognitionError("The worker's positions contradict the session's"))
         self.poison.note_progress(message.decoded)
@@ -268,19 +306,19 @@ class Session:
         return self._park_if_done(now)
 
     def on_finished(self, message: m.Finished) -> list[Command]:
-        """Everything is said: close the books and tell the client."""
-        books = message.books
-        if not self.checkpoint.is_complete(books):
+        """End: all audio is decoded and committed."""
+        accounting = message.books
+        if not self.checkpoint.is_complete(accounting):
             return self._fail(RecognitionError("The worker's books do not add up"))
         self.checkpoint.decoded = self.received
         self.transcript.close()
         if self._drained_by is not None:
-            return self._fail(self._drained_by, books=books)
-        ending = self._end("complete", books=books)
+            return self._fail(self._drained_by, accounting=accounting)
+        ending = self._end("complete", accounting=accounting)
         return [*ending, *self.farewell()]
 
     def farewell(self) -> list[Command]:
-        """Tell the client how the session ended: once at its end, again to a client that was away then."""
+        """Queue the client's last messages, at the end of the session, and again for a client that was away then."""
         if self.accounting is None:
             return []
         self._presenter.text_changed(self.received, self.lag_s)
@@ -288,34 +326,35 @@ class Session:
             self._presenter.failed(self.error)
             return [CloseConnection(self.error.close_code, self.error.message)]
         self._presenter.completed(self.accounting)
-        return [CloseConnection(1000, "", linger_s=5.0)]
+        return [CloseConnection(1000, "", linger_s=LINGER_S)]
 
     # --- time -----------------------------------------------------------------------------------------------
 
     def on_time(self, now: float) -> list[Command]:
-        """Enforce the bounds of time."""
+        """End if a bound of time is met; give the slot back if it is no longer needed."""
         self._deadlines.note_backpressure(now, full=self.backpressured)
         if self.state is State.ENDED:
             return []
         if self.grace_expired(now):
             return self._end("client_left")
         listening = self.attached and not self._audio_ended and not self.backpressured
-        standing = SessionStatus(self.state, listening, self.was_ready, self.transcript.committed_until)
-        error = self._deadlines.expired(standing, now)
+        status = SessionStatus(self.state, listening, self.was_ready, self.transcript.committed_until)
+        error = self._deadlines.expired(status, now)
         return self._park_if_done(now) if error is None else self._fail(error)
 
     def overdue_lease(self, now: float) -> int | None:
-        """Return the lease for which a worker has been getting ready for too long, if there is one."""
-        if self.state is State.OPENING and self._deadlines.opening_overdue(now):
+        """Return the lease that has been getting ready for too long, if there is one."""
+        deadlines, migration = self._deadlines, self._migration
+        if self.state is State.OPENING and deadlines.opening_overdue(deadlines.state_since, now):
             return self.lease
-        return self.migration_lease if self._deadlines.migration_overdue(now) else None
+        return migration.lease if migration is not None and deadlines.opening_overdue(migration.since, now) else None
 
     def grace_expired(self, now: float) -> bool:
-        """Tell whether the client has been away for longer than the grace."""
+        """Return True if the client has been away for too long to come back."""
         return not self.attached and self._deadlines.grace_expired(now)
 
     def drain(self, error: SessionError, now: float) -> list[Command]:
-        """Flush, then end with ``error``: the server goes away."""
+        """Flush, then end with ``error``: the gateway stops."""
         self._drained_by = error
         return self.on_end_of_audio(now) if self.was_ready and self.lease is not None else self.stop(error)
 
@@ -323,7 +362,7 @@ class Session:
         """End the session from the server's side."""
         return self._fail(error) if self.state is not State.ENDED else []
 
-    # --- what others may know -------------------------------------------------------------------------------
+    # --- figures --------------------------------------------------------------------------------------------
 
     @property
     def received(self) -> int:
@@ -332,7 +371,7 @@ class Session:
 
     @property
     def decoded(self) -> int:
-        """Return how many of them a worker has used."""
+        """Return how many of the received samples a worker has used."""
         return self.checkpoint.decoded
 
     @property
@@ -341,25 +380,30 @@ class Session:
         return self.checkpoint.lag_s
 
     @property
-    def _audio_ended(self) -> bool:
-        return self.checkpoint.ended_at is not None
-
-    @property
     def backpressured(self) -> bool:
-        """Tell whether the client must be held back: the journal has met its bound."""
+        """Return True if the client must be held back: the journal is full."""
         return self.state is not State.ENDED and self.capacity_bytes == 0
 
     @property
     def capacity_bytes(self) -> int:
-        """Return how much PCM may be taken now."""
+        """Return how much PCM the journal has room for."""
         return self.checkpoint.capacity_bytes
 
     @property
     def between_utterances(self) -> bool:
-        """Tell whether nothing is being said: a good moment to move."""
+        """Return True if no speech is being decoded: a good moment to migrate."""
         return self.state is State.READY and not self.transcript.tail and self.lag_s < 1.0
 
-    # --- endings --------------------------------------------------------------------------------------------
+    @property
+    def migration_lease(self) -> int | None:
+        """Return the lease on the second slot while a migration is under way."""
+        return self._migration.lease if self._migration is not None else None
+
+    @property
+    def _audio_ended(self) -> bool:
+        return self.checkpoint.ended_at is not None
+
+    # --- transitions ----------------------------------------------------------------------------------------
 
     def _enter(self, state: State, now: float) -> None:
         if state not in NEXT[self.state]:
@@ -367,23 +411,23 @@ class Session:
         self.state = state
         self._deadlines.state_since = now
 
-    def _fail(self, error: SessionError, *, books: m.AudioAccounting | None = None) -> list[Command]:
+    def _fail(self, error: SessionError, *, accounting: m.AudioAccounting | None = None) -> list[Command]:
         self.error = error
-        ending = self._end(error.code, books=books)
+        ending = self._end(error.code, accounting=accounting)
         return [*ending, *self.farewell()]
 
-    def _end(self, reason: str, *, books: m.AudioAccounting | None = None) -> list[Command]:
-        """Close the books; complete ones come from the worker, which has then freed the slot itself."""
-        self.state, self.outcome = State.ENDED, reason
-        self.accounting = self.checkpoint.close(books, reason)
-        lease, self.lease = self.lease, None
-        standby = self._take_migration_lease()
-        commands: list[Command] = [] if lease is None else [ReleaseSlot(lease, close=books is None)]
-        return commands if standby is None else [*commands, ReleaseSlot(standby, close=True)]
+    def _end(self, outcome: str, *, accounting: m.AudioAccounting | None = None) -> list[Command]:
+        """End and free all slots. A worker that has sent its final ``accounting`` has freed its slot already."""
+        self.state, self.outcome = State.ENDED, outcome
+        self.accounting = self.checkpoint.close(accounting, outcome)
+        return self._release_slots(close=accounting is None)
 
-    def _take_migration_lease(self) -> int | None:
-        standby, self.migration_lease = self.migration_lease, None
-        return standby
+    def _release_slots(self, *, close: bool) -> list[Command]:
+        """Give back both slots; ``close`` says whether the worker of the first one needs a `Close`."""
+        lease, migration = self.lease, self._migration
+        self.lease = self._migration = None
+        commands: list[Command] = [] if lease is None else [ReleaseSlot(lease, close=close)]
+        return commands if migration is None else [*commands, ReleaseSlot(migration.lease, close=True)]
 
     def check(self) -> None:
         """Assert what must hold between two calls."""

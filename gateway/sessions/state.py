@@ -1,16 +1,16 @@
-"""Where a session stands, and where it can go from there."""
+"""The states of a session, and the transitions between them."""
 
 import enum
 
 
 class State(enum.Enum):
-    """Where a session stands."""
+    """A session's state; its value is the word in metrics and JSON."""
 
-    WAITING = "waiting"  # has no lease; audio is kept
-    OPENING = "opening"  # has a lease; the worker prepares
-    READY = "ready"  # words flow
-    FINISHING = "finishing"  # the audio has ended; the last words are awaited
-    PARKED = "parked"  # the client's network dropped, all its audio is decoded: waits without a lease
+    WAITING = "waiting"  # for a slot; audio is kept meanwhile
+    OPENING = "opening"  # has a lease; the worker is not ready yet
+    READY = "ready"  # the worker decodes
+    FINISHING = "finishing"  # the audio has ended; the last words are still to come
+    PARKED = "parked"  # without a lease: the client is away, and everything that it sent is decoded
     ENDED = "ended"
 
 
@@ -24,8 +24,11 @@ NEXT: dict[State, frozenset[State]] = {
 }
 
 LEASED = frozenset({State.OPENING, State.READY, State.FINISHING})
+"""The states in which a session has a lease."""
+
 SETTLED = frozenset({State.READY, State.FINISHING})
+"""The states in which its worker has opened the stream."""
 
 
 class IllegalTransitionError(RuntimeError):
-    """A session was about to enter a state that cannot follow its present one: a mistake in this program."""
+    """A session was about to enter a state that cannot follow its present one: a bug."""

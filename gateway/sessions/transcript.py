@@ -1,4 +1,4 @@
-"""A session's text: committed words in segments, and the tail."""
+"""A session's text: committed words in segments, and the tail, which may still change."""
 
 from dataclasses import dataclass, field
 
@@ -7,7 +7,7 @@ from shared.messages import SAMPLE_RATE, Hypothesis, Word
 
 @dataclass(slots=True)
 class Segment:
-    """Words from one endpoint or trim to the next; closed segments never change."""
+    """Words up to the end of an utterance or a sentence; a closed segment never changes."""
 
     number: int
     words: list[Word] = field(default_factory=list)
@@ -16,12 +16,12 @@ class Segment:
 
     @property
     def text(self) -> str:
-        """Return the words as written, without blanks around them."""
+        """Return the words as one string, without blanks around it."""
         return "".join(word.text for word in self.words).strip()
 
     @property
     def start(self) -> int:
-        """Return the first word's first sample."""
+        """Return the start of the first word, in samples."""
         return self.words[0].start
 
     @property
@@ -44,11 +44,11 @@ class Transcript:
 
     @property
     def open(self) -> Segment | None:
-        """Return the segment that may still grow."""
+        """Return the segment that may still grow, if there is one."""
         return self.segments[-1] if self.segments and not self.segments[-1].closed else None
 
     def apply(self, hypothesis: Hypothesis) -> bool:
-        """Take a step's result; say whether any text changed."""
+        """Take a step's result; return True if any text has changed."""
         tail = hypothesis.tail.rstrip()
         changed = bool(hypothesis.words) or tail != self.tail
         self.language = hypothesis.language or self.language
@@ -65,7 +65,7 @@ class Transcript:
         return changed
 
     def close(self) -> None:
-        """End the open segment and drop the tail: nothing more will come."""
+        """Close the open segment and drop the tail: no more words will come."""
         self.tail = ""
         if self.open is not None:
             self.open.closed = True
@@ -85,5 +85,5 @@ class Transcript:
 
 
 def seconds(samples: int) -> float:
-    """Return a position in seconds, to the millisecond."""
+    """Return a position as messages show it: in seconds, rounded to milliseconds."""
     return round(samples / SAMPLE_RATE, 3)

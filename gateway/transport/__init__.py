@@ -1,1 +1,1 @@
-"""Sockets: one to all workers, one to each client; back-pressure both ways."""
+"""The sockets: one to all workers, one to each client; bounded queues and back-pressure both ways."""

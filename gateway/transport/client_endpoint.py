@@ -1,4 +1,4 @@
-"""The paths that clients connect to: accept, see who it is, open a session or go on with one, and serve (shell)."""
+"""The paths that clients connect to: accept, authorise, open or resume a session, serve it (shell)."""
 
 import uuid
 from collections.abc import Mapping
@@ -13,19 +13,23 @@ from gateway.session_manager import SessionManager, restarting
 from gateway.sessions.client_session import ClientSession
 from gateway.sessions.commands import SessionLimits
 from gateway.sessions.deadlines import RETRY_AFTER_S
-from gateway.transport.client_connection import ClientConnection, close_reason, send_frame
+from gateway.transport.client_connection import ClientConnection
+from gateway.transport.client_writer import close_reason, send_frame
 from shared.errors import NoCapacityError, SessionError
 from shared.messages import Register
 from shared.settings import GatewaySettings
 
 
 class ClientEndpoints:
-    """Serves WebSocket clients, each path in its protocol.
+    """Serves WebSocket clients.
 
     Args:
-        settings: who may come in, and all bounds.
+        settings: tokens, origins, and all bounds.
         manager: keeps the sessions.
-        protocols: what is spoken where.
+        protocols: by path.
+
+    Attributes:
+        sockets: how many are open.
     """
 
     def __init__(
@@ -49,11 +53,11 @@ class ClientEndpoints:
         )
 
     def routes(self) -> list[BaseRoute]:
-        """Return a route for each protocol's path."""
+        """Return one route for each protocol."""
         return [WebSocketRoute(path, self.serve) for path in self._protocols]
 
     async def serve(self, websocket: WebSocket) -> None:
-        """Serve one client until its connection has ended."""
+        """Serve one connection until it has ended."""
         requested_at = self._manager.clock()
         self.sockets += 1
         try:
@@ -86,19 +90,19 @@ class ClientEndpoints:
             raise TypeError(f"{type(protocol).__name__} cannot read what a client says")
         connection = ClientConnection(websocket, client, protocol, factory, manager=manager, settings=self._settings)
         if resumed:
-            connection.resume(handshake.last_seq, self._a_server())
+            connection.resume(handshake.last_seq, self._serving_worker())
         else:
             client.accept_ms = accept_ms
             client.connection = connection
-            client.greet(self._a_server(), resumed=False)
+            client.greet(self._serving_worker(), resumed=False)
             manager.add(client)
         await connection.run()
 
     def _authorize(self, websocket: WebSocket) -> str | None:
-        """Return the client's token, None where none is asked for.
+        """Return the client's token; None if the gateway asks for none.
 
         Raises:
-            SessionError: the client may not come in, or not now.
+            SessionError: the client may not connect, or not now.
         """
         settings, headers = self._settings, websocket.headers
         client_auth.check_origin(headers.get("origin"), headers.get("host"), settings.allowed_origins)
@@ -106,21 +110,21 @@ class ClientEndpoints:
         client_auth.check_token(token, settings.api_tokens)
         if self._manager.stopping:
             raise restarting()
-        if self.sockets > self._most_sockets():
+        if self.sockets > self._socket_limit():
             raise NoCapacityError("Too many connections are open", retry_after_s=RETRY_AFTER_S)
         return token if settings.api_tokens else None
 
     def _find(self, handshake: Handshake, token: str | None) -> ClientSession | None:
-        """Return the session that a client goes on with, in the protocol that it has been held in."""
+        """Return the session that is to be resumed, if it is still known and in the same protocol."""
         if handshake.resume_token is None:
             return None
         known = self._manager.find(handshake.resume_token, token)
         return known if known is not None and isinstance(known.presenter, handshake.protocol) else None
 
     def _create(self, session_id: str, handshake: Handshake, token: str | None, requested_at: float) -> ClientSession:
-        if self._manager.session_count >= self._most_sockets():  # those whose client is away count too
+        if self._manager.session_count >= self._socket_limit():  # also those whose client is away
             raise NoCapacityError("Too many sessions are open", retry_after_s=RETRY_AFTER_S)
-        server = self._a_server()
+        server = self._serving_worker()
         if server is not None:
             handshake.options.check(server.languages, server.model)
         return ClientSession(
@@ -132,11 +136,11 @@ class ClientEndpoints:
             limits=self._limits,
         )
 
-    def _a_server(self) -> Register | None:
-        """Return what a worker that serves has said of itself; None if there is none."""
+    def _serving_worker(self) -> Register | None:
+        """Return the registration of the first serving worker; None if there is none."""
         return next((worker.registration for worker in self._manager.workers.serving() if worker.registration), None)
 
-    def _most_sockets(self) -> int:
+    def _socket_limit(self) -> int:
         slots = self._manager.workers.total_slots() or self._settings.gpu_workers * self._settings.slots_per_gpu
         return self._settings.socket_limit(slots)
 

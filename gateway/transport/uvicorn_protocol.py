@@ -1,4 +1,4 @@
-"""uvicorn's WebSocket, with an end that every client sees when it breaks the protocol (shell)."""
+"""uvicorn's WebSocket protocol, changed so that a client that breaks a rule sees the close frame about it (shell)."""
 
 import asyncio
 import socket
@@ -16,20 +16,20 @@ from gateway.transport.client_connection import BY_CLOSE_FRAME, TOO_BIG_BYTES
 from shared.errors import WhisperLiveError
 
 DISCARD_S = 5.0
-"""What a refused client still sends is read and thrown away for this long; then the connection is cut."""
+"""What a refused client still sends is read and discarded for this long; then the connection is aborted."""
 
 
 class Protocol(WebSocketsSansIOProtocol):
-    """Refuses a client with a close frame, and lets it read that before the connection ends.
+    """Refuses a client with a close frame, and gives it time to read that before the connection ends.
 
-    A message that is too large is refused by its header. The application is told its size as `TOO_BIG_BYTES`, and of
-    each disconnect whether there was a close frame as `BY_CLOSE_FRAME`.
+    A message that is too large is refused by its header. Disconnect events carry its size as `TOO_BIG_BYTES`, and as
+    `BY_CLOSE_FRAME` whether there was a close frame.
     """
 
     refused = False
 
     def handle_parser_exception(self) -> None:
-        """Refuse what cannot be parsed, after all that came before it."""
+        """Refuse what cannot be parsed, after all events before it are handled."""
         error = self.conn.parser_exc
         self.handle_events()
         if isinstance(error, PayloadTooBig):
@@ -38,7 +38,7 @@ class Protocol(WebSocketsSansIOProtocol):
             self._refuse({})
 
     def send_receive_event_to_app(self) -> None:
-        """Hand on a message that is complete, unless it is text that is none."""
+        """Hand a complete message to the application, unless it is text that is not UTF-8: refuse that."""
         if self.curr_msg_data_type == "text" and not self.close_sent:
             try:
                 b"".join(self.frames).decode()
@@ -50,12 +50,12 @@ class Protocol(WebSocketsSansIOProtocol):
         super().send_receive_event_to_app()
 
     def handle_ping(self) -> None:
-        """Answer a ping, unless nothing can be sent any more."""
+        """Answer a ping, unless the client is refused: nothing can be sent any more."""
         if not self.refused:
             super().handle_ping()
 
     async def receive(self) -> ASGIReceiveEvent:
-        """Return the next event, a disconnect with `BY_CLOSE_FRAME`."""
+        """Return the next event; a disconnect carries `BY_CLOSE_FRAME`."""
         message = await super().receive()
         if message["type"] != "websocket.disconnect":
             return message
@@ -63,20 +63,23 @@ class Protocol(WebSocketsSansIOProtocol):
         return cast("ASGIReceiveEvent", {**message, BY_CLOSE_FRAME: by_close_frame})
 
     async def send(self, message: ASGISendEvent) -> None:
-        """Send; what the application says to a refused client is thrown away."""
+        """Send an event of the application; discard it if the client is refused."""
         await self.writable.wait()
         if not self.refused:
             await super().send(message)
 
     def _refuse(self, details: dict[str, object]) -> None:
-        """Send the close frame that `conn` has written, end our half of the connection, and read on for a while.
+        """Send the close frame that `conn` has written, half-close the connection, and read on for a while.
 
         If the connection were closed at once, data that the client is still sending would reset it, and the client
-        might never read the close frame. `conn` discards all that comes now.
+        might never read the close frame. `conn` discards all that it is given from now on.
+
+        Args:
+            details: what the disconnect event carries beside the code.
         """
         if self.refused:
             return
-        close = self.conn.close_sent  # there is none where the handshake has not been answered
+        close = self.conn.close_sent  # None if the handshake has not been answered yet
         if not self.close_sent:
             code, reason = (close.code, close.reason) if close else (CloseCode.ABNORMAL_CLOSURE, "")
             event = {"type": "websocket.disconnect", "code": code, "reason": reason, **details}
@@ -108,41 +111,41 @@ _ENDS: tuple[tuple[str, bytes, dict[str, object]], ...] = (
     ("a message above the bound", b"\x82\xfe\x03\xe8" + _MASK, {"code": 1009, TOO_BIG_BYTES: 1000}),
     ("text that is not UTF-8", b"\x81\x81" + _MASK + b"\xff", {"code": 1007, BY_CLOSE_FRAME: True}),
 )
-"""Each way in which a client may go: what it sends last, and what the application must be told."""
+"""The ways in which a connection may end: name, the last bytes of the client, and what the event must hold."""
 
 
 class UnfitServerError(WhisperLiveError):
-    """The installed uvicorn does not call what `Protocol` overrides."""
+    """The installed uvicorn does not call the methods that `Protocol` overrides."""
 
 
 async def self_test() -> None:
-    """Let one client go in each way, and compare what the application is told.
+    """End a connection in each way, and compare the events that the application gets.
 
     Raises:
-        UnfitServerError: it is not told what it must know.
+        UnfitServerError: an event lacks what it must hold.
     """
     for way, last, expected in _ENDS:
         try:
             async with asyncio.timeout(5):
-                told = await _disconnect_after(last)
+                event = await _disconnect_after(last)
         except (TimeoutError, OSError) as error:
-            told = {"error": repr(error)}
-        if any(told.get(key) != value for key, value in expected.items()):
+            event = {"error": repr(error)}
+        if any(event.get(key) != value for key, value in expected.items()):
             raise UnfitServerError(
                 f"uvicorn {uvicorn.__version__} with websockets {websockets_version} does not tell of {way} as the "
-                f"gateway needs it ({told} instead of {expected}); install the versions that requirements/ names"
+                f"gateway needs it ({event} instead of {expected}); install the versions that requirements/ names"
             )
 
 
 async def _disconnect_after(last: bytes) -> dict[str, Any]:
-    """Return the event with which a client goes that has sent ``last``, or whose connection breaks if that is empty."""
+    """Return the event when a client has sent ``last``, or when its connection breaks if ``last`` is empty."""
     loop = asyncio.get_running_loop()
-    told: asyncio.Future[dict[str, Any]] = loop.create_future()
+    event: asyncio.Future[dict[str, Any]] = loop.create_future()
 
     async def app(_scope: object, receive: Any, send: Any) -> None:
         await receive()
         await send({"type": "websocket.accept"})
-        told.set_result(await receive())
+        event.set_result(await receive())
 
     config = uvicorn.Config(
         app, ws_max_size=_TEST_BOUND_BYTES, ws_ping_interval=None, ws_per_message_deflate=False, log_config=None
@@ -158,6 +161,6 @@ async def _disconnect_after(last: bytes) -> dict[str, Any]:
                 await loop.sock_sendall(theirs, last)
             else:
                 theirs.close()
-            return await told
+            return await event
         finally:
             transport.abort()

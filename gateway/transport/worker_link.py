@@ -10,11 +10,14 @@ from shared.zmq_socket import ZmqSocket
 
 
 class WorkerLink:
-    """Receives from all workers, sends to one by its identity. Sends never block.
+    """Receives from all workers, and sends to one by its identity without ever blocking.
 
     Args:
         endpoint: ``ipc://`` or ``tcp://`` address to bind.
-        queue_messages: how many messages may wait for a worker.
+        queue_messages: how many messages may wait for one worker.
+
+    Attributes:
+        malformed_messages: how many received messages could not be decoded.
     """
 
     def __init__(self, endpoint: str, queue_messages: int) -> None:
@@ -30,17 +33,17 @@ class WorkerLink:
         self._socket = ZmqSocket(zmq.ROUTER, options)
 
     def bind(self) -> None:
-        """Listen; an ``ipc://`` socket's directory is made with mode 0700."""
+        """Listen; create the directory of an ``ipc://`` socket with mode 0700."""
         if self.endpoint.startswith("ipc://"):
             Path(self.endpoint.removeprefix("ipc://")).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._socket.bind(self.endpoint)
 
     def send(self, identity: bytes, message: wire.Message) -> bool:
-        """Send at once; False if the worker cannot be reached or does not drain its queue."""
+        """Send at once; return False if the worker cannot be reached or its queue is full."""
         return self._socket.send([identity, *wire.encode(message)])
 
     async def receive(self) -> tuple[bytes, wire.Message]:
-        """Wait for the next message; what is none is counted in ``noise`` and passed over."""
+        """Wait for the next message; count and skip those that cannot be decoded."""
         while True:
             identity, *frames = await self._socket.receive()
             try:
@@ -49,5 +52,5 @@ class WorkerLink:
                 self.malformed_messages += 1
 
     def close(self) -> None:
-        """Close the socket at once."""
+        """Close the socket at once, dropping what is unsent."""
         self._socket.close()

@@ -10,10 +10,10 @@ _FOLDER = Path(__file__).parent
 
 @dataclass(frozen=True, slots=True)
 class Clip:
-    """Describe one clip: 16 kHz mono s16le audio and what is said in it.
+    """One clip: a WAV file, 16 kHz mono s16le, and what is said in it.
 
     Attributes:
-        words: each word as written in `text`, with the second at which it ends.
+        words: each word as in ``text``, with the second at which it ends.
     """
 
     id: str
@@ -24,13 +24,13 @@ class Clip:
     words: tuple[tuple[str, float], ...]
 
     def pcm(self) -> bytes:
-        """Read the samples, s16le at 16 kHz, mono."""
+        """Return the samples: s16le, 16 kHz, mono."""
         with wave.open(str(self.path), "rb") as reader:
             return reader.readframes(reader.getnframes())
 
 
 def load_clips() -> tuple[Clip, ...]:
-    """Read the manifest of the shipped clips, in its order."""
+    """Return the clips in the order of their manifest."""
     entries = json.loads((_FOLDER / "manifest.json").read_text(encoding="utf-8"))
     return tuple(
         Clip(

@@ -1,6 +1,6 @@
 """Sessions that are migrated from draining and overloaded workers."""
 
-from gateway.placement.workers import FAILING_AFTER
+from gateway.placement.policy import FAILING_AFTER
 from gateway.sessions.poison import MAX_DEATHS
 from gateway.sessions.state import State
 from tests.gateway.exchange import Exchange

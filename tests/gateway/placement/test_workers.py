@@ -2,7 +2,9 @@
 
 import pytest
 
-from gateway.placement.workers import FAILING_AFTER, FULL_PAUSE_S, WorkerRegistry, WorkerState
+from gateway.placement.policy import FAILING_AFTER
+from gateway.placement.worker_handle import WorkerState
+from gateway.placement.workers import FULL_PAUSE_S, WorkerRegistry
 from tests.gateway.builders import heartbeat, register
 
 LOST_AFTER_S = 2.0
