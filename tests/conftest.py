@@ -31,6 +31,12 @@ def turn(nodeid: str) -> int:
     return 0 if nodeid.startswith(GREEDY) else 2 if nodeid.startswith(HUNGRY) else 1
 
 
+@pytest.fixture(scope="session")
+def anyio_backend():
+    """Run async tests on asyncio."""
+    return "asyncio"
+
+
 @pytest.hookimpl(optionalhook=True)  # the hook is pytest-xdist's
 def pytest_xdist_make_scheduler(config, log):
     """Hand out the tests by their company, in the order of their turns."""

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import functools
 import itertools
 import json
 from typing import Self
@@ -13,22 +12,6 @@ from websockets.exceptions import ConnectionClosed
 STATUSES = ("Connected", "Allocating GPU...", "Loading models on GPU {}...", "Ready to transcribe")
 FRAME_BYTES = 3200
 SAMPLE_RATE = 16_000
-
-
-def within(limit_s):
-    """Return what makes an async test run in a loop of its own, for so long at most."""
-
-    def decorate(test):
-        @functools.wraps(test)
-        def run(*args, **kwargs):
-            asyncio.run(asyncio.wait_for(test(*args, **kwargs), limit_s))
-
-        return run
-
-    return decorate
-
-
-story = within(60)
 
 
 class Talk:

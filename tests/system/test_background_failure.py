@@ -6,14 +6,13 @@ import httpx
 import pytest
 
 from tests.system.server import Server, eventually
-from tests.system.talk import Talk, story
+from tests.system.talk import Talk
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(60)]
 
 PLANTED = (sys.executable, "-m", "tests.system.planted_gateway")
 
 
-@story
 async def test_a_gateway_without_its_worker_socket_ends(tmp_path):
     """The error is in the log with its traceback, the session ends with 1012, and the exit code is that of a failure."""
     with Server(tmp_path, workers=0) as server:

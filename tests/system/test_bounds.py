@@ -10,7 +10,7 @@ import pytest
 from websockets.sync.client import connect
 
 from tests.scripted_recognizer import say
-from tests.system.talk import Talk, story
+from tests.system.talk import Talk
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(90)]
 
@@ -88,7 +88,6 @@ def mute(slow, poem):
         yield name
 
 
-@story
 async def test_fast_sender_is_slowed(slow, poem, mute):
     """Five minutes of speech sent at once: the gateway takes in what it may hold, its memory stays small, every word comes."""
     with Memory(slow) as memory:
@@ -106,7 +105,6 @@ async def test_fast_sender_is_slowed(slow, poem, mute):
     assert memory.grown_mb < 0.5 * len(poem.pcm) * 2 / MB
 
 
-@story
 async def test_slow_readers(slow, poem):
     """Who reads nothing until all is over has lost no final, and the last state is the last word."""
     released = len(slow.log.find("gpu_released"))
@@ -130,7 +128,6 @@ async def test_slow_readers(slow, poem):
     assert memory.grown_mb < 20
 
 
-@story
 async def test_idle_client(strict):
     """Who sends nothing is told so and disconnected with 4408; who only says that it is there may stay."""
     async with Talk(strict) as idle, Talk(strict) as there:
@@ -146,7 +143,6 @@ async def test_idle_client(strict):
         assert await there.say(say(["apple"])) == "apple"
 
 
-@story
 async def test_longest_session(strict):
     """A session that is never idle still ends at its longest, with its words said so far."""
     async with Talk(strict) as talk:
@@ -162,7 +158,6 @@ async def test_longest_session(strict):
         assert talk.text == "apple river"
 
 
-@story
 async def test_sockets_are_bounded(strict):
     """One socket too many is refused in words, and one that is closed makes room."""
     async with Talk(strict) as one, Talk(strict) as two, Talk(strict) as three:

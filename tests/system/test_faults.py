@@ -9,7 +9,7 @@ import pytest
 
 from tests.scripted_recognizer import say
 from tests.system.server import Server
-from tests.system.talk import STATUSES, Talk, story
+from tests.system.talk import STATUSES, Talk
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(90)]
 
@@ -56,7 +56,6 @@ async def finish_all(talks, speech):
         assert talk.text == TEXT
 
 
-@story
 async def test_killed_workers_lose_no_word(server):
     """Two workers are killed one after the other while eight people speak: nobody loses a word or hears one twice."""
     speech = say(POEM)
@@ -78,7 +77,6 @@ async def test_killed_workers_lose_no_word(server):
     assert [entry["gpu_id"] for entry in lost[-2:]] == [0, second]
 
 
-@story
 async def test_stopped_worker_is_asked_to_and_hands_over(server):
     """A worker that is told to stop says goodbye: its sessions go on elsewhere at once, not after a timeout."""
     speech = say(POEM)
@@ -97,7 +95,6 @@ async def test_stopped_worker_is_asked_to_and_hands_over(server):
     assert server.workers[2].wait(10) == 0
 
 
-@story
 async def test_quick_restart(server):
     """A worker killed and started again before anybody missed it gets its new sessions, not its old ones."""
     speech = say(POEM)
@@ -115,7 +112,6 @@ async def test_quick_restart(server):
         await finish_all(talks, speech)
 
 
-@story
 async def test_hanging_worker(server):
     """A worker that hangs is lost after two seconds with its slots and its memory; when it goes on it is back, empty."""
     speech = say(POEM)
@@ -156,7 +152,6 @@ async def test_hanging_worker(server):
         await finish_all(again, speech)
 
 
-@story
 async def test_killed_with_no_room_elsewhere(server):
     """With all slots taken, a killed worker's sessions wait in line, are told so, and go on as others end: no word is lost."""
     speech = say(POEM)
@@ -177,7 +172,6 @@ async def test_killed_with_no_room_elsewhere(server):
         assert all(talk.gpu_id != 0 for talk in waiting)
 
 
-@story
 async def test_the_line_has_an_end(tmp_path):
     """A session that waits in line for too long ends with an error in words; what it has said so far stays said."""
     with Server(tmp_path, workers=2, SLOTS_PER_GPU="1", LINE_WAIT_S="1", STEP_MIN_S="0.2") as own:
@@ -208,7 +202,6 @@ def own(tmp_path):
         yield server
 
 
-@story
 async def test_gateway_flushes_before_it_stops(own):
     """Told to stop, the gateway has every session's last words said, then says why and closes with 1012."""
     own.start()
@@ -241,7 +234,6 @@ async def test_gateway_flushes_before_it_stops(own):
     own.stop()
 
 
-@story
 async def test_killed_gateway_leaves_no_orphans(own):
     """After the gateway was killed under all its sessions, a new one has every slot free, and the workers go on."""
     own.start()
@@ -261,7 +253,6 @@ async def test_killed_gateway_leaves_no_orphans(own):
     own.stop()
 
 
-@story
 async def test_sessions_before_the_first_worker(own):
     """Without any worker yet, health is critical with 503, and sessions wait with all their audio until one comes."""
     own.start_gateway()
@@ -284,7 +275,6 @@ async def test_sessions_before_the_first_worker(own):
     own.stop()
 
 
-@story
 async def test_waiting_for_a_worker_ends(tmp_path):
     """A session that no worker comes for is refused in words after the longest wait."""
     with Server(tmp_path, workers=1, START_WAIT_S="1") as own:

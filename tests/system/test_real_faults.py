@@ -15,7 +15,7 @@ from tests.system.crowd import moves_of, revived, speakers
 from tests.system.faulty_real_worker import POISON
 from tests.system.reading import check_positions, check_text, reading, word_errors
 from tests.system.server import GATEWAY
-from tests.system.talk import STATUSES, Talk, within
+from tests.system.talk import STATUSES, Talk
 from tests.system.test_resume import Network, blocks
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
@@ -103,7 +103,6 @@ async def saying(talks, spoken, number):
 # --- workers ------------------------------------------------------------------------------------------------
 
 
-@within(240)
 async def test_workers_that_die_hang_and_leave(server, undisturbed):
     """Six people read six sentences; in each a worker dies, hangs or leaves in its way, and no word is lost or doubled."""
     spoken, text = reading(6), await asyncio.to_thread(undisturbed, 6)
@@ -137,7 +136,6 @@ async def test_workers_that_die_hang_and_leave(server, undisturbed):
     assert {"worker_lost", "drain"} <= {move["reason"] for move in moves}
 
 
-@within(60)
 async def test_killed_during_load(server, undisturbed):
     """A worker killed while it loads its weights for a session: another does, and what was said meanwhile is there."""
     spoken, text = reading(1), await asyncio.to_thread(undisturbed, 1)
@@ -154,7 +152,6 @@ async def test_killed_during_load(server, undisturbed):
         assert talk.of("moved") == []
 
 
-@within(120)
 async def test_steps_that_raise_and_audio_that_kills(server, undisturbed):
     """A device on which every step raises is left; audio that kills its worker ends its own session, and no other."""
     spoken, text = reading(3), await asyncio.to_thread(undisturbed, 3)
@@ -183,7 +180,6 @@ async def test_steps_that_raise_and_audio_that_kills(server, undisturbed):
     assert closed["dropped"] > 0  # what was committed counts as transcribed only where no later step can need it
 
 
-@within(240)
 async def test_sixteen_on_sixteen_slots(server, undisturbed):
     """With every slot taken a seventeenth comes in when one has left; then each worker is restarted, and nothing is lost."""
     spoken, text = reading(4), await asyncio.to_thread(undisturbed, 4)
@@ -213,7 +209,6 @@ async def test_sixteen_on_sixteen_slots(server, undisturbed):
 # --- networks, readers and the gateway ----------------------------------------------------------------------
 
 
-@within(150)
 async def test_networks_that_break_and_a_gateway_that_restarts(server, undisturbed):
     """Cut twice, cut while the worker dies, and then the gateway is restarted: three transcripts show no seam."""
     spoken, text = reading(4), await asyncio.to_thread(undisturbed, 4)
@@ -263,7 +258,6 @@ async def test_networks_that_break_and_a_gateway_that_restarts(server, undisturb
         check_positions([(word.text, word.start_s, word.end_s) for word in transcript.words])
 
 
-@within(90)
 async def test_slow_readers_and_fast_senders(server, undisturbed):
     """Who sends all at once, reads slowly or never reads loses nothing, and holds up nobody who speaks beside them."""
     spoken, text = reading(2), await asyncio.to_thread(undisturbed, 2)

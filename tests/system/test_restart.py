@@ -16,7 +16,7 @@ from shared.clips import load_clips
 from tests.system.crowd import Poem, speakers
 from tests.system.server import ROOT, Server, eventually
 from tests.system.supervised import Supervised, launch
-from tests.system.talk import Talk, story
+from tests.system.talk import Talk
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
 
@@ -77,7 +77,6 @@ def boots(server):
     return [gpu["boot"] for gpu in server.get("/gpu-status")["gpus"]]
 
 
-@story
 async def test_rolling_restart(scripted):
     """Each worker in turn is restarted under four people who speak: all are moved, the script says so, no word is lost."""
     before = boots(scripted)
@@ -99,7 +98,6 @@ async def test_rolling_restart(scripted):
     assert [entry["sessions"] for entry in scripted.log.find("worker_lost", reason="stopped")] == [0, 0]
 
 
-@story
 async def test_refusals(scripted):
     """It refuses in words, and does nothing, when the sessions would have no room, for a number that is not there, and without a server."""
     before = boots(scripted)
@@ -117,7 +115,6 @@ async def test_refusals(scripted):
     assert boots(scripted) == before
 
 
-@story
 async def test_forced_with_no_room(scripted):
     """Forced, the sessions that find no slot wait in line until the worker is back, and lose no word."""
     async with speakers(scripted, 8) as talks:
@@ -132,7 +129,6 @@ async def test_forced_with_no_room(scripted):
         await POEM.all_done(talks)
 
 
-@story
 async def test_the_last_worker(scripted):
     """The last worker that serves is not taken down under its sessions, unless forced."""
     # Down for good: supervisord restarts every worker but one that it was told to stop.
@@ -149,7 +145,6 @@ async def test_the_last_worker(scripted):
         await POEM.all_done(talks)
 
 
-@story
 async def test_worker_that_hangs(scripted):
     """A worker that does not stop when told to is killed once its drain is over, and comes back."""
     pid = Supervisord(scripted.run_dir).worker(0).pid

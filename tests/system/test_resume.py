@@ -11,7 +11,6 @@ from whisper_live_client.events import Final, Partial
 
 from tests.scripted_recognizer import say
 from tests.system.server import Server
-from tests.system.talk import story
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(90)]
 
@@ -98,7 +97,6 @@ def server(start_server):
 
 
 @pytest.mark.parametrize(("paced", "at"), [(True, [3, 8, 14]), (False, [3, 30, 60])])
-@story
 async def test_cut_while_words_flow(server, paced, at):
     """The connection is reset three times while audio flows, at its pace or faster: it is one session, whole."""
     speech = say(POEM if paced else [*POEM, 0.7] * 15)
@@ -117,7 +115,6 @@ async def test_cut_while_words_flow(server, paced, at):
     assert (closed["received"], closed["dropped"]) == (transcript.sent_samples, 0)
 
 
-@story
 async def test_cut_after_the_end_marker(server):
     """The connection is reset while the last words are awaited: they come over the next one."""
     async with Network(server.port) as network:
@@ -130,7 +127,6 @@ async def test_cut_after_the_end_marker(server):
         assert transcript.disconnects == 1
 
 
-@story
 async def test_away_for_longer_than_the_grace(tmp_path):
     """After the grace the session is gone: a fresh one hears what is not final, and the transcript has no seam."""
     with Server(tmp_path, workers=1, STEP_MIN_S="0.2", RESUME_GRACE_S="0.5") as own:
@@ -156,7 +152,6 @@ async def test_away_for_longer_than_the_grace(tmp_path):
 
 
 @pytest.mark.parametrize("how", ["terminate", "kill"])
-@story
 async def test_gateway_restarted(tmp_path, how):
     """The gateway is stopped, or killed, under a session and started again: no word is lost or said twice."""
     with Server(tmp_path, workers=1, STEP_MIN_S="0.2") as own:

@@ -10,7 +10,7 @@ import pytest
 from tests.scripted_recognizer import POISON, say
 from tests.system.crowd import Poem, moves_of, revived, speakers
 from tests.system.server import eventually
-from tests.system.talk import Talk, story
+from tests.system.talk import Talk
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(90)]
 
@@ -58,7 +58,6 @@ def _whole_again(request):
 # --- workers that die ---------------------------------------------------------------------------------------
 
 
-@story
 async def test_killed_during_load(start_faulty):
     """A worker killed while it loads for a session: another loads for it, and no word said meanwhile is lost."""
     server = start_faulty(load_s=1.5, settings={"MODEL_IDLE_UNLOAD_S": "0"})
@@ -75,7 +74,6 @@ async def test_killed_during_load(start_faulty):
     assert moves_of(server, [talk]) == []
 
 
-@story
 async def test_a_load_that_never_ends(start_faulty):
     """A worker that lives but never ends its load is left by its session, and takes no other until it has loaded."""
     server = start_faulty(stalls=[0], settings={"OPEN_WAIT_S": "1"})
@@ -94,7 +92,6 @@ async def test_a_load_that_never_ends(start_faulty):
     assert len(server.log.find("worker_registered", worker="gpu0")) == 1
 
 
-@story
 async def test_killed_during_flush(start_faulty):
     """A worker killed between the end of the audio and its last words: another says them."""
     server = start_faulty(step_s=0.4)
@@ -110,7 +107,6 @@ async def test_killed_during_flush(start_faulty):
         assert [move["reason"] for move in moves_of(server, talks)] == ["worker_lost"]
 
 
-@story
 async def test_two_workers_at_once(four):
     """Two of four workers killed in the same moment: their sessions go on on the others, and all words are there."""
     async with speakers(four, 8) as talks:
@@ -125,7 +121,6 @@ async def test_two_workers_at_once(four):
         await POEM.all_done(talks)
 
 
-@story
 async def test_all_workers_at_once(four):
     """All workers killed: every session waits in line, is told so, and goes on when workers are back."""
     async with speakers(four, 9) as talks:
@@ -145,7 +140,6 @@ async def test_all_workers_at_once(four):
             await POEM.all_done(talks)
 
 
-@story
 async def test_broken_workers(start_faulty):
     """Of three workers one raises on every step and one never ends its first: both are left, and end themselves."""
     server = start_faulty(workers=3, raises=[0], hangs=[1])
@@ -165,7 +159,6 @@ async def test_broken_workers(start_faulty):
     assert len(server.log.find("worker_registered", worker="gpu1")) == 1
 
 
-@story
 async def test_poison(start_faulty):
     """Audio that kills its worker each time ends its own session after three; the innocent beside it lose no word."""
     server = start_faulty(workers=2, deadly=True, settings={"WORKER_LOST_S": "4"})
@@ -182,7 +175,6 @@ async def test_poison(start_faulty):
     await asyncio.to_thread(server.wait_serving, 2)
 
 
-@story
 async def test_a_newcomer_does_not_wait_for_a_step(start_faulty):
     """With the weights on the device a session is ready at once, however long the step that runs for another takes."""
     server = start_faulty(workers=1, step_s=4.0)
@@ -199,7 +191,6 @@ async def test_a_newcomer_does_not_wait_for_a_step(start_faulty):
 # --- workers that leave -------------------------------------------------------------------------------------
 
 
-@story
 async def test_drain_under_speech(four):
     """A worker told to stop while eight people speak leaves nobody: its sessions have moved before it says goodbye."""
     async with speakers(four, 8) as talks:
@@ -217,7 +208,6 @@ async def test_drain_under_speech(four):
         await POEM.all_done(talks)
 
 
-@story
 async def test_balance_after_a_return(four):
     """When a worker is back, sessions move to it until loads differ by at most one, and lose nothing."""
     four.signal_worker(3, signal.SIGKILL)
@@ -261,7 +251,6 @@ class Resumed(Talk):
         assert seqs == sorted(set(seqs))
 
 
-@story
 async def test_cut_twice_and_during_a_move(four):
     """A connection is cut, cut again, and cut while its worker dies: the words show no seam."""
     third = len(PCM) // 3 & ~1
@@ -290,7 +279,6 @@ async def test_cut_twice_and_during_a_move(four):
         assert "worker_lost" in [move["reason"] for move in moves_of(four, [last])]
 
 
-@story
 async def test_cut_before_the_last_words_came(four):
     """A connection cut after the end of the audio: the client comes back and hears the last words and the books."""
     async with Talk(four) as first:

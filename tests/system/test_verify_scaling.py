@@ -12,7 +12,7 @@ import pytest
 
 from tests.system.server import GATEWAY, ROOT, Server, eventually
 from tests.system.supervised import WORKERS, Supervised
-from tests.system.talk import Talk, story
+from tests.system.talk import Talk
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(240)]
 
@@ -185,7 +185,6 @@ def test_another_shape(small):
     assert (result["plan"]["slots"], result["plan"]["room"]) == ([2, 2], 4)
 
 
-@story
 async def test_other_peoples_sessions(small):
     """Where somebody is, nothing is done, unless it is wanted anyway: then their place is counted and stays theirs."""
     async with Talk(small) as talk:
@@ -202,7 +201,6 @@ async def test_other_peoples_sessions(small):
     await asyncio.to_thread(small.wait_loads, 0, 0)
 
 
-@story
 async def test_somebody_comes_meanwhile(small):
     """Who comes while it runs ends it: its own sessions leave at once, and it says why."""
     process = await asyncio.create_subprocess_exec(

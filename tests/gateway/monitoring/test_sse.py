@@ -13,7 +13,6 @@ from shared.messages import Goodbye
 from shared.settings import GatewaySettings
 from tests.gateway.exchange import Exchange
 from tests.scripted_recognizer import say
-from tests.system.talk import story
 
 TOPICS = ["now", "history", "events"]
 
@@ -102,7 +101,6 @@ class House:
         return browser
 
 
-@story
 async def test_a_viewer_gets_everything_at_once_then_what_is_new():
     """The first answer has all three parts; then the present comes each second, the others when they have changed."""
     house = House()
@@ -134,7 +132,6 @@ async def test_a_viewer_gets_everything_at_once_then_what_is_new():
     await house.task
 
 
-@story
 async def test_a_slow_viewer_gets_the_latest_state():
     """Whoever takes nothing for an hour holds up no one, costs no memory, and then sees the present, not the past."""
     house = House()
@@ -164,7 +161,6 @@ async def test_a_slow_viewer_gets_the_latest_state():
     assert not house.feed._subscribers
 
 
-@story
 async def test_a_vanished_viewer_is_forgotten():
     """A viewer that goes, reading or not, leaves nothing behind and stops nothing."""
     house = House()
@@ -181,7 +177,6 @@ async def test_a_vanished_viewer_is_forgotten():
     house.feed.produce()
 
 
-@story
 async def test_there_is_a_last_seat():
     """So many viewers and no more; a seat that is given up is free again."""
     house = House()
@@ -195,7 +190,6 @@ async def test_there_is_a_last_seat():
         browser.leave()
 
 
-@story
 async def test_silence_is_filled():
     """When there is nothing to send a comment keeps proxies from closing the stream, and news come at once after it."""
     viewer = Subscriber()
@@ -207,7 +201,6 @@ async def test_silence_is_filled():
     assert HEARTBEAT_S < 15
 
 
-@story
 async def test_streams_end_with_the_gateway():
     """A stream lasts through the drain, so that it can be watched, and ends when the last session is gone."""
     house = House()
@@ -226,7 +219,6 @@ async def test_streams_end_with_the_gateway():
     assert [event["kind"] for event in dict(browser.read())["events"]][:2] == ["ended", "allocated"]
 
 
-@story
 async def test_the_story_of_a_worker():
     """Allocation, a lost worker, the moves, its return and a refusal are events; setups are on the chart."""
     house = House()
@@ -260,7 +252,6 @@ async def test_the_story_of_a_worker():
 
 
 @pytest.mark.parametrize("path", ["/monitor", "/monitor/events", "/monitor/state"])
-@story
 async def test_the_token_is_asked_for(path):
     """With MONITOR_TOKEN neither the page nor its data are shown without it."""
     house = House(monitor_token="open sesame")
