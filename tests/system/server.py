@@ -113,10 +113,11 @@ class Server:
         run_dir: a directory of its own.
         workers: how many to start; the gateway expects so many.
         worker: the command of a worker.
+        recognizer: what `scripted_worker.ConfiguredRecognizer` is told.
         settings: environment variables of all processes.
     """
 
-    def __init__(self, run_dir: Path, *, workers: int = 4, worker=SCRIPTED_WORKER, **settings: str) -> None:
+    def __init__(self, run_dir: Path, *, workers: int = 4, worker=SCRIPTED_WORKER, recognizer=None, **settings) -> None:
         self.port = free_port()
         self.run_dir = run_dir
         self.log = Log()
@@ -130,6 +131,7 @@ class Server:
                 "LOG_FORMAT": "json",
                 "DEVICE": "cpu",
                 "PYTHONUNBUFFERED": "1",
+                "RECOGNIZER": json.dumps(recognizer or {}),
                 **settings,
             }
         )
@@ -208,6 +210,14 @@ class Server:
     def wait_serving(self, workers: int, limit_s: float = START_LIMIT_S) -> None:
         """Wait until so many workers serve."""
         eventually(lambda: self.get("/health")["gpus"]["total"] == workers, limit_s, f"{workers} workers")
+
+    def restore(self) -> None:
+        """Start again every worker that has died, and wait until all serve and no session is left."""
+        for number, worker in self.workers.items():
+            if worker.poll() is not None:
+                self.start_worker(number)
+        self.wait_serving(self._count)
+        self.wait_loads(*[0] * self._count)
 
     def terminate_gateway(self) -> None:
         """Ask the gateway to stop; it flushes its sessions first."""

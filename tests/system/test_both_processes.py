@@ -11,7 +11,7 @@ import time
 import pytest
 from websockets.exceptions import ConnectionClosed
 
-from tests.scripted_recognizer import POISON, say
+from tests.scripted_recognizer import say
 from tests.system.server import eventually
 from tests.system.talk import STATUSES, Talk
 
@@ -97,22 +97,6 @@ async def test_audio_before_ready(server):
         books = await talk.done()
     assert talk.text == TEXT
     assert books["dropped"] == 0
-
-
-async def test_odd_lengths(server):
-    """Audio cut anywhere, in the middle of samples too, gives the same words."""
-    pcm = say(SENTENCE).pcm.tobytes()
-    pieces = random.Random(7)
-    async with Talk(server) as talk:
-        at = 0
-        while at < len(pcm):
-            size = pieces.choice([1, 3, 7, 1601, 3199, 6401])
-            await talk.socket.send(pcm[at : at + size])
-            at += size
-        await talk.finish()
-        books = await talk.done()
-    assert talk.text == TEXT
-    assert books["received"] == len(pcm) // 2
 
 
 async def test_silence_yields_no_text(server):
@@ -295,27 +279,6 @@ async def test_giant_messages(server):
             assert closed["outcome"] == "message_too_big"
         assert server.get("/performance")["outcomes"]["message_too_big"] == before + 3
         assert await neighbour.say(say(SENTENCE)) == TEXT
-
-
-async def test_poison_ends_its_own_session_only(server):
-    """A session whose recognition raises gets an error in words; the other sessions on all workers lose nothing."""
-    speech = say(SENTENCE)
-    half = len(speech.pcm) // 2
-    async with contextlib.AsyncExitStack() as guests:
-        sick, *others = [await guests.enter_async_context(Talk(server)) for _ in range(5)]
-        for talk in others:
-            await talk.send(speech.pcm[:half].tobytes())
-        await sick.send(say(["apple", POISON, "river"]).pcm.tobytes())
-        assert await sick.ended() == 1011
-        (error,) = sick.errors
-        assert error[0] == "recognition_failed"
-        assert "poison" in error[1]
-        for talk in others:
-            await talk.send(speech.pcm[half:].tobytes())
-            await talk.finish()
-            await talk.done()
-            assert talk.text == TEXT
-    assert not server.log.find("worker_lost")
 
 
 # --- what the operator sees ---------------------------------------------------------------------------------

@@ -23,7 +23,7 @@ FEW_BYTES = 4096
 @pytest.fixture(scope="module")
 def slow(start_server):
     """Give one worker whose every step takes a tenth of a second, and a gateway that keeps little audio."""
-    return start_server(workers=1, SCRIPTED_STEP_S="0.1", JOURNAL_S=str(JOURNAL_S), SEND_LIMIT_S="15")
+    return start_server(workers=1, recognizer={"step_s": 0.1}, JOURNAL_S=str(JOURNAL_S), SEND_LIMIT_S="15")
 
 
 @pytest.fixture(scope="module")

@@ -35,7 +35,7 @@ async def spoken(server, **options) -> Talk:
 async def test_ready_from_the_first_worker_until_the_stop(tmp_path):
     """Alive at once, ready when a worker serves, not while it drains; a session on it gets its last words first."""
     speech = say([*WORDS, *WORDS])
-    with Server(tmp_path, workers=1, SCRIPTED_STEP_S="0.7") as server:
+    with Server(tmp_path, workers=1, recognizer={"step_s": 0.7}) as server:
         server.start_gateway()
         assert [status(server, path) for path in ("/livez", "/readyz", "/health")] == [200, 503, 503]
         server.start_worker(0)

@@ -11,10 +11,10 @@ import sys
 import pytest
 from whisper_live_client import connect
 
-from tests.system.crowd import moves_of, revived, speakers
 from tests.system.faulty_real_worker import POISON
 from tests.system.reading import check_positions, check_text, reading, word_errors
 from tests.system.server import GATEWAY
+from tests.system.sessions import moves_of, open_sessions, restarting_workers
 from tests.system.talk import STATUSES, Talk
 from tests.system.test_resume import Network, blocks
 
@@ -62,11 +62,7 @@ def undisturbed(server):
 def _whole_again(server):
     """Wait until all four workers serve and nobody is left."""
     yield
-    for number, worker in server.workers.items():
-        if worker.poll() is not None:
-            server.start_worker(number)
-    server.wait_serving(WORKERS)
-    server.wait_loads(0, 0, 0, 0)
+    server.restore()
 
 
 def check_books(books, spoken):
@@ -106,7 +102,7 @@ async def saying(talks, spoken, number):
 async def test_workers_that_die_hang_and_leave(server, undisturbed):
     """Six people read six sentences; in each a worker dies, hangs or leaves in its way, and no word is lost or doubled."""
     spoken, text = reading(6), await asyncio.to_thread(undisturbed, 6)
-    async with revived(server) as ends, speakers(server, 6, modes=("events",)) as talks:
+    async with restarting_workers(server) as ends, open_sessions(server, 6, modes=("events",)) as talks:
         async with saying(talks, spoken, 0):
             server.signal_worker(talks[0].gpu_id, signal.SIGKILL)
         async with saying(talks, spoken, 1):
@@ -155,7 +151,11 @@ async def test_killed_during_load(server, undisturbed):
 async def test_steps_that_raise_and_audio_that_kills(server, undisturbed):
     """A device on which every step raises is left; audio that kills its worker ends its own session, and no other."""
     spoken, text = reading(3), await asyncio.to_thread(undisturbed, 3)
-    async with revived(server) as ends, speakers(server, 4, modes=("events",)) as talks, Talk(server) as sick:
+    async with (
+        restarting_workers(server) as ends,
+        open_sessions(server, 4, modes=("events",)) as talks,
+        Talk(server) as sick,
+    ):
         await sick.ready()
         async with saying([*talks, sick], spoken, 0):
             broken = talks[1].gpu_id
@@ -183,7 +183,7 @@ async def test_steps_that_raise_and_audio_that_kills(server, undisturbed):
 async def test_sixteen_on_sixteen_slots(server, undisturbed):
     """With every slot taken a seventeenth comes in when one has left; then each worker is restarted, and nothing is lost."""
     spoken, text = reading(4), await asyncio.to_thread(undisturbed, 4)
-    async with speakers(server, 15) as talks, Talk(server) as guest:
+    async with open_sessions(server, 15) as talks, Talk(server) as guest:
         await guest.ready()
         assert server.loads() == [4, 4, 4, 4]
         async with Talk(server) as refused:
@@ -243,7 +243,7 @@ async def test_networks_that_break_and_a_gateway_that_restarts(server, undisturb
         network.cut()
 
     plans = [[(4, cut), (16, cut)], [(8, cut_in_a_move)], []]
-    async with revived(server), contextlib.AsyncExitStack() as stack:
+    async with restarting_workers(server), contextlib.AsyncExitStack() as stack:
         networks = [await stack.enter_async_context(Network(server.port)) for _ in plans]
         transcripts = await asyncio.gather(
             *(read_to(network, name, plan) for name, (network, plan) in enumerate(zip(networks, plans, strict=True)))
