@@ -1,28 +1,33 @@
 """What every test has, and in which order files run where pytest-xdist has several processes, as ``scripts/test`` has.
 
 A file's tests stay together and in their order. Those that keep the machine busy by themselves, with real weights in
-several workers or with a browser, or that measure how fast it is, run one after the other: in one process, and first.
-Beside them run tests that mostly wait, the longest files first; what computes comes last, when nothing waits for it.
+several workers or with a browser, or that measure how fast it is, run one after the other: in one process, and first,
+what can bear company last. Beside them run tests that mostly wait, the longest files first; what computes comes last.
 """
 
 import pytest
 
 ALONE = (
-    "tests/system/test_monitor_page.py",
-    "tests/system/test_page",
-    "tests/system/test_real_faults.py",
     "tests/system/test_verify_scaling.py",
+    "tests/system/test_page_network.py",
+    "tests/system/test_page_reload.py",
+    "tests/system/test_page.py",
+    "tests/system/test_monitor_page.py",
+    "tests/system/test_page_real.py",
+    "tests/system/test_wlk_client.py",
     "tests/system/test_client_package.py",
     "tests/system/test_whole.py",
-    "tests/system/test_wlk_client.py",
     "tests/deploy/test_service.py",
+    "tests/system/test_real_faults.py",
 )
 LONG = (
-    "tests/peers/test_peers.py",
     "tests/system/test_survival.py",
+    "tests/peers/test_peers.py",
     "tests/system/test_restart.py",
     "tests/system/test_faults.py",
     "tests/system/test_resume.py",
+    "tests/scripts/test_make_venv.py",
+    "tests/system/test_verify_scaling_ends.py",
     "tests/system/test_both_processes.py",
     "tests/deploy/test_prometheus.py",
     "tests/system/test_supervision.py",
@@ -40,11 +45,10 @@ def scope(nodeid: str) -> str:
 
 def turn(nodeid: str) -> int:
     """Return when a test's turn comes, the lowest first."""
-    if nodeid.startswith(ALONE):
-        return -1
+    order = (*ALONE, *LONG)
     if nodeid.startswith(COMPUTING):
-        return len(LONG) + 1
-    return next((place for place, file in enumerate(LONG) if nodeid.startswith(file)), len(LONG))
+        return len(order) + 1
+    return next((place for place, name in enumerate(order) if nodeid.startswith(name)), len(order))
 
 
 @pytest.fixture(scope="session")

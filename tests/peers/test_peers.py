@@ -20,13 +20,13 @@ from gateway.sessions.session import Session
 from gateway.sessions.transcript import Transcript
 from tests.gateway.builders import bounds, hypothesis, word
 from tests.scripted_recognizer import POISON, say
+from tests.system.sessions import VERSE
 from tests.system.talk import Talk
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(90)]
 
 HERE = Path(__file__).parent
 MB = 2**20
-VERSE = ["apple", "river", "stone", "cloud", "green", "window", "paper", "silver", "garden", "music"]
 TEXT = " ".join(VERSE)
 VIEWS = {"full": FullProtocol, "events": EventsProtocol}
 
@@ -228,9 +228,9 @@ async def test_07_language_is_each_sessions_own(server):
 async def test_08_slow_inference_kills_no_connection(slow):
     """Three clients at once on steps of over a second: keepalives are answered at once, no worker is given up, all words come."""
     speech = say(VERSE[:6])
-    async with contextlib.AsyncExitStack() as guests:
+    async with contextlib.AsyncExitStack() as stack:
         options = {"ping_interval": 0.2, "ping_timeout": 1.0}
-        talks = [await guests.enter_async_context(Talk(slow, **options)) for _ in range(3)]
+        talks = [await stack.enter_async_context(Talk(slow, **options)) for _ in range(3)]
         await asyncio.gather(*(talk.send(speech.pcm.tobytes(), real_time=True) for talk in talks))
         for talk in talks:
             await talk.finish()
@@ -247,8 +247,8 @@ async def test_09_host_memory_is_given_back(server):
     processes = [server.gateway, *server.workers.values()]
 
     async def crowd():
-        async with contextlib.AsyncExitStack() as guests:
-            talks = [await guests.enter_async_context(Talk(server, mode="full")) for _ in range(8)]
+        async with contextlib.AsyncExitStack() as stack:
+            talks = [await stack.enter_async_context(Talk(server, mode="full")) for _ in range(8)]
             await asyncio.gather(*(talk.say(speech, size=64_000) for talk in talks))
         await asyncio.to_thread(server.wait_loads, 0, 0)
 
@@ -336,8 +336,8 @@ async def test_14_a_failure_leaves_nothing_locked(server):
     """When recognition fails in full slots, the sessions in the same steps go on, and the freed slots serve new ones."""
     speech = say(VERSE)
     half = len(speech.pcm) // 2
-    async with contextlib.AsyncExitStack() as guests:
-        talks = [await (await guests.enter_async_context(Talk(server))).ready() for _ in range(8)]
+    async with contextlib.AsyncExitStack() as stack:
+        talks = [await (await stack.enter_async_context(Talk(server))).ready() for _ in range(8)]
         assert server.loads() == [4, 4]
         *well, first, second = talks
         for talk in well:
@@ -346,7 +346,7 @@ async def test_14_a_failure_leaves_nothing_locked(server):
         for sick in (first, second):
             await sick.send(say(["apple", POISON, 1.0]).pcm.tobytes())
             assert await sick.ended() == 1011
-        new = [await guests.enter_async_context(Talk(server)) for _ in range(2)]
+        new = [await stack.enter_async_context(Talk(server)) for _ in range(2)]
         rests = [*((talk, speech.pcm[half:]) for talk in well), *((talk, speech.pcm) for talk in new)]
         await asyncio.gather(*(talk.send(pcm.tobytes()) for talk, pcm in rests))
         for talk, _ in rests:

@@ -289,11 +289,11 @@ def test_17_the_first_sound_is_in_the_window(driver, model, number):
     clip = load_clips()[number]
     driver.stream.receive(0, np.concatenate([np.zeros(RATE, np.int16), spoken(clip)[: 3 * RATE]]).tobytes())
     driver.stream.finish(driver.stream.received)
-    while listen := driver.stream.listen_request():
-        driver.stream.heard(model.detect_speech([listen])[0])
+    while listen := driver.stream.vad_request():
+        driver.stream.on_vad(model.detect_speech([listen])[0])
     request = driver.stream.window_request(RATE // 2)
     assert RATE // 2 < request.start < RATE
-    driver.stream.decoded(model.transcribe([request])[0])
+    driver.stream.on_decode(model.transcribe([request])[0])
     driver.settle()
     first, heard = (text.lower().split()[0].strip(",.") for text in (clip.text, driver.text))
     assert first == heard

@@ -37,13 +37,6 @@ LOUD = """(() => {
 
 
 @pytest.fixture(scope="module")
-def browser():
-    with chromium.Chromium() as running:
-        running.look()
-        yield running
-
-
-@pytest.fixture(scope="module")
 def server(start_server):
     """Give a server for all tests but the last; only the first has sessions on it."""
     return start_server(workers=WORKERS, WORKER_LOST_S="1")

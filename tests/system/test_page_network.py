@@ -6,7 +6,7 @@ import pytest
 
 from tests.gateway.web import tone
 from tests.gateway.web.relay import Relay
-from tests.gateway.web.scripted_server import SAMPLE_RATE, WORDS, WORDS_PER_SEGMENT, Script, ScriptedServer
+from tests.gateway.web.scripted_server import SAMPLE_RATE, WORDS, WORDS_PER_SEGMENT, Script
 from tests.system import chromium
 from tests.system.scripted_worker import COMMON_WORDS, WORD_SAMPLES
 
@@ -22,20 +22,6 @@ FINISHED = f"{IDLE} && {STATUS}.startsWith('Finished')"
 HEARD = (
     "[...document.querySelectorAll('.line:not([hidden]) .words')].map(p => p.textContent).join(' ').trim().split(' ')"
 )
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory):
-    microphone = tone.write(tmp_path_factory.mktemp("microphone") / "tone.wav")
-    with chromium.Chromium(microphone) as running:
-        running.look()
-        yield running
-
-
-@pytest.fixture(scope="module")
-def running_server():
-    with ScriptedServer() as running:
-        yield running
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import time
 import pytest
 
 from tests.gateway.web import tone
-from tests.gateway.web.scripted_server import SAMPLE_RATE, WORDS, Script, ScriptedServer
+from tests.gateway.web.scripted_server import SAMPLE_RATE, WORDS, Script
 from tests.system import chromium
 from tests.system.scripted_worker import COMMON_WORDS, WORD_SAMPLES
 
@@ -29,20 +29,6 @@ HIDE = """
     delete document.visibilityState;
 """
 KEPT = "JSON.parse(sessionStorage.getItem('session'))"
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory):
-    microphone = tone.write(tmp_path_factory.mktemp("microphone") / "tone.wav")
-    with chromium.Chromium(microphone) as running:
-        running.look()
-        yield running
-
-
-@pytest.fixture(scope="module")
-def running_server():
-    with ScriptedServer() as running:
-        yield running
 
 
 @pytest.fixture

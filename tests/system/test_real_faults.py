@@ -11,12 +11,13 @@ import sys
 import pytest
 from whisper_live_client import connect
 
+from tests.gateway.web.relay import Relay
 from tests.system.faulty_real_worker import POISON
 from tests.system.reading import check_positions, check_text, reading, word_errors
 from tests.system.server import GATEWAY
 from tests.system.sessions import moves_of, open_sessions, restarting_workers
 from tests.system.talk import STATUSES, Talk
-from tests.system.test_resume import Network, blocks
+from tests.system.test_resume import BYTES_PER_S, blocks
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
 
@@ -181,8 +182,8 @@ async def test_steps_that_raise_and_audio_that_kills(server, undisturbed):
 
 
 async def test_sixteen_on_sixteen_slots(server, undisturbed):
-    """With every slot taken a seventeenth comes in when one has left; then each worker is restarted, and nothing is lost."""
-    spoken, text = reading(4), await asyncio.to_thread(undisturbed, 4)
+    """With every slot taken a seventeenth comes in when one has left; then workers are restarted, and nothing is lost."""
+    spoken, text = reading(3), await asyncio.to_thread(undisturbed, 3)
     async with open_sessions(server, 15) as talks, Talk(server) as guest:
         await guest.ready()
         assert server.loads() == [4, 4, 4, 4]
@@ -194,13 +195,14 @@ async def test_sixteen_on_sixteen_slots(server, undisturbed):
         async with Talk(server) as seventeenth:
             await seventeenth.ready()
             everybody = [*talks, seventeenth]
-            for number in range(WORKERS):
-                async with saying(everybody, spoken, number):
+            for sentence, number in enumerate((0, 3)):
+                async with saying(everybody, spoken, sentence):
                     server.signal_worker(number, signal.SIGTERM)
                     assert await asyncio.to_thread(server.workers[number].wait, PATIENCE_S) == 0
                     server.start_worker(number)
                     await asyncio.to_thread(server.wait_serving, WORKERS)
             for talk in everybody:
+                await talk.send(spoken.pieces[2])
                 await talk.finish()
             await check_all(everybody, spoken, text)
             assert all(talk.errors == [] for talk in everybody)
@@ -211,7 +213,7 @@ async def test_sixteen_on_sixteen_slots(server, undisturbed):
 
 async def test_networks_that_break_and_a_gateway_that_restarts(server, undisturbed):
     """Cut twice, cut while the worker dies, and then the gateway is restarted: three transcripts show no seam."""
-    spoken, text = reading(4), await asyncio.to_thread(undisturbed, 4)
+    spoken, text = reading(3), await asyncio.to_thread(undisturbed, 3)
     places, restarts = {}, []
 
     async def restart():
@@ -221,7 +223,7 @@ async def test_networks_that_break_and_a_gateway_that_restarts(server, undisturb
         await asyncio.to_thread(server.wait_for_gateway, server.gateway)
 
     async def read_to(network, name, plan):
-        async with connect(network.url, reconnect_s=PATIENCE_S) as client:
+        async with connect(f"ws://127.0.0.1:{network.port}/asr", reconnect_s=PATIENCE_S) as client:
             async for _ in client.stream(blocks(spoken.pcm), realtime=True):
                 words = len(client.transcript.words)
                 if plan and words >= plan[0][0]:
@@ -233,18 +235,18 @@ async def test_networks_that_break_and_a_gateway_that_restarts(server, undisturb
         return client.transcript
 
     def cut(network, _client):
-        network.cut()
+        network.break_once()
 
     def cut_in_a_move(network, client):
         status = server.get("/gpu-status")["gpus"]
         session = client.transcript.config.session
         (gpu,) = [gpu["gpu_id"] for gpu in status if session in gpu["connection_ids"]]
         server.signal_worker(gpu, signal.SIGKILL)
-        network.cut()
+        network.break_once()
 
     plans = [[(4, cut), (16, cut)], [(8, cut_in_a_move)], []]
     async with restarting_workers(server), contextlib.AsyncExitStack() as stack:
-        networks = [await stack.enter_async_context(Network(server.port)) for _ in plans]
+        networks = [stack.enter_context(Relay(server.port, BYTES_PER_S)) for _ in plans]
         transcripts = await asyncio.gather(
             *(read_to(network, name, plan) for name, (network, plan) in enumerate(zip(networks, plans, strict=True)))
         )

@@ -4,7 +4,30 @@ import json
 import subprocess
 import sys
 
-from tests.system.server import ROOT
+from tests.system.server import GATEWAY, ROOT, Server
+
+FAULTY_GATEWAY = (sys.executable, "-m", "tests.system.faulty_gateway")
+
+
+class ServerWithFault(Server):
+    """The real gateway and worker with a scripted recognizer that has weights; one of them may have a fault."""
+
+    def __init__(self, run_dir, *, workers=4, fault="", worker_fault=None, **settings):
+        self._fault = fault
+        super().__init__(
+            run_dir,
+            workers=workers,
+            recognizer={"by_position": True, "weights_mb": 64, "load_s": 0.05} | (worker_fault or {}),
+            MODEL_IDLE_UNLOAD_S="1",
+            STEP_MIN_S="0.3",
+            GATEWAY_FAULT=fault,
+            **settings,
+        )
+
+    def launch_gateway(self):
+        """Start the gateway, the faulty one if there is a fault, and return at once."""
+        self.gateway = self.start_process(FAULTY_GATEWAY if self._fault else GATEWAY, {})
+        return self.gateway
 
 
 def command(server, *options):
