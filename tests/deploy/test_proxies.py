@@ -167,8 +167,8 @@ async def test_a_session_passes_through(server, start):
             secrets = [TOKEN, talk.messages[0]["resume_token"]]
         async with SecureTalk(proxy, query=f"&token={TOKEN}", origin="https://elsewhere.example") as foreign:
             assert await foreign.ended() == 4403
-        async with SecureTalk(proxy) as nobody:
-            assert await nobody.ended() == 4401
+        async with SecureTalk(proxy) as without_token:
+            assert await without_token.ended() == 4401
         written = proxy.written()
         assert "/asr" in written
         assert not [secret for secret in secrets if secret in written]
@@ -223,7 +223,7 @@ def test_strangers_do_not_see_the_sessions(server, start, request):
 
 @pytest.fixture(scope="module")
 def open_server(tmp_path_factory):
-    """Give a gateway that listens for everybody and has no token for monitoring."""
+    """Give a gateway that listens on every address and has no token for monitoring."""
     with Server(tmp_path_factory.mktemp("open"), workers=1, HOST="0.0.0.0") as server:
         server.start()
         yield server
@@ -243,7 +243,7 @@ def test_without_a_token_the_operator_is_told_what_to_set(open_server, start):
 
 @pytest.fixture(scope="module")
 def guarded_server(tmp_path_factory):
-    """Give a gateway that listens for everybody, with a token for monitoring."""
+    """Give a gateway that listens on every address, with a token for monitoring."""
     settings = {"HOST": "0.0.0.0", "MONITOR_TOKEN": MONITOR_TOKEN}
     with Server(tmp_path_factory.mktemp("guarded"), workers=1, **settings) as server:
         server.start()

@@ -32,7 +32,7 @@ VIEWS = {"full": FullProtocol, "events": EventsProtocol}
 
 
 @pytest.fixture(autouse=True)
-def _nobody_left(request):
+def _no_session_left(request):
     """Begin the next test when no session of this one is left."""
     yield
     for name, loads in (("server", (0, 0)), ("slow", (0,))):
@@ -94,7 +94,7 @@ async def test_01_last_words_reach_a_slow_reader(server):
 
 
 async def test_02_failures_are_told(server):
-    """When recognition fails, the client is told so beside its text, and the operator sees it; nobody says all is well."""
+    """When recognition fails, the client is told so beside its text, and the operator sees it; nothing says that all is well."""
     failed = 'whisperlivekit_sessions_total{outcome="recognition_failed"}'
 
     def count():
@@ -246,17 +246,17 @@ async def test_09_host_memory_is_given_back(server):
     speech = say([*VERSE, 0.3] * 7)
     processes = [server.gateway, *server.workers.values()]
 
-    async def crowd():
+    async def eight_sessions():
         async with contextlib.AsyncExitStack() as stack:
             talks = [await stack.enter_async_context(Talk(server, mode="full")) for _ in range(8)]
             await asyncio.gather(*(talk.say(speech, size=64_000) for talk in talks))
         await asyncio.to_thread(server.wait_loads, 0, 0)
 
     for _ in range(2):
-        await crowd()
+        await eight_sessions()
     before = [private_bytes(process) for process in processes]
     for _ in range(4):
-        await crowd()
+        await eight_sessions()
     assert 32 * len(speech.pcm) * 2 > 24 * MB
     for process, size in zip(processes, before, strict=True):
         assert private_bytes(process) - size < 12 * MB

@@ -2,7 +2,7 @@
 
 ``GATEWAY_FAULT`` names it: ``first_gpu`` (a GPU is filled before the next one gets a session), ``surplus`` (one slot a worker
 is kept secret, and served), ``slow_accept`` (a socket is accepted after half a second), ``always_healthy``,
-``deaf`` (the socket to the workers is closed after some seconds).
+``socket_lost`` (the socket to the workers is closed after some seconds).
 """
 
 import asyncio
@@ -18,7 +18,7 @@ from gateway.transport.worker_link import WorkerLink
 
 FAULT = os.environ["GATEWAY_FAULT"]
 ACCEPT_S = 0.5
-DEAF_AFTER_S = 3.0
+SOCKET_LOST_AFTER_S = 3.0
 
 
 class WrongAnswers:
@@ -80,10 +80,10 @@ if __name__ == "__main__":
         with_room = WorkerRegistry.with_room
         WorkerRegistry.with_room = lambda registry: with_room(registry)[:1]
         WorkerRegistry.most_overloaded = lambda _pool: None
-    if FAULT == "deaf":
+    if FAULT == "socket_lost":
         bind = WorkerLink.bind
         WorkerLink.bind = lambda link: (
-            bind(link) or asyncio.get_running_loop().call_later(DEAF_AFTER_S, link._socket.close)
+            bind(link) or asyncio.get_running_loop().call_later(SOCKET_LOST_AFTER_S, link._socket.close)
         )
     create_app = server.create_app
     server.create_app = lambda *arguments: WrongAnswers(create_app(*arguments))

@@ -48,7 +48,7 @@ class Talk:
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        """Leave properly; cut the connection when something failed or nobody reads."""
+        """Leave properly; cut the connection when something failed or no message is read."""
         if kind is None and self._reader:
             with contextlib.suppress(TimeoutError):
                 await self.socket.close()
@@ -116,7 +116,7 @@ class Talk:
         return self
 
     async def words(self, count: int, limit_s: float = 15.0) -> None:
-        """Wait until so many words are shown, committed or not."""
+        """Wait until ``count`` words are shown, committed or not."""
         await self.until(lambda talk: len(talk.shown.split()) >= count, limit_s)
 
     async def ended(self, limit_s: float = 20.0) -> int:

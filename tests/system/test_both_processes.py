@@ -40,7 +40,7 @@ CODED = base64.urlsafe_b64encode(TOKEN.encode()).decode().rstrip("=")
 
 
 @pytest.fixture(autouse=True)
-def _nobody_left(request):
+def _no_session_left(request):
     """Begin the next test when no session of this one is left."""
     yield
     if "server" in request.fixturenames:
@@ -168,7 +168,7 @@ async def test_wrong_parameters(server, query, named):
 
 
 async def test_tokens(guarded):
-    """A token opens the door in a header, a subprotocol or the query; without a right one it is 4401."""
+    """A token is taken in a header, a subprotocol or the query; without a right one it is 4401."""
     ways = [
         {"additional_headers": {"Authorization": f"Bearer {TOKEN}"}},
         {"subprotocols": ["whisperlive", f"token.{CODED}"]},
@@ -213,10 +213,10 @@ def test_no_token_in_the_logs(guarded):
 
 async def test_the_seventeenth(server):
     """Loads differ by at most one as sessions come and go; at sixteen the next one is refused in words and with 1013."""
-    async with contextlib.AsyncExitStack() as guests:
+    async with contextlib.AsyncExitStack() as stack:
         talks = []
         for count in range(1, 17):
-            talk = await guests.enter_async_context(Talk(server))
+            talk = await stack.enter_async_context(Talk(server))
             await talk.ready()
             talks.append(talk)
             assert talk.gpu_id == (count - 1) % 4
@@ -243,7 +243,7 @@ async def test_the_seventeenth(server):
     await asyncio.to_thread(eventually, lambda: server.get("/health")["status"] == "healthy")
 
 
-# --- wrong input touches nobody else ------------------------------------------------------------------------
+# --- wrong input harms no other session ------------------------------------------------------------------------
 
 
 async def test_text_frames(server):

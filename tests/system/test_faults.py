@@ -24,7 +24,7 @@ def server(start_server):
 
 
 @pytest.fixture(autouse=True)
-def _whole_again(request):
+def _restored(request):
     """Start again what a test has killed."""
     yield
     if "server" in request.fixturenames:

@@ -31,7 +31,7 @@ def server(start_server):
     """Give four real workers of four slots with real weights, which can be told to raise."""
     worker = (sys.executable, "-m", "tests.system.faulty_real_worker")
     settings = {"WHISPER_MODEL": "tiny.en", "MODEL_IDLE_UNLOAD_S": "0", "DRAIN_S": "8"}
-    # Between two sentences people wait for the last word of the slowest, however long a busy machine takes.
+    # Between two sentences all wait for the last word of the slowest, however long a busy machine takes.
     server = start_server(workers=WORKERS, worker=worker, IDLE_TIMEOUT_S="600", **settings)
     (server.run_dir / "faults").mkdir()
     return server
@@ -39,7 +39,7 @@ def server(start_server):
 
 @pytest.fixture(scope="module")
 def undisturbed(server):
-    """Give a function that returns the text of so many sentences as an undisturbed session has it."""
+    """Give a function that returns the text of the first ``count`` sentences as an undisturbed session has it."""
     texts = {}
 
     async def read(count):
@@ -60,8 +60,8 @@ def undisturbed(server):
 
 
 @pytest.fixture(autouse=True)
-def _whole_again(server):
-    """Wait until all four workers serve and nobody is left."""
+def _restored(server):
+    """Wait until all four workers serve and no session is left."""
     yield
     server.restore()
 
@@ -101,7 +101,7 @@ async def saying(talks, spoken, number):
 
 
 async def test_workers_that_die_hang_and_leave(server, undisturbed):
-    """Six people read six sentences; in each a worker dies, hangs or leaves in its way, and no word is lost or doubled."""
+    """Six sessions of six sentences; in each a worker dies, hangs or leaves in its way, and no word is lost or doubled."""
     spoken, text = reading(6), await asyncio.to_thread(undisturbed, 6)
     async with restarting_workers(server) as ends, open_sessions(server, 6, modes=("events",)) as talks:
         async with saying(talks, spoken, 0):
@@ -184,14 +184,14 @@ async def test_steps_that_raise_and_audio_that_kills(server, undisturbed):
 async def test_sixteen_on_sixteen_slots(server, undisturbed):
     """With every slot taken a seventeenth comes in when one has left; then workers are restarted, and nothing is lost."""
     spoken, text = reading(3), await asyncio.to_thread(undisturbed, 3)
-    async with open_sessions(server, 15) as talks, Talk(server) as guest:
-        await guest.ready()
+    async with open_sessions(server, 15) as talks, Talk(server) as extra:
+        await extra.ready()
         assert server.loads() == [4, 4, 4, 4]
         async with Talk(server) as refused:
             assert await refused.ended() == 1013
             assert [code for code, _ in refused.errors] == ["no_capacity"]
-        await guest.finish()
-        await guest.done(PATIENCE_S)
+        await extra.finish()
+        await extra.done(PATIENCE_S)
         async with Talk(server) as seventeenth:
             await seventeenth.ready()
             everybody = [*talks, seventeenth]
@@ -261,18 +261,18 @@ async def test_networks_that_break_and_a_gateway_that_restarts(server, undisturb
 
 
 async def test_slow_readers_and_fast_senders(server, undisturbed):
-    """Who sends all at once, reads slowly or never reads loses nothing, and holds up nobody who speaks beside them."""
+    """A client that sends all at once, reads slowly or never reads loses nothing, and holds up no other."""
     spoken, text = reading(2), await asyncio.to_thread(undisturbed, 2)
     known = {entry["connection"] for entry in server.log.find("session_closed")}
     async with (
         Talk(server) as fast,
         Talk(server) as live,
         Talk(server, reading=False) as slow,
-        Talk(server, reading=False) as deaf,
+        Talk(server, reading=False) as mute,
     ):
         slow.read(pause_s=0.3)
         speaking = asyncio.create_task(live.send(spoken.pcm, real_time=True))
-        for talk in (fast, slow, deaf):
+        for talk in (fast, slow, mute):
             await talk.send(spoken.pcm)
             await talk.finish()
         await speaking

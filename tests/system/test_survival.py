@@ -38,7 +38,7 @@ def four(start_faulty):
 
 
 @pytest.fixture(autouse=True)
-def _whole_again(request):
+def _restored(request):
     """Start again what a test on the shared server has killed."""
     yield
     if "four" in request.fixturenames:
@@ -66,7 +66,7 @@ async def test_killed_during_load(start_faulty):
 
 async def test_a_load_that_never_ends(start_faulty):
     """A worker that lives but never ends its load is left by its session, and takes no other until it has loaded."""
-    server = start_faulty(stalls=[0], settings={"OPEN_WAIT_S": "1"})
+    server = start_faulty(stalls=[0], settings={"OPEN_WAIT_S": "1", "DRAIN_S": "1"})
     async with Talk(server) as talk, Talk(server) as another:
         await talk.until(lambda talk: "Loading models on GPU 0..." in talk.statuses)
         await talk.send(PCM)
@@ -168,7 +168,7 @@ async def test_a_newcomer_does_not_wait_for_a_step(start_faulty):
 
 
 async def test_drain_under_speech(four):
-    """A worker told to stop while eight people speak leaves nobody: its sessions have moved before it says goodbye."""
+    """A worker told to stop under eight sessions leaves none behind: they have moved before it says goodbye."""
     async with open_sessions(four, 8) as talks:
         speaking = TEXT.send(talks)
         await talks[0].words(5)

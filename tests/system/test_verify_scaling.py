@@ -104,8 +104,8 @@ def test_another_shape(small):
     assert (result["plan"]["slots"], result["plan"]["room"]) == ([2, 2], 4)
 
 
-async def test_other_peoples_sessions(small):
-    """Where somebody is, nothing is done, unless it is wanted anyway: then their place is counted and stays theirs."""
+async def test_under_another_session(small):
+    """Under another session nothing is done, unless it is wanted anyway: then its slot is counted and stays its own."""
     async with Talk(small) as talk:
         await talk.ready()
         done, result = await asyncio.to_thread(verify, small)

@@ -1,4 +1,4 @@
-"""``scripts/verify_scaling`` that cannot go on: somebody comes, it is interrupted, or there is no server."""
+"""``scripts/verify_scaling`` that cannot go on: another session comes, it is interrupted, or there is no server."""
 
 import asyncio
 import signal
@@ -15,8 +15,8 @@ from tests.system.verifying import command
 pytestmark = [pytest.mark.system, pytest.mark.timeout(240)]
 
 
-async def test_somebody_comes_meanwhile(small):
-    """Who comes while it runs ends it: its own sessions leave at once, and it says why."""
+async def test_another_session_comes_meanwhile(small):
+    """A session that comes while it runs ends it: its own sessions leave at once, and it says why."""
     process = await asyncio.create_subprocess_exec(
         *command(small, "--seconds", "60"), cwd=ROOT, env=small._env, stdout=-1, stderr=-1
     )
@@ -32,7 +32,7 @@ async def test_somebody_comes_meanwhile(small):
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_interrupted(small, number):
-    """Ctrl-C or a stop while all speak leaves no session behind, and prints what is known."""
+    """Ctrl-C or SIGTERM while all speak leaves no session behind, and prints what is known."""
     with subprocess.Popen(
         command(small, "--seconds", "60"), cwd=ROOT, env=small._env, stdout=-1, stderr=-1, text=True
     ) as process:

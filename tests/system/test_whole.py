@@ -230,7 +230,7 @@ def test_verify_scaling(seen, server):
     done, result = verify(server, seconds="8")
     if result and failed(result) and failed(result) <= TIMED:
         done, result = verify(server, seconds="8")
-    # How fast this machine is just now is not for a test to say; all else must hold.
+    # How fast this machine is at the moment is not for a test to say; all else must hold.
     assert result, server.log.text() + done.stdout + done.stderr
     assert failed(result) <= TIMED, done.stdout
     assert (done.returncode, result["passed"]) == (int(bool(failed(result))), not failed(result))
