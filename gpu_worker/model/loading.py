@@ -1,4 +1,4 @@
-"""From a model's name to a recognizer."""
+"""Load a recognizer by a model's name."""
 
 import os
 import platform

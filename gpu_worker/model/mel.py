@@ -1,4 +1,4 @@
-"""Turn samples into raw log-mel frames, aligned to the real stream."""
+"""Compute raw log-mel frames of a stream's samples, without reflection at a window's edges."""
 
 from collections.abc import Sequence
 
@@ -7,24 +7,24 @@ import torch
 from torch import Tensor
 from whisper.audio import HOP_LENGTH, N_FFT, mel_filters
 
-from gpu_worker.model.cuda.shapes import batch_rows, up
-from gpu_worker.model.nn.pinned_copy import room, sent
+from gpu_worker.model.cuda.shapes import batch_rows, round_up
+from gpu_worker.model.nn.pinned_copy import copy_pinned, pinned_empty
 from gpu_worker.recognizer import FRAME, Pcm
 
 _HOPS = 128
-"""Hops of windows that are transformed together are multiples of this: CUDA plans its transforms for each shape."""
+"""Hops of windows that are transformed together are rounded up to this: CUDA plans its transforms for each shape."""
 
-_REACH = N_FFT // 2
+_HALF_WINDOW = N_FFT // 2
 _FLOOR = 1e-10
 
 
 def whole_frames(samples: int) -> int:
     """Return how many encoder frames can be made of ``samples`` from a window's start.
 
-    A frame is two mel hops, and a hop needs the 200 samples that follow its middle; one whose samples have not all
-    arrived is not made, since it would change later.
+    A frame is two mel hops, and a hop needs the 200 samples that follow its middle; a hop whose samples have not all
+    arrived is left out, since it would change later.
     """
-    return ((samples - _REACH) // HOP_LENGTH + 1) // 2 if samples >= _REACH else 0
+    return ((samples - _HALF_WINDOW) // HOP_LENGTH + 1) // 2 if samples >= _HALF_WINDOW else 0
 
 
 class Spectrum:
@@ -54,15 +54,15 @@ class Spectrum:
         if not self._together:
             return [self.raw(pcm, context) for pcm, context in windows]
         hops = [2 * whole_frames(len(pcm) - context) for pcm, context in windows]
-        samples = up(max(hops, default=0), _HOPS) * HOP_LENGTH + N_FFT
-        waves = room((batch_rows(len(windows)), samples), torch.int16, self.device)
+        samples = round_up(max(hops, default=0), _HOPS) * HOP_LENGTH + N_FFT
+        waves = pinned_empty((batch_rows(len(windows)), samples), torch.int16, self.device)
         rows = waves.numpy()
         for row, (pcm, context), count in zip(rows, windows, hops, strict=False):
             own = _samples_of(pcm, context, count) if count > 0 else pcm[:0]
             row[: len(own)] = own
             row[len(own) :] = 0
         rows[len(windows) :] = 0
-        found = self._transform(sent(waves, self.device))
+        found = self._transform(copy_pinned(waves, self.device))
         return [own[:, : max(count, 0)] for own, count in zip(found, hops, strict=False)]
 
     def _transform(self, samples: Tensor) -> Tensor:
@@ -75,6 +75,6 @@ class Spectrum:
 
 def _samples_of(pcm: Pcm, start: int, hops: int) -> Pcm:
     """Return the samples that ``hops`` hops from ``start`` on cover; before a session's first there was silence."""
-    low = start - _REACH
-    audio = np.asarray(pcm[max(0, low) : start + (hops - 1) * HOP_LENGTH + _REACH], dtype=np.int16)
+    low = start - _HALF_WINDOW
+    audio = np.asarray(pcm[max(0, low) : start + (hops - 1) * HOP_LENGTH + _HALF_WINDOW], dtype=np.int16)
     return audio if low >= 0 else np.concatenate([np.zeros(-low, dtype=np.int16), audio])

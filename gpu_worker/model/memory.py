@@ -1,4 +1,4 @@
-"""Give memory back to the system, so that what is reported falls when a model leaves."""
+"""Return freed memory to the system, so that reported use falls when a model is unloaded."""
 
 import contextlib
 import ctypes
@@ -14,7 +14,8 @@ def give_back(device: torch.device) -> None:
     """Collect garbage and return freed memory; looking through all objects takes 0.1 s."""
     gc.collect()
     # cuBLAS keeps some memory for each CUDA stream, also in the pool of recorded passes, which cannot be freed before.
-    # Never while a recorded pass is left: it reads and writes there. torch has no public way, and may lose this one.
+    # Never while a recorded pass is left: it reads and writes there. torch has no public function for it and may drop
+    # this one.
     clear = getattr(torch._C, "_cuda_clearCublasWorkspaces", None)  # noqa: SLF001
     if device.type == "cuda" and clear is not None:
         clear()
@@ -31,7 +32,7 @@ def trim(device: torch.device) -> None:
 
 
 def drop_mapped_pages(file: Path) -> None:
-    """Let go of the pages of a mapped file that this process has touched; they are read again when needed.
+    """Release the pages of a mapped file that this process has touched; they are read again when needed.
 
     They count as private memory of the only process that maps them, though the system could take them at any time.
     """

@@ -1,4 +1,4 @@
-"""One model's device copy: everything that a load brings and an unload takes away."""
+"""One model on its device: what a load builds and an unload drops."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -43,7 +43,7 @@ class Network:
         dense: bool | None = None,
         graphs: Graphs | None = None,
     ) -> "Network":
-        """Prepare a checkpoint; ``name`` is its official one, which tells the heads that know word times.
+        """Prepare a checkpoint; its official ``name`` tells which heads align words with the audio.
 
         All windows of a step are computed as one on CUDA and one after another on a CPU, unless ``dense`` says
         otherwise; what is recorded for CUDA goes to ``graphs``.
@@ -52,7 +52,7 @@ class Network:
         audio = AudioLayers.build(state, dims, precision, device)
         text = TextLayers.build(state, dims, precision, device, alignment_heads(name, dims))
         if device.type == "cuda":
-            # torch prefers it on Hopper, and it builds a plan for every new shape, for tenths of a second each.
+            # torch prefers it on Hopper, and it builds a plan for each new shape, in tenths of a second.
             torch.backends.cuda.enable_cudnn_sdp(enabled=False)
         if device.type == "cuda" if dense is None else dense:
             graphs = graphs or Graphs.on(device)
@@ -77,9 +77,9 @@ class Network:
             return ["en"] * len(encodings)
         if not encodings:
             return []
-        # One token a row; its attention is noted nowhere, since the first noted token would be the second.
-        batch = self.decoder.begin([DecodeSlot(encoding, room=1, skip=1) for encoding in encodings])
-        parts = [TokenSpan(row, past=0, count=1) for row in range(len(encodings))]
-        hidden = batch.forward(parts, [self.tokens.sot] * len(encodings))
+        # One token a row, whose attention is not recorded: skip=1.
+        batch = self.decoder.begin([DecodeSlot(encoding, max_tokens=1, skip=1) for encoding in encodings])
+        spans = [TokenSpan(row, past=0, count=1) for row in range(len(encodings))]
+        hidden = batch.forward(spans, [self.tokens.sot] * len(encodings))
         best = self.decoder.vocabulary.languages(hidden).argmax(-1)
         return [self.tokens.languages[i] for i in best.tolist()]

@@ -27,12 +27,12 @@ from gpu_worker.recognizer import (
 )
 
 _LONGEST_S = 15
-"""Windows up to this are prepared for; few are longer."""
+"""The longest window that the warm-up prepares kernels for; few are longer."""
 
 
 @dataclass(frozen=True, slots=True)
 class Weights:
-    """A checkpoint on the host, memory-mapped: ``name`` is for people, ``official`` Whisper's own if it has one."""
+    """A checkpoint on the host, memory-mapped; ``official`` is Whisper's own name for it, if it has one."""
 
     name: str
     official: str | None
@@ -60,7 +60,7 @@ class WhisperRecognizer:
         self._encoder_settings = encoder or EncoderSettings()
         self._decode_settings = decode or DecodeSettings()
         self._vad = Vad(device=device)
-        self._voices: dict[int, VadState] = {}
+        self._vad_states: dict[int, VadState] = {}
         self._step: Step | None = None
         self._fallbacks = 0
         self._warm = False
@@ -72,11 +72,11 @@ class WhisperRecognizer:
 
     @property
     def fallbacks(self) -> int:
-        """How many windows looped or would not end, and were encoded again with nothing compacted."""
+        """How many windows looped or did not end, and were encoded again without compaction."""
         return self._fallbacks + (self._step.fallbacks if self._step else 0)
 
     def load(self) -> None:
-        """Prepare the device copy and run everything once; no-op if it is there."""
+        """Copy the weights to the device and run everything once; no-op if loaded."""
         if self._step is not None:
             return
         with torch.inference_mode():
@@ -92,46 +92,46 @@ class WhisperRecognizer:
         step = Step(network, self._decode_settings)
         self._warm_up(step)
         step.fallbacks = 0
-        for key in self._voices:
+        for key in self._vad_states:
             step.open(key)
         self._step = step
         trim(self._device)
 
     def unload(self) -> None:
-        """Drop the device copy and return its memory."""
+        """Drop the weights from the device and return their memory."""
         self._fallbacks = self.fallbacks
         self._step = None
         drop_mapped_pages(self._weights.file)
         give_back(self._device)
 
     def open(self, key: int) -> None:
-        """Begin a stream that has received no audio."""
-        self._voices[key] = VadState.new()
+        """Begin a stream, before its first audio."""
+        self._vad_states[key] = VadState.new()
         if self._step is not None:
             self._step.open(key)
 
     def close(self, key: int) -> None:
-        self._voices.pop(key, None)
+        self._vad_states.pop(key, None)
         if self._step is not None:
             self._step.close(key)
 
     def detect_speech(self, requests: Sequence[VadRequest]) -> list[VadResult | Exception]:
-        """Run voice activity detection over all streams' new audio; a stream's state moves on only if it succeeds."""
+        """Detect speech in all streams' new audio; a stream's state changes only if that succeeds."""
         answers: dict[int, VadResult | Exception] = {}
         states: dict[int, VadState] = {}
         for i, request in enumerate(requests):
-            if request.key not in self._voices:
+            if request.key not in self._vad_states:
                 answers[i] = KeyError(f"stream {request.key} is not open")
             elif len(request.pcm) % VAD_FRAME:
                 answers[i] = ValueError(f"{len(request.pcm)} samples are no multiple of {VAD_FRAME}")
             elif len(request.pcm) == 0:
                 answers[i] = VadResult(())
             else:
-                states[i] = self._voices[request.key]
+                states[i] = self._vad_states[request.key]
         found = self._vad.run([(state, requests[i].pcm) for i, state in states.items()])
         for i, (probabilities, state) in zip(states, found, strict=True):
             if np.isfinite(probabilities).all():
-                self._voices[requests[i].key] = state
+                self._vad_states[requests[i].key] = state
                 answers[i] = VadResult(tuple(probabilities.tolist()))
             else:
                 answers[i] = FloatingPointError("voice activity is not a number")
@@ -149,10 +149,10 @@ class WhisperRecognizer:
             return self._step.run(requests)
 
     def _warm_up(self, step: Step) -> None:
-        """Pay what the first session would: torch's first calls choose and build kernels, on CUDA for each shape.
+        """Run a step, since torch's first calls choose and build kernels, on CUDA for each shape.
 
-        What a process has built it has for good; so a later load, for which a client waits, is spared it. Passes that
-        are recorded go with the weights: they are recorded again as they are met, in some hundredths of a second each.
+        A process builds its kernels once, so that a later load, for which a client waits, skips them. CUDA graphs are
+        dropped with the weights and recorded again when they are first needed, in hundredths of a second each.
         """
         noise = (np.random.default_rng(0).standard_normal(_LONGEST_S * 16_000) * 1000).astype(np.int16)
         self._vad.run([(VadState.new(), noise[: 16 * VAD_FRAME])])
@@ -165,7 +165,7 @@ class WhisperRecognizer:
 
 
 def _transcribe_once(step: Step, audios: Sequence[Pcm]) -> None:
-    """Transcribe windows as a step does; raise what it answers in place of a result."""
+    """Transcribe windows in one step; raise the error that it answers in place of a result."""
     with torch.inference_mode():
         answers = step.run([WindowRequest(0, pcm, 0, 0, None, "transcribe", (), (), (), reuse=False) for pcm in audios])
     for answer in answers:

@@ -1,4 +1,4 @@
-"""Find where a decoder has begun to repeat itself."""
+"""Find repetitions at the end of a decode."""
 
 from collections.abc import Sequence
 
@@ -31,11 +31,11 @@ def repetition(tokens: Sequence[int]) -> int:
 
 
 def without_repeats(tokens: Sequence[int]) -> int:
-    """Return how many of ``tokens`` to keep so that a loop at the end is left as one copy."""
+    """Return how many of ``tokens`` remain when a loop at the end is cut to one copy."""
     length = repetition(tokens)
-    kept = len(tokens)
+    count = len(tokens)
     if length == 0:
-        return kept
-    while kept >= 2 * length and tokens[kept - length : kept] == tokens[kept - 2 * length : kept - length]:
-        kept -= length
-    return kept
+        return count
+    while count >= 2 * length and tokens[count - length : count] == tokens[count - 2 * length : count - length]:
+        count -= length
+    return count

@@ -1,4 +1,4 @@
-"""One step over all windows that are due: encode, detect, decode, time; what fails, fails alone."""
+"""One step over all windows that are due: encode, detect the language, decode, align; failures end one window."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from gpu_worker.model.repetition import without_repeats
 from gpu_worker.recognizer import FRAME, WindowRequest, WindowResult
 
 FAILURES = (ArithmeticError, LookupError, RuntimeError, TypeError, ValueError)
-"""What a bad request, or torch on its behalf, can raise; it ends that request and no other."""
+"""Raised by a bad request, or by torch while it runs one; they end that request and no other."""
 
 Decode = Callable[[TextDecoder, Sequence[DecodeRequest]], list[Decoded | Exception]]
 
@@ -30,9 +30,9 @@ class DecodeSettings:
     """Bounds of one decode.
 
     Attributes:
-        least_tokens: new tokens that every window may have.
-        spare_tokens: new tokens that a window may have beyond those of its length.
-        tokens_per_s: new tokens for each second of the window.
+        least_tokens: the limit of new tokens is at least this.
+        spare_tokens: new tokens allowed in addition to those of the window's length.
+        tokens_per_s: new tokens allowed for each second of the window.
         prompt_tokens: most tokens of a prompt, the last ones.
     """
 
@@ -63,8 +63,8 @@ class Step:
     """Takes windows from samples to words on one network.
 
     Attributes:
-        fallbacks: how many windows looped or would not end, and were encoded again with nothing compacted.
-        decode: decodes the windows of a step; a wrapper put in its place sees them all.
+        fallbacks: how many windows looped or did not end, and were encoded again without compaction.
+        decode: decodes the windows of a step; a wrapper may be put in its place to watch them.
     """
 
     def __init__(self, network: Network, settings: DecodeSettings) -> None:
@@ -72,14 +72,14 @@ class Step:
         self.decode: Decode = decode
         self._network = network
         self._settings = settings
-        self._kept: dict[int, EncoderCache | None] = {}
+        self._caches: dict[int, EncoderCache | None] = {}
 
     def open(self, key: int) -> None:
-        """Keep what is encoded for a stream from step to step, where the encoder's settings say so."""
-        self._kept[key] = None
+        """Reuse a stream's encoded frames from step to step, where the encoder's settings say so."""
+        self._caches[key] = None
 
     def close(self, key: int) -> None:
-        self._kept.pop(key, None)
+        self._caches.pop(key, None)
 
     def run(self, requests: Sequence[WindowRequest]) -> list[WindowResult | Exception]:
         """Answer each request in its place."""
@@ -96,7 +96,7 @@ class Step:
         return [answers[i] for i in range(len(requests))]
 
     def _attempt(self, windows: Sequence[_Window], *, full: bool) -> list[WindowResult | Exception]:
-        """Return a result for each window; those that go wrong with their silence compacted are done again without."""
+        """Return a result for each window; those that loop or do not end are repeated without compaction."""
         encoded = _all_or_each(lambda some: self._encode(some, full=full), windows)
         decoded = _past_errors(self._decode, encoded)
         answers = _past_errors(self._results, [_pair(*each) for each in zip(encoded, decoded, strict=True)])
@@ -107,7 +107,7 @@ class Step:
         ]
         if again:
             self.fallbacks += len(again)
-            for i in again:  # what was kept may be what went wrong
+            for i in again:  # reused frames may be the cause
                 self._forget(windows[i].request.key)
             for i, answer in zip(again, self._attempt([windows[i] for i in again], full=True), strict=True):
                 answers[i] = answer
@@ -129,7 +129,7 @@ class Step:
             raise ValueError(f"the window has {frames} frames; the model hears {self._network.encoder.capacity}")
 
     def _encode(self, windows: Sequence[_Window], *, full: bool) -> list[_Encoded]:
-        """Encode windows, and find the language of those that have none yet."""
+        """Encode windows, and detect the language where none is given."""
         encoder = self._network.encoder
         if isinstance(encoder, Encoder) and encoder.keeps and not full:
             encodings = self._encode_incrementally(encoder, windows)
@@ -140,28 +140,28 @@ class Step:
         return [_Encoded(w, e, w.request.language or next(found)) for w, e in pairs]
 
     def _encode_incrementally(self, encoder: Encoder, windows: Sequence[_Window]) -> list[Encoding]:
-        """Encode each window on what is kept of its stream.
+        """Encode each window with the frames cached for its stream.
 
-        What is kept is forgotten first and put back after: an error half-way leaves nothing half-written behind. A
-        stream's second window in one step finds nothing, and does not disturb the first.
+        The caches are taken out first and put back after, so that an error half-way leaves no half-written one. A
+        stream's second window in one step finds no cache and leaves none.
         """
-        held: dict[int, EncoderCache | None] = {}
-        for key in {w.request.key for w in windows} & self._kept.keys():
-            held[key] = self._kept[key]
-            self._kept[key] = None
+        taken: dict[int, EncoderCache | None] = {}
+        for key in {w.request.key for w in windows} & self._caches.keys():
+            taken[key] = self._caches[key]
+            self._caches[key] = None
         encodings: list[Encoding] = []
         for window in windows:
             key = window.request.key
             request = window.request
-            encoding, kept = encoder.encode_on(window.mel, request.start, held.pop(key, None), reuse=request.reuse)
+            encoding, cache = encoder.encode_on(window.mel, request.start, taken.pop(key, None), reuse=request.reuse)
             encodings.append(encoding)
-            if key in self._kept and self._kept[key] is None:
-                self._kept[key] = kept
+            if key in self._caches and self._caches[key] is None:
+                self._caches[key] = cache
         return encodings
 
     def _forget(self, key: int) -> None:
-        if key in self._kept:
-            self._kept[key] = None
+        if key in self._caches:
+            self._caches[key] = None
 
     def _decode(self, windows: Sequence[_Encoded]) -> list[Decoded | Exception]:
         requests = []
@@ -174,19 +174,19 @@ class Step:
         return self.decode(self._network.decoder, requests)
 
     def _results(self, pairs: Sequence[tuple[_Encoded, Decoded]]) -> list[WindowResult]:
-        """Time the words; of a repetition one copy is left."""
-        kept = [without_repeats(decoded.tokens) for _, decoded in pairs]
-        counts = [len(encoded.window.request.committed) + own for (encoded, _), own in zip(pairs, kept, strict=True)]
-        times = boundaries([decoded.trace for _, decoded in pairs], counts)
-        return [self._result(*pair, own, at) for pair, own, at in zip(pairs, kept, times, strict=True)]
+        """Align the words with the audio; a repetition is cut to one copy."""
+        counts = [without_repeats(decoded.tokens) for _, decoded in pairs]
+        totals = [len(encoded.window.request.committed) + new for (encoded, _), new in zip(pairs, counts, strict=True)]
+        times = boundaries([decoded.attention for _, decoded in pairs], totals)
+        return [self._result(*pair, new, at) for pair, new, at in zip(pairs, counts, times, strict=True)]
 
-    def _result(self, encoded: _Encoded, decoded: Decoded, kept: int, times: Sequence[int]) -> WindowResult:
+    def _result(self, encoded: _Encoded, decoded: Decoded, count: int, times: Sequence[int]) -> WindowResult:
         asked = encoded.window.request
-        text = [*asked.committed, *decoded.tokens[:kept]]
+        text = [*asked.committed, *decoded.tokens[:count]]
         written = "en" if asked.task == "translate" else encoded.language
         return WindowResult(
-            tokens=decoded.tokens[:kept],
-            logprobs=decoded.logprobs[:kept],
+            tokens=decoded.tokens[:count],
+            logprobs=decoded.logprobs[:count],
             words=timed_words(
                 self._network.tokens, text, len(asked.committed), times, start=asked.start, language=written
             ),
@@ -194,11 +194,11 @@ class Step:
             no_speech=decoded.no_speech,
             looped=decoded.looped,
             language=encoded.language,
-            accepted=min(decoded.accepted, kept),
+            accepted=min(decoded.accepted, count),
         )
 
     def _empty_result(self, request: WindowRequest) -> WindowResult:
-        """Answer a window too short to hold one frame."""
+        """Answer a window that is shorter than one frame."""
         return WindowResult(
             tokens=(),
             logprobs=(),
@@ -214,7 +214,7 @@ class Step:
 def _all_or_each(
     work: Callable[[Sequence[_Item]], Sequence[_Answer | Exception] | Sequence[_Answer]], items: Sequence[_Item]
 ) -> list[_Answer | Exception]:
-    """Do all items in one go; if that fails do each alone, so that only the item at fault fails."""
+    """Do all items at once; if that fails do each alone, so that only the item at fault fails."""
     if not items:
         return []
     try:

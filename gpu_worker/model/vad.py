@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from gpu_worker.model.nn.pinned_copy import staged
+from gpu_worker.model.nn.pinned_copy import to_device
 from gpu_worker.recognizer import VAD_FRAME, Pcm
 
 _CONTEXT = 64
-"""Samples of the frame before that the network sees in front of each frame."""
+"""Samples of the previous frame that the network takes in front of each frame."""
 
 _SPAN = 256
 """Samples of one column of its spectrum; the next begins half as many later."""
@@ -32,7 +32,7 @@ class VadSettings:
     Attributes:
         target: the peak that a quiet stream is amplified to.
         floor: the lowest peak assumed, so that digital silence is not amplified without bound.
-        half_life_s: how soon a loud passage is forgotten.
+        half_life_s: time in which the recent peak falls by half.
     """
 
     target: float = 0.3
@@ -42,7 +42,7 @@ class VadSettings:
 
 @dataclass(frozen=True, slots=True)
 class VadState:
-    """What one stream carries from call to call: the network's memory, its last samples, the peak followed."""
+    """A stream's state between two calls: the network's memory, its last samples, the recent peak."""
 
     hidden: Tensor
     cell: Tensor
@@ -74,7 +74,7 @@ class Vad:
         # Convolutions are plain products here: a frame is four columns of spectrum, then two, then one, and what taps
         # see beyond them is zero. torch's own cost over three times as much, in overhead: 0.94 against 0.27 ms a call
         # of 3 frames.
-        # They are most of the work, and run on the device; what goes on from frame to frame is small things in a row.
+        # They are most of the work, and run on the device; the LSTM is many small steps, and runs on the CPU.
         self._basis = named["stft.forward_basis_buffer"][:, 0].T.contiguous().to(self._device)
         taps = [named[f"encoder.{i}.reparam_conv.weight"].permute(2, 1, 0) for i in range(4)]
         used = [taps[0].flatten(0, 1), taps[1].flatten(0, 1), taps[2][1:].flatten(0, 1), taps[3][1]]
@@ -88,16 +88,16 @@ class Vad:
     def run(self, streams: Sequence[tuple[VadState, Pcm]]) -> list[tuple[NDArray[np.float32], VadState]]:
         """Judge each stream's whole frames; return the probabilities and the stream's next state.
 
-        The streams may be of different lengths, none empty. Nothing is kept here: the caller keeps the states.
+        The streams may be of different lengths, none empty. The caller keeps the states.
         """
         if not streams:
             return []
-        scaled = [self._level(state, pcm) for state, pcm in streams]
+        scaled = [self._amplify(state, pcm) for state, pcm in streams]
         frames = [_with_context(state.context, audio) for (state, _), (audio, _) in zip(streams, scaled, strict=True)]
         lengths = [len(f) for f in frames]
         with torch.inference_mode():
-            inputs = self._features(staged(np.concatenate(frames), self._device)).cpu()
-            hidden, states = self._remember([state for state, _ in streams], list(torch.split(inputs, lengths)))
+            inputs = self._features(to_device(np.concatenate(frames), self._device)).cpu()
+            hidden, states = self._run_lstm([state for state, _ in streams], list(torch.split(inputs, lengths)))
             weight, bias = self._head
             speech = torch.split(torch.sigmoid(hidden.relu() @ weight + bias), lengths)
         return [
@@ -105,12 +105,12 @@ class Vad:
             for found, state, (audio, peak) in zip(speech, states, scaled, strict=True)
         ]
 
-    def _remember(
+    def _run_lstm(
         self, states: Sequence[VadState], inputs: Sequence[Tensor]
     ) -> tuple[Tensor, list[tuple[Tensor, Tensor]]]:
-        """Run the recurrent layer over all streams at once, each for as long as it is.
+        """Run the LSTM over all streams at once, each for its own number of frames.
 
-        Return its output for all frames, one stream's after the other's, and the memory each stream is left with.
+        Return its output for all frames, one stream's after the other's, and each stream's next memory.
         """
         order = sorted(range(len(inputs)), key=lambda i: -len(inputs[i]))  # those that end first are the last rows
         hidden = torch.stack([states[i].hidden for i in order])
@@ -121,9 +121,9 @@ class Vad:
         for step, now in enumerate(pad_sequence([inputs[i] for i in order])):
             going = sum(len(each) > step for each in inputs)
             gates = torch.addmm(now[:going], hidden[:going], self._recurrent)
-            take, keep, _, show = gates.sigmoid().chunk(4, 1)
-            cell = keep * cell[:going] + take * gates[:, 2 * _STATE : 3 * _STATE].tanh()
-            hidden = show * cell.tanh()
+            input_gate, forget_gate, _, output_gate = gates.sigmoid().chunk(4, 1)
+            cell = forget_gate * cell[:going] + input_gate * gates[:, 2 * _STATE : 3 * _STATE].tanh()
+            hidden = output_gate * cell.tanh()
             outs.append(hidden)
             for at, i in enumerate(order[:going]):
                 places[i, step] = len(places)
@@ -132,7 +132,7 @@ class Vad:
         rows = [places[i, step] for i, each in enumerate(inputs) for step in range(len(each))]
         return torch.cat(outs)[rows], [left[i] for i in range(len(inputs))]
 
-    def _level(self, state: VadState, pcm: Pcm) -> tuple[NDArray[np.float32], float]:
+    def _amplify(self, state: VadState, pcm: Pcm) -> tuple[NDArray[np.float32], float]:
         """Amplify a quiet stream, frame by frame, by its recent peak."""
         audio = (pcm.astype(np.float32) / 32768.0).reshape(-1, VAD_FRAME)
         decay = 0.5 ** (VAD_FRAME / 16_000 / self._settings.half_life_s)

@@ -1,4 +1,4 @@
-"""Core: what one decode's result means for its window."""
+"""Core: which words of a decode's result are committed, and how its window goes on."""
 
 from dataclasses import dataclass
 
@@ -12,7 +12,7 @@ from gpu_worker.recognizer import WindowResult
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What became of a decode.
+    """What a decode commits, and the window that follows it.
 
     Attributes:
         taken: the words it committed.
@@ -49,8 +49,8 @@ def _decide_underway(
     window: Window, plan: Plan, reading: Reading, result: WindowResult, policy: PolicySettings
 ) -> Decision:
     count = 0
-    young = not window.committed and plan.end - window.start < policy.young_samples
-    if reading.trusted and not young:
+    too_short = not window.committed and plan.end - window.start < policy.first_commit_samples
+    if reading.trusted and not too_short:
         count = agreed(reading.tail, window.previous, end=result.end, cadence=plan.cadence, policy=policy)
     first = _segment_end(window, reading.tail[:count], plan.end, policy)
     window.absorb(reading, result)
@@ -94,11 +94,11 @@ def _decide_at_end(
 def _stalled_at(
     window: Window, reading: Reading, result: WindowResult, *, speech_end: int, limit: int, policy: PolicySettings
 ) -> int | None:
-    """Return where to decode anew if the hypothesis passes over speech at its end, else None."""
-    # A mark is given whatever audio is left: only words with letters or digits come from speech.
+    """Return where to decode anew if the hypothesis leaves speech at its end uncovered, else None."""
+    # A punctuation mark's time stretches over any audio that is left: only words with letters or digits cover speech.
     spoken = [word for word in result.words if any(map(str.isalnum, word.text))]
-    believed = reading.tail or window.committed
-    if not reading.trusted or not believed or not spoken:
+    words = reading.tail or window.committed
+    if not reading.trusted or not words or not spoken:
         return None
     covered = min(spoken[-1].end, spoken[-1].start + policy.word_span_samples)
     return covered if speech_end - covered > limit else None

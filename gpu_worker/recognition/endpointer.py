@@ -1,7 +1,7 @@
 """Core: which part of the audio is speech, from voice-activity probabilities.
 
-The rule is a hysteresis: some frames in a row above one threshold begin an utterance, a frame above a lower one keeps
-it alive, and some time without such a frame ends it.
+The rule is a hysteresis: some frames in a row above one threshold begin an utterance, a frame above a lower one
+continues it, and some time without such a frame ends it.
 """
 
 from collections import deque
@@ -19,7 +19,7 @@ class Utterance:
     Attributes:
         onset: where its speech begins.
         start: first sample of its window, the pre-roll before the onset.
-        last_speech: end of its last living frame so far.
+        last_speech: end of its last frame of speech so far.
         end: where its last decode ends, once the utterance is over.
     """
 
@@ -33,16 +33,16 @@ class Endpointer:
     """Turns probabilities into utterances, in order.
 
     Attributes:
-        heard: every sample before this position has been judged.
+        judged_until: every sample before this position has been judged.
         utterances: the ones not yet taken by the stream; only the last may be without an end.
     """
 
     def __init__(self, *, judged_until: int, ignore_before: int, policy: PolicySettings) -> None:
         self.judged_until = judged_until
         self.utterances: deque[Utterance] = deque()
-        self._deaf_until = ignore_before
+        self._ignore_before = ignore_before
         self._policy = policy
-        self._run = 0
+        self._likely_frames = 0
         self._current: Utterance | None = None
 
     @property
@@ -54,9 +54,9 @@ class Endpointer:
     def due(self) -> int:
         """Return the position up to which audio must be here to be worth a call of the model.
 
-        Some frames; fewer where they may end the utterance, since a decode waits for its end.
+        A call costs as much for one frame as for eight, so it waits for eight; fewer where they may end the utterance.
         """
-        due = self.judged_until + self._policy.listen_least_samples
+        due = self.judged_until + self._policy.vad_min_samples
         if self._current is not None:
             due = min(due, self._current.last_speech + self._policy.end_silence_samples)
         return due
@@ -66,7 +66,7 @@ class Endpointer:
         self._begin(Utterance(onset=start, start=start, last_speech=last_speech))
 
     def update(self, probabilities: Sequence[float], until: int) -> None:
-        """Judge the frames from `heard` on; the last one may be cut short by ``until``, the end of the audio."""
+        """Judge the frames from `judged_until` on; the last one may be cut short by ``until``, the end of the audio."""
         for probability in probabilities:
             start = self.judged_until
             self.judged_until = min(start + VAD_FRAME, until)
@@ -81,11 +81,13 @@ class Endpointer:
             self._end(self._current, at)
 
     def _await_onset(self, probability: float, start: int) -> None:
-        # Speech that another life of this stream has committed must not begin an utterance again.
-        audible = start >= self._deaf_until
-        self._run = self._run + 1 if audible and probability >= self._policy.speech_probability else 0
-        if self._run >= self._policy.onset_frames:
-            onset = start - (self._run - 1) * VAD_FRAME
+        # Speech that an earlier worker has committed must not begin an utterance again.
+        audible = start >= self._ignore_before
+        self._likely_frames = (
+            self._likely_frames + 1 if audible and probability >= self._policy.speech_probability else 0
+        )
+        if self._likely_frames >= self._policy.onset_frames:
+            onset = start - (self._likely_frames - 1) * VAD_FRAME
             self._begin(Utterance(onset, onset - self._policy.pre_roll_samples, last_speech=self.judged_until))
 
     def _await_end(self, utterance: Utterance, probability: float) -> None:
@@ -95,7 +97,7 @@ class Endpointer:
             self._end(utterance, self.judged_until)
 
     def _begin(self, utterance: Utterance) -> None:
-        self._run = 0
+        self._likely_frames = 0
         self._current = utterance
         self.utterances.append(utterance)
 

@@ -1,4 +1,4 @@
-"""Core: what to believe of a decode's result, and which words of it are still open."""
+"""Core: which words of a decode's result to show, and whether they can be trusted."""
 
 import math
 from dataclasses import dataclass
@@ -42,9 +42,9 @@ class Reading:
 
     Attributes:
         tail: its words, as far as their characters are whole.
-        tokens: all its new tokens; none if it is not believed.
-        trusted: False if words may be missing from it or wrong: it is shown, and said if the utterance ends with it,
-            but nothing is committed on its word before.
+        tokens: all its new tokens; none if it is hidden.
+        trusted: False if words of it may be missing or wrong: it is shown, and committed if the utterance ends with
+            it, but not before.
     """
 
     tail: tuple[TailWord, ...]
@@ -53,11 +53,11 @@ class Reading:
 
 
 def read(result: WindowResult, committed: int, policy: PolicySettings) -> Reading:
-    """Return what to believe of ``result`` after ``committed`` decided tokens.
+    """Return the open words of ``result`` after ``committed`` tokens, none if they look invented.
 
-    As long as nothing is decided in a window, a hypothesis of low probability is taken for an invention where there may
-    be no speech: Whisper writes "Thank you." on noise, but with little confidence. Of what is surely speech it is a
-    guess: better than nothing at the end, and nothing to go by until then.
+    As long as nothing is committed in a window, a hypothesis of low probability is hidden where there may be no speech:
+    Whisper writes "Thank you." on noise, but with little confidence. Where there surely is speech it is a guess: better
+    than nothing at the end of the utterance, and not trusted before.
     """
     unlikely = not committed and _mean(result) < policy.hide_logprob
     if not committed and _is_invented(result, policy):

@@ -1,9 +1,9 @@
 """Core: which words of a hypothesis become final.
 
-Two hypotheses in a row that agree (LocalAgreement-2: Macháček et al. 2023, "Turning Whisper into Real-Time
-Transcription System") decide at a brisk cadence. At a slow one waiting for the second would cost a whole period, so a
-word also passes alone if it is confident and lies well before the window's end. In a backlog what follows a word is
-known already, so that its distance from the window's end is enough.
+At a fast cadence a word is committed when two hypotheses in a row agree (LocalAgreement-2: Macháček et al. 2023,
+"Turning Whisper into Real-Time Transcription System"). At a slow one waiting for the second would cost a whole period,
+so a word also passes alone if it is confident and lies well before the window's end. In a backlog the audio after a
+word is known already, so that its distance from the window's end is enough.
 """
 
 from collections.abc import Sequence
@@ -22,15 +22,15 @@ def agreed(tail: Sequence[TailWord], previous: Sequence[str], *, end: int, caden
         cadence: samples between the two, or between this one and the next.
         policy: the constants.
     """
-    brisk = cadence < policy.fast_cadence_samples
-    agreed_before = end - (policy.fast_margin_samples if brisk else policy.agreed_margin_samples)
+    fast = cadence < policy.fast_cadence_samples
+    agreed_before = end - (policy.fast_margin_samples if fast else policy.agreed_margin_samples)
     backlog = cadence >= policy.backlog_cadence_samples
     confident_before = end - policy.confident_margin_samples
     agreeing = True
     for index, word in enumerate(tail):
         agreeing = agreeing and index < len(previous) and previous[index] == word.key
         passes = agreeing and word.end <= agreed_before
-        if not passes and not brisk:
+        if not passes and not fast:
             passes = word.end <= confident_before and word.weakest >= policy.confident_logprob
         passes = passes or (backlog and word.end <= end - policy.backlog_margin_samples)
         is_open = index == len(tail) - 1 and word.end > end - policy.last_margin_samples

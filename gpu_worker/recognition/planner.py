@@ -29,7 +29,7 @@ class Progress:
 
     Attributes:
         received: end of its audio.
-        heard: every sample before it has been judged as speech or silence.
+        judged_until: every sample before it has been judged as speech or silence.
     """
 
     received: int
@@ -37,14 +37,14 @@ class Progress:
 
 
 def is_covered(utterance: Utterance, window: Window, policy: PolicySettings) -> bool:
-    """Return True if the last decode's window held all speech of the utterance so far."""
+    """Return True if the last decode's window contained all speech of the utterance so far."""
     needed = utterance.last_speech + policy.cover_samples
     if utterance.end is not None:
         needed = min(needed, utterance.end)
     return window.decoded and window.asked_until >= needed
 
 
-def ends_for_free(utterance: Utterance, window: Window, policy: PolicySettings) -> bool:
+def ends_without_decode(utterance: Utterance, window: Window, policy: PolicySettings) -> bool:
     """Return True if an utterance is over and needs no further decode."""
     if utterance.end is None:
         return False
@@ -58,8 +58,8 @@ def next_decode(
 ) -> Plan | None:
     """Return the decode that is due for an utterance at this step period, or None.
 
-    With a backlog there is no point in decoding what a viewer would have seen in between: the window goes straight to
-    the utterance's end or to its best length, whichever comes first.
+    In a backlog no hypothesis in between would be seen: the window goes straight to the utterance's end or to its best
+    length, whichever comes first.
     """
     if utterance.end is not None and utterance.end - window.start <= policy.flush_window_samples:
         return _plan(utterance.end, final=True, window=window, period=period)
@@ -83,7 +83,7 @@ def next_decode(
 def _available(utterance: Utterance, progress: Progress) -> int:
     if utterance.end is not None:
         return utterance.end
-    # Less than a frame beyond the gate is decoded as well: it is shown a little sooner.
+    # Less than a frame that is not judged yet is decoded as well: it is shown a little sooner.
     whole_frames = progress.received - progress.judged_until >= VAD_FRAME
     return progress.judged_until if whole_frames else progress.received
 

@@ -1,4 +1,4 @@
-"""Core: every constant of the recognition policy, named, in one frozen place.
+"""Core: every constant of the recognition policy.
 
 The values are first guesses that were measured once on an hour of English speech; tests fix behaviour, not values.
 Lengths and positions are samples at 16 kHz.
@@ -20,35 +20,36 @@ class PolicySettings:
 
     Attributes:
         speech_probability: a frame this likely to be speech counts towards an onset.
-        alive_probability: a frame this likely to be speech keeps an utterance alive.
+        keep_alive_threshold: a frame this likely to be speech continues an utterance.
         onset_frames: how many such frames in a row begin an utterance.
-        end_silence_samples: this long without a frame that keeps it alive ends it. Readers pause for half a second in
+        end_silence_samples: this long without such a frame ends it. Readers pause for half a second in
             the middle of a sentence; what follows such a pause corrects what came before it (long: 5.95 -> 5.29 % WER
             at 0.5 s).
         pre_roll_samples: a window begins this long before the onset, so that no first phoneme is cut.
-        post_roll_samples: the last decode of an utterance goes on this long after its last living frame.
-        pause_samples: after this much silence no decode is due if the last one held the end of the speech ...
-        cover_samples: ... and it has, if it went this far past the last living frame.
+        post_roll_samples: the last decode of an utterance goes on this long after its last frame of speech.
+        pause_samples: after this much silence no decode is due if the last one covered the end of the speech ...
+        cover_samples: ... and it has, if it went this far past the last frame of speech.
         context_samples: audio kept before a window's start.
-        silence_keep_samples: audio kept behind the gate in silence: pre-roll, onset and context fit in it.
-        listen_least_samples: less audio is worth no call of the voice detector, unless something waits for it.
-        listen_samples: most audio of one call of the voice detector, so that one stream cannot fill a step.
+        silence_keep_samples: audio kept in silence: the last that is judged, enough for pre-roll, onset and context.
+        vad_min_samples: less audio is not worth a call of the VAD, unless a control or a decode waits for it: one frame
+            costs as much as eight.
+        vad_max_samples: most audio of a stream in one call of the VAD: a backlog cannot fill a step.
         idle_report_samples: in silence a hypothesis goes out each time this much audio has passed.
 
-        brisk_cadence_samples: below this cadence two hypotheses must agree; from it on one confident one will do.
-        brisk_hold_samples: how far before the window's end an agreed word must end, at a brisk cadence.
-        agreed_hold_samples: the same at a slow cadence.
-        confident_hold_samples: how far before the window's end a confident word must end.
+        fast_cadence_samples: below this cadence two hypotheses must agree; from it on one confident one is enough.
+        fast_margin_samples: how far before the window's end an agreed word must end, at a fast cadence.
+        agreed_margin_samples: the same at a slow cadence.
+        confident_margin_samples: how far before the window's end a confident word must end.
         confident_logprob: least log probability of each token of a confident word.
         backlog_cadence_samples: from this cadence on there is a backlog, and a word passes by its distance alone ...
-        backlog_hold_samples: ... if it ends this far before the window's end.
-        reuse_cadence_samples: from this cadence on, when time is short, a decode rests on what the last one encoded:
-            a third less compute, for 0.13 points of word error rate at 1 s (0.31 at 0.5 s).
-        young_samples: before its window is this long no first word is committed: what Whisper makes of less is a guess.
-        language_samples: a shorter window decides nothing about the language of a stream.
-        last_hold_samples: the last word of a hypothesis stays open if it ends this close to the window's end.
+        backlog_margin_samples: ... if it ends this far before the window's end.
+        reuse_cadence_samples: from this cadence on, when time is short, a decode reuses frames that the last one
+            encoded: a third less compute, for 0.13 points of word error rate at 1 s (0.31 at 0.5 s).
+        first_commit_samples: a shorter window commits no first word: what Whisper makes of so little is a guess.
+        language_samples: a shorter window does not settle the language of a stream.
+        last_margin_samples: the last word of a hypothesis stays open if it ends this close to the window's end.
 
-        hide_logprob: a first hypothesis with a lower mean log probability is not believed ...
+        hide_logprob: a first hypothesis with a lower mean log probability is hidden ...
         hide_possible_silence: ... if it has a higher probability of no speech than this. Of what Whisper writes on
             noise none has less than 0.68 (singing 0.35); on speech that is hard to it, most of all where it translates,
             its words are as unlikely at 0.25 and less, and all of an utterance would be lost with them.
@@ -63,8 +64,8 @@ class PolicySettings:
         min_window_samples: shorter windows hold no word and are not decoded.
         catch_up_samples: with more audio than this not judged yet, judge it before decoding.
         stride_samples: how far a window that could not be trimmed grows in one decode.
-        sentence_hold_samples: a sentence or clause must end this long before the window's end to be cut after.
-        word_hold_samples: so must a word.
+        sentence_margin_samples: a sentence or clause must end this long before the window's end to be cut after.
+        word_margin_samples: the same for a word.
         sentence_rest: largest part of ``window_samples`` that may remain after a cut at a sentence.
         clause_rest: largest part of it that may remain after a cut at a clause.
         min_cut_samples: a cut gains at least this much.
@@ -86,8 +87,8 @@ class PolicySettings:
     cover_samples: int = samples(0.1)
     context_samples: int = samples(0.5)
     silence_keep_samples: int = samples(1.0)
-    listen_least_samples: int = 8 * VAD_FRAME
-    listen_samples: int = samples(10.0)
+    vad_min_samples: int = 8 * VAD_FRAME
+    vad_max_samples: int = samples(10.0)
     idle_report_samples: int = samples(0.9)
 
     fast_cadence_samples: int = samples(0.8)
@@ -98,7 +99,7 @@ class PolicySettings:
     backlog_cadence_samples: int = samples(3.0)
     backlog_margin_samples: int = samples(1.5)
     reuse_cadence_samples: int = samples(0.8)
-    young_samples: int = samples(1.6)
+    first_commit_samples: int = samples(1.6)
     last_margin_samples: int = samples(0.6)
     language_samples: int = samples(3.0)
 

@@ -1,4 +1,4 @@
-"""Core: what a stream reports: positions that only grow, words in order, accounts that balance."""
+"""Core: what a stream reports: positions that only grow, words in order, accounting that adds up."""
 
 from gpu_worker.recognition.hypothesis import TailWord
 from gpu_worker.recognition.window import Window
@@ -6,41 +6,41 @@ from shared.messages import AudioAccounting, Finished, Hypothesis, ResumeState, 
 
 
 class AudioLedger:
-    """Counts samples as `settle` passes them: transcribed if a decode's window held them, else silence."""
+    """Counts samples when they are settled: as transcribed if a decode's window contained them, else as silence."""
 
     def __init__(self, opening: AudioAccounting) -> None:
-        self._books = opening
+        self._accounting = opening
         self._windows: list[tuple[int, int]] = []
 
     @property
-    def books(self) -> AudioAccounting:
-        return self._books
+    def accounting(self) -> AudioAccounting:
+        return self._accounting
 
     def decoded(self, start: int, end: int) -> None:
-        """Note that a decode's window held the samples from ``start`` to ``end``.
+        """Record that a decode's window contained the samples from ``start`` to ``end``.
 
         Raises:
             ValueError: some of them are counted already.
         """
-        if start < self._books.until:
-            raise ValueError(f"samples from {start} are counted up to {self._books.until}")
-        kept = []
+        if start < self._accounting.until:
+            raise ValueError(f"samples from {start} are counted up to {self._accounting.until}")
+        apart = []
         for first, last in self._windows:
             if last < start or first > end:
-                kept.append((first, last))
+                apart.append((first, last))
             else:
                 start, end = min(first, start), max(last, end)
-        self._windows = sorted([*kept, (start, end)])
+        self._windows = sorted([*apart, (start, end)])
 
     def settle(self, until: int) -> None:
         """Count the samples before ``until``; an earlier position than the last one changes nothing."""
-        books = self._books
-        if until <= books.until:
+        before = self._accounting
+        if until <= before.until:
             return
         transcribed = sum(max(0, min(last, until) - first) for first, last in self._windows)
-        silence = until - books.until - transcribed
+        silence = until - before.until - transcribed
         self._windows = [(max(first, until), last) for first, last in self._windows if last > until]
-        self._books = AudioAccounting(until, books.transcribed + transcribed, books.silence + silence)
+        self._accounting = AudioAccounting(until, before.transcribed + transcribed, before.silence + silence)
 
 
 class StreamReporter:
@@ -49,9 +49,9 @@ class StreamReporter:
     Attributes:
         keep_from: the first sample that a later step may still need.
         decoded_until: every sample before it was decoded or is known as silence.
-        ledger: the accounts, settled up to ``keep_from``.
-        language: the language in use, once it is known.
-        settled_language: the one that another worker would go on with, once it is settled.
+        ledger: the audio accounting, settled up to ``keep_from``.
+        language: the language in use; None until it is known.
+        settled_language: the one that another worker would go on with; None until it is settled.
     """
 
     def __init__(self, *, lease: int, opening: AudioAccounting, language: str | None) -> None:
@@ -64,7 +64,7 @@ class StreamReporter:
 
     @property
     def unreported(self) -> int:
-        """Return by how many samples ``keep_from`` is ahead of what was said about it."""
+        """Return by how many samples ``keep_from`` is ahead of the last report of it."""
         return self.keep_from - self._reported
 
     def resume_at(self, word_end: int, *, inside: bool) -> None:
@@ -73,7 +73,7 @@ class StreamReporter:
         self._segment_open = inside
 
     def move(self, keep_from: int, decoded_until: int) -> None:
-        """Move the positions on, if they are further than before."""
+        """Advance the positions; they never go back."""
         self.keep_from = max(self.keep_from, keep_from)
         self.decoded_until = max(self.decoded_until, decoded_until)
         self.ledger.settle(self.keep_from)
@@ -81,10 +81,10 @@ class StreamReporter:
     def hypothesis(
         self, taken: tuple[TailWord, ...], window: Window | None, *, floor: int, received: int, closes: bool
     ) -> None:
-        """Report newly committed words and what is open in ``window``.
+        """Report newly committed words and the tail of ``window``.
 
         Args:
-            taken: the words; they are put in order in time, each within what was received.
+            taken: the words; their times are put in order, within the audio received.
             window: the current window, if the stream is inside an utterance.
             floor: no later window begins before it.
             received: end of the audio.
@@ -102,7 +102,7 @@ class StreamReporter:
             committed=window.committed if window else (),
             draft=window.draft if window else (),
             language=self.settled_language,
-            books=self.ledger.books,
+            books=self.ledger.accounting,
         )
         self._out.append(
             Hypothesis(
@@ -122,7 +122,7 @@ class StreamReporter:
     def finished(self, at: int) -> None:
         """Report that the session is over at sample ``at``."""
         self.ledger.settle(at)
-        self._out.append(Finished(self._lease, self.ledger.books))
+        self._out.append(Finished(self._lease, self.ledger.accounting))
 
     def take(self) -> list[Hypothesis | Finished]:
         """Return the messages since the last call, in order."""
@@ -130,7 +130,7 @@ class StreamReporter:
         return out
 
     def _word(self, word: TailWord, received: int) -> Word:
-        # Word times are an estimate that moves with each decode; what is said stays in order.
+        # Word times are an estimate that moves with each decode; the committed words stay in order.
         start = min(max(word.start, self._word_end), received)
         self._word_end = min(max(word.end, start), received)
         return Word(word.text, start, self._word_end, word.probability)

@@ -1,4 +1,4 @@
-"""Core: the part of a stream's audio that can still be needed."""
+"""Core: the part of a stream's audio that is still needed."""
 
 import numpy as np
 
@@ -10,7 +10,7 @@ SAMPLE_BYTES = 2
 class SampleBuffer:
     """Holds s16le samples from ``start`` (inclusive) to ``end`` (exclusive), positions of the session.
 
-    Memory is bounded by what lies between the two: an hour costs the same at its end as at its start.
+    The stream drops what it no longer needs, so that memory does not grow with the session.
     """
 
     def __init__(self, start: int) -> None:
@@ -19,16 +19,16 @@ class SampleBuffer:
 
     @property
     def start(self) -> int:
-        """Return the position of the first sample held."""
+        """Return the position of the first sample in the buffer."""
         return self._start
 
     @property
     def end(self) -> int:
-        """Return the position after the last sample held."""
+        """Return the position after the last sample in the buffer."""
         return self._start + len(self._bytes) // SAMPLE_BYTES
 
     def append(self, start: int, pcm: bytes) -> None:
-        """Add samples from ``start`` on; what is there already is cut off.
+        """Append samples from ``start`` on, skipping those that are in the buffer already.
 
         Raises:
             ValueError: the bytes are not whole samples, or samples between ``end`` and ``start`` are missing.
@@ -43,7 +43,7 @@ class SampleBuffer:
         """Return the samples from ``start`` to ``end``.
 
         Raises:
-            ValueError: some of them are not held.
+            ValueError: some of them are not in the buffer.
         """
         if not self._start <= start <= end <= self.end:
             raise ValueError(f"samples {start} to {end} are not within {self._start} to {self.end}")
@@ -51,7 +51,7 @@ class SampleBuffer:
         return np.frombuffer(self._bytes[first:last], dtype="<i2")
 
     def drop_before(self, position: int) -> None:
-        """Forget the samples before ``position``."""
+        """Drop the samples before ``position``."""
         dropped = min(position, self.end) - self._start
         if dropped > 0:
             del self._bytes[: dropped * SAMPLE_BYTES]

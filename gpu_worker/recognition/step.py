@@ -1,7 +1,7 @@
-"""Core: one step over many streams: what the model is asked, in which order, and who gets its answers.
+"""Core: one step over many streams: the calls to the model, and the delivery of its answers.
 
-A step asks twice: for speech in the audio that has not been judged yet, then for the words of the windows that are due.
-Which windows are due depends on where speech was found, so the second call is made when the first one is answered.
+A step makes two calls: it detects speech in the audio that has not been judged yet, then transcribes the windows that
+are due. Which windows are due depends on where speech was found, so the second call waits for the first one's answers.
 The caller puts the calls to the model, on a thread of its choice, and delivers the answers::
 
     step = Step(lambda: streams, period=8_000)
@@ -19,8 +19,6 @@ from gpu_worker.recognizer import Recognizer, VadRequest, VadResult, WindowReque
 
 @dataclass(frozen=True, slots=True)
 class VadCall:
-    """Asks for speech."""
-
     requests: Sequence[VadRequest]
 
     @property
@@ -35,8 +33,6 @@ class VadCall:
 
 @dataclass(frozen=True, slots=True)
 class DecodeCall:
-    """Asks for words."""
-
     requests: Sequence[WindowRequest]
 
     @property
@@ -53,26 +49,26 @@ ModelCall = VadCall | DecodeCall
 
 
 class Step:
-    """One step.
+    """One step over the streams of a worker.
 
     Args:
-        streams: returns the streams that the model knows, the most urgent first. It is called for each question anew,
-            since streams come and go while the model works.
+        streams: returns the streams that are open in the model, the most urgent first. It is called before each of the
+            two calls, since streams come and go while the model works.
         period: samples of audio between two decodes of a stream.
-        most: windows that are decoded together; None for no bound.
+        most: the most windows that are decoded together; None for no bound.
     """
 
     def __init__(self, streams: Callable[[], Sequence[Stream]], *, period: int, most: int | None = None) -> None:
         self._streams = streams
         self._period = period
         self._most = most
-        self._calls = iter((self._listen_call, self._decode_call))
-        self._asked: dict[int, Stream] = {}
+        self._calls = iter((self._vad_call, self._decode_call))
+        self._by_key: dict[int, Stream] = {}
 
     def next_call(self) -> ModelCall | None:
-        """Return what the model is to be asked next, None when the step is over.
+        """Return the next call to the model, None when the step is over.
 
-        All answers to the last call must have been delivered: they decide what is asked next.
+        All answers to the last call must have been delivered: they decide the next one.
         """
         return next((call for make in self._calls if (call := make()).requests), None)
 
@@ -85,17 +81,17 @@ class Step:
         """
         match answer:
             case VadResult():
-                self._asked[key].on_vad(answer)
+                self._by_key[key].on_vad(answer)
             case WindowResult():
-                self._asked[key].on_decode(answer)
+                self._by_key[key].on_decode(answer)
             case Exception():
                 raise answer
 
-    def _listen_call(self) -> VadCall:
+    def _vad_call(self) -> VadCall:
         requests: list[VadRequest] = []
         for stream in self._streams():
             if request := stream.vad_request():
-                self._asked[stream.key] = stream
+                self._by_key[stream.key] = stream
                 requests.append(request)
         return VadCall(requests)
 
@@ -105,16 +101,16 @@ class Step:
             if len(requests) == self._most:
                 break
             if request := stream.window_request(self._period):
-                self._asked[stream.key] = stream
+                self._by_key[stream.key] = stream
                 requests.append(request)
         return DecodeCall(requests)
 
 
 def run_step(streams: Sequence[Stream], recognizer: Recognizer, *, period: int, most: int | None = None) -> bool:
-    """Do one step on the calling thread; return False if there was nothing to do.
+    """Run one step on the calling thread; return False if there was nothing to do.
 
     Raises:
-        Exception: what the recognizer answered in place of a result.
+        Exception: the recognizer answered with it in place of a result.
     """
     step = Step(lambda: streams, period=period, most=most)
     worked = False

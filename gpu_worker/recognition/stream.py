@@ -12,7 +12,7 @@ from gpu_worker.recognition.commit import decide
 from gpu_worker.recognition.endpointer import Endpointer
 from gpu_worker.recognition.hypothesis import TailWord
 from gpu_worker.recognition.language import Language
-from gpu_worker.recognition.planner import Plan, Progress, ends_for_free, is_covered, next_decode
+from gpu_worker.recognition.planner import Plan, Progress, ends_without_decode, is_covered, next_decode
 from gpu_worker.recognition.policy import PolicySettings
 from gpu_worker.recognition.reporter import StreamReporter
 from gpu_worker.recognition.sample_buffer import SAMPLE_BYTES, SampleBuffer
@@ -24,8 +24,8 @@ from shared.messages import AudioAccounting, Finished, Hypothesis, ResumeState
 class Stream:
     """One session inside a worker.
 
-    The worker feeds audio (`receive`), asks for work (`listen_request`, `window_request`), brings the results
-    (`heard`, `decoded`) and sends what `take` returns. Audio and controls may come while a request is out.
+    The worker feeds audio (`receive`), asks for work (`vad_request`, `window_request`), brings the results
+    (`on_vad`, `on_decode`) and sends what `take` returns. Audio and controls may come while a request is out.
     """
 
     def __init__(
@@ -45,43 +45,43 @@ class Stream:
         Raises:
             ValueError: ``start`` is after the first sample that ``resume`` needs.
         """
-        books = resume.books if resume else AudioAccounting(start, 0, 0)
-        if start > books.until:
-            raise ValueError(f"audio from {start} leaves a gap: the stream goes on from {books.until}")
+        accounting = resume.books if resume else AudioAccounting(start, 0, 0)
+        if start > accounting.until:
+            raise ValueError(f"audio from {start} leaves a gap: the stream goes on from {accounting.until}")
         self.key, self.lease, self.session = key, lease, session
         self._task = task
         self._policy = policy
         self._language = Language(language, resume.language if resume else None, policy)
-        self._audio = SampleBuffer(books.until)
-        self._outbox = StreamReporter(lease=lease, opening=books, language=self._language.used)
-        self._floor = resume.window_start if resume else books.until
-        self._endpointer = Endpointer(judged_until=books.until, ignore_before=self._floor, policy=policy)
+        self._audio = SampleBuffer(accounting.until)
+        self._reporter = StreamReporter(lease=lease, opening=accounting, language=self._language.used)
+        self._floor = resume.window_start if resume else accounting.until  # no later window starts before it
+        self._endpointer = Endpointer(judged_until=accounting.until, ignore_before=self._floor, policy=policy)
         self._window: Window | None = None
-        self._listening: int | None = None
-        self._period = 0
-        self._asked: Plan | None = None
-        self._commit_points: deque[int] = deque()
+        self._vad_until: int | None = None  # end of the VAD request that is out
+        self._pending: Plan | None = None  # the decode that is out
+        self._period = 0  # the last step's, in samples
+        self._commit_points: deque[int] = deque()  # where `finalize` asked to commit, in order
         self._finish_at: int | None = None
         self._finished = False
-        self._resumed_at = resume.window_start if resume and resume.speaking else 0
-        self._settled = books.until
+        self._resumed_at = resume.window_start if resume and resume.speaking else 0  # start of a resumed window
+        self._settled = accounting.until  # the last worker committed everything before it
         if resume:
             self._resume(resume)
 
     def _resume(self, state: ResumeState) -> None:
         start = state.window_start
         if not state.speaking:
-            # What lies between is the end of an utterance that the last worker decoded, and all its words are said.
+            # What lies between is the end of an utterance that the last worker decoded, with all its words committed.
             self._settled = max(start, state.books.until)
-            self._outbox.ledger.decoded(state.books.until, self._settled)
-            self._outbox.resume_at(self._settled, inside=False)
+            self._reporter.ledger.decoded(state.books.until, self._settled)
+            self._reporter.resume_at(self._settled, inside=False)
             return
         self._settled = settled = max([start, *(item.end for item in state.committed)])
-        # The gate starts cold: it gets the pre-roll's length to find the speech again.
+        # The endpointer starts without the VAD's memory: it gets the pre-roll's length to find the speech again.
         self._endpointer.resume(start, settled + self._policy.pre_roll_samples)
-        # No decode before the audio of the committed tokens is here: they are forced upon it.
+        # No decode before the audio of the committed tokens has arrived: they are forced into it.
         self._window = Window(start, asked_until=settled, committed=state.committed, draft=state.draft)
-        self._outbox.resume_at(settled, inside=True)
+        self._reporter.resume_at(settled, inside=True)
 
     @property
     def received(self) -> int:
@@ -91,7 +91,7 @@ class Stream:
     @property
     def decoded_until(self) -> int:
         """Return the position before which every sample was decoded or is known as silence."""
-        return self._outbox.decoded_until
+        return self._reporter.decoded_until
 
     def lag(self) -> int:
         """Return how many samples were received that are neither decoded nor known as silence."""
@@ -99,12 +99,12 @@ class Stream:
 
     def take(self) -> list[Hypothesis | Finished]:
         """Return the messages since the last call, in order."""
-        return self._outbox.take()
+        return self._reporter.take()
 
     # --- audio and controls ---------------------------------------------------------------------------------
 
     def receive(self, start: int, pcm: bytes) -> None:
-        """Take s16le samples from ``start`` on; those that are here already are cut off.
+        """Take s16le samples from ``start`` on; samples that arrived before are skipped.
 
         Raises:
             ValueError: half a sample, a gap, or audio after the end that `finish` named.
@@ -116,9 +116,9 @@ class Stream:
         self._advance()
 
     def finalize(self, at: int) -> None:
-        """Commit everything said before sample ``at`` as soon as it is decoded, then go on."""
+        """Commit all words before sample ``at`` as soon as they are decoded, then go on."""
         if at <= self._settled:
-            # Another worker has: an utterance that ended there would be decoded, and said, a second time.
+            # The last worker has: an utterance that ended there would be decoded and committed a second time.
             return
         if not self._commit_points or at > self._commit_points[-1]:
             self._commit_points.append(at)
@@ -128,78 +128,78 @@ class Stream:
         """End the audio at sample ``at``; when everything is committed `take` yields `Finished`.
 
         Raises:
-            ValueError: more audio than that is here already.
+            ValueError: more audio than that has arrived.
         """
         if at < self.received:
             raise ValueError(f"the audio cannot end at {at}: {self.received} samples are here")
         self._finish_at = at
         self._advance()
 
-    # --- the gate -------------------------------------------------------------------------------------------
+    # --- endpointing ----------------------------------------------------------------------------------------
 
     def vad_request(self) -> VadRequest | None:
-        """Return audio that has not been judged, in whole frames; the session's last one is padded with zeros.
+        """Return audio that has not been judged yet, in whole frames; the session's last frame is padded with zeros.
 
-        None if there is none, or too little to be worth a call while nothing waits for it.
+        None if there is none, or too little to be worth a call while nothing else needs it.
         """
-        if self._listening is not None or self._finished:
+        if self._vad_until is not None or self._finished:
             return None
         start = self._endpointer.judged_until
-        available = min([self.received, start + self._policy.listen_samples, *self._commit_points])
+        available = min([self.received, start + self._policy.vad_max_samples, *self._commit_points])
         until = start + max(0, available - start) // VAD_FRAME * VAD_FRAME
         if until == start and available == self._finish_at:
             until = available
         if until == start or (until < self._endpointer.due and not self._is_awaited()):
             return None
-        self._listening = until
+        self._vad_until = until
         padding = _frames(until - start) * VAD_FRAME - (until - start)
         return VadRequest(self.key, np.pad(self._audio.copy(start, until), (0, padding)))
 
     def _is_awaited(self) -> bool:
-        """Return True if a control, the end of the audio or a decode waits for the endpointer's verdict."""
+        """Return True if a control, the end of the audio or a decode needs the audio judged now."""
         if self._commit_points or self._finish_at is not None:
             return True
-        if self._asked or not self._window or self.received - self._window.asked_until < self._period:
+        if self._pending or not self._window or self.received - self._window.asked_until < self._period:
             return False
         return not is_covered(self._endpointer.utterances[0], self._window, self._policy)
 
     def on_vad(self, result: VadResult) -> None:
-        """Take the answer to the last `listen_request`.
+        """Take the answer to the last `vad_request`.
 
         Raises:
             ValueError: nothing was asked, or the answer does not fit it.
         """
-        if self._listening is None:
-            raise ValueError("no listen request is out")
-        frames = _frames(self._listening - self._endpointer.judged_until)
+        if self._vad_until is None:
+            raise ValueError("no VAD request is out")
+        frames = _frames(self._vad_until - self._endpointer.judged_until)
         if len(result.probabilities) != frames:
             raise ValueError(f"{len(result.probabilities)} probabilities for {frames} frames")
         self._count_resumed_speech(result.probabilities)
-        self._endpointer.update(result.probabilities, self._listening)
-        self._listening = None
+        self._endpointer.update(result.probabilities, self._vad_until)
+        self._vad_until = None
         self._advance()
 
     def _count_resumed_speech(self, probabilities: tuple[float, ...]) -> None:
-        """Count speech before a resumed window as transcribed: a window of the last worker held it."""
+        """Count speech before a resumed window as transcribed: the last worker decoded it."""
         for index, probability in enumerate(probabilities):
             first = self._endpointer.judged_until + index * VAD_FRAME
             if first >= self._resumed_at:
                 break
             if probability >= self._policy.keep_alive_threshold:
-                self._outbox.ledger.decoded(first, min(first + VAD_FRAME, self._resumed_at))
+                self._reporter.ledger.decoded(first, min(first + VAD_FRAME, self._resumed_at))
 
     # --- the window -----------------------------------------------------------------------------------------
 
     def window_request(self, period: int) -> WindowRequest | None:
         """Return the decode that is due at a step period in samples; None if none is due, or if one is out."""
         self._period = period
-        if self._asked or not self._window:
+        if self._pending or not self._window:
             return None
         progress = Progress(self.received, self._endpointer.judged_until)
         plan = next_decode(self._endpointer.utterances[0], self._window, progress, period, self._policy)
         if plan is None:
             return None
-        self._asked = plan
+        self._pending = plan
         start = self._window.start
         context = min(self._policy.context_samples, start - self._audio.start)
         return WindowRequest(
@@ -207,7 +207,7 @@ class Stream:
             pcm=self._audio.copy(start - context, plan.end),
             start=start,
             context=context,
-            language=self._language.ask(start, plan.end),
+            language=self._language.for_window(start, plan.end),
             task=self._task,
             prompt=(),
             committed=tuple(item.token for item in self._window.committed),
@@ -221,12 +221,12 @@ class Stream:
         Raises:
             ValueError: nothing was asked.
         """
-        plan, window = self._asked, self._window
+        plan, window = self._pending, self._window
         if plan is None or window is None:
             raise ValueError("no window request is out")
-        self._asked = None
-        self._outbox.ledger.decoded(window.start, plan.end)
-        self._language.take(result.language, window.start, plan.end)
+        self._pending = None
+        self._reporter.ledger.decoded(window.start, plan.end)
+        self._language.on_decode(result.language, window.start, plan.end)
         decision = decide(window, plan, result, self._endpointer.utterances[0].last_speech, self._policy)
         self._window = decision.window
         if decision.window is None:
@@ -235,7 +235,7 @@ class Stream:
             self._open_window()
         self._emit(decision.taken, closes=decision.closes)
         if decision.window and decision.more:
-            # A message of their own: the resume state of each holds exactly the words that were said.
+            # A message of their own: the resume state of each message matches the words committed so far.
             self._emit(decision.window.commit(decision.more), closes=False)
         self._advance()
 
@@ -250,16 +250,16 @@ class Stream:
     def _advance(self) -> None:
         """Take every decision that needs no decode."""
         self._reach_commit_points()
-        if self._asked is None:
+        if self._pending is None:
             self._open_window()
-            while self._window and ends_for_free(self._endpointer.utterances[0], self._window, self._policy):
+            while self._window and ends_without_decode(self._endpointer.utterances[0], self._window, self._policy):
                 self._end_without_decode(self._window)
-        self._move()
-        if self._outbox.unreported >= self._policy.idle_report_samples:
+        self._move_positions()
+        if self._reporter.unreported >= self._policy.idle_report_samples:
             self._emit((), closes=False)
         if self._endpointer.judged_until == self._finish_at and not self._window and not self._finished:
             self._finished = True
-            self._outbox.finished(self._finish_at)
+            self._reporter.finished(self._finish_at)
 
     def _reach_commit_points(self) -> None:
         judged = self._endpointer.judged_until
@@ -282,8 +282,8 @@ class Stream:
         self._open_window()
         self._emit(window.tail, closes=True)
 
-    def _move(self) -> None:
-        """Move the positions on and forget the audio before them."""
+    def _move_positions(self) -> None:
+        """Advance the positions and drop the audio before them."""
         window, judged = self._window, self._endpointer.judged_until
         if window:
             keep, decoded = window.start - self._policy.context_samples, window.asked_until
@@ -292,21 +292,21 @@ class Stream:
                 decoded = max(decoded, judged)
         else:
             keep, decoded = judged - self._policy.silence_keep_samples, judged
-        self._outbox.move(keep, min(decoded, self.received))
-        self._audio.drop_before(self._outbox.keep_from)
+        self._reporter.move(keep, min(decoded, self.received))
+        self._audio.drop_before(self._reporter.keep_from)
 
     def _emit(self, taken: tuple[TailWord, ...], *, closes: bool) -> None:
         if taken:
-            self._language.believe()
-            self._outbox.language, self._outbox.settled_language = self._language.used, self._language.settled
-        self._move()
-        self._outbox.hypothesis(taken, self._window, floor=self._floor, received=self.received, closes=closes)
+            self._language.on_commit()
+            self._reporter.language, self._reporter.settled_language = self._language.used, self._language.settled
+        self._move_positions()
+        self._reporter.hypothesis(taken, self._window, floor=self._floor, received=self.received, closes=closes)
 
     def check(self) -> None:
         """Assert what must hold between two calls."""
-        books, utterances = self._outbox.ledger.books, self._endpointer.utterances
+        accounting, utterances = self._reporter.ledger.accounting, self._endpointer.utterances
         start = self._audio.start
-        assert self._finished or books.until == self._outbox.keep_from == start
+        assert self._finished or accounting.until == self._reporter.keep_from == start
         assert start <= self._endpointer.judged_until <= self.received
         assert start <= self.decoded_until <= self.received
         assert bool(self._window) == bool(utterances)

@@ -1,4 +1,4 @@
-"""Core: the window of the utterance at hand: what is decided in it, what is open, and where it is cut."""
+"""Core: the window of the current utterance: its committed words, its tail, and where it is cut."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -15,18 +15,18 @@ CLOSING = "\"'”’»)]」』"  # noqa: RUF001 (quotes and brackets may follow 
 
 @dataclass(slots=True)
 class Window:
-    """What is known of one window.
+    """The state of one window.
 
     Attributes:
         start: its first sample, a multiple of `FRAME`.
         asked_until: where the last decode was asked to end; ``start`` or the onset before the first.
         decoded: whether there was a decode at all.
-        committed: tokens decided in it, with the ends of their words.
+        committed: tokens committed in it, with the ends of their words.
         tail: the open words of the last hypothesis.
         draft: the open tokens of the last hypothesis.
         previous: keys of the open words, for the next agreement.
-        trusted: whether the last hypothesis can be committed as it stands.
-        stalls: how often its end was decoded anew.
+        trusted: whether the last hypothesis may be committed as it is.
+        stalls: how often the end of its utterance was decoded anew.
         segment_before: how much of the open segment lies before ``start``; negative if it began after it.
     """
 
@@ -42,7 +42,7 @@ class Window:
     segment_before: int = 0
 
     def absorb(self, reading: Reading, result: WindowResult) -> None:
-        """Take a hypothesis over; all its new words are open."""
+        """Replace the tail by that of a new hypothesis."""
         ends = {index: word.end for word in result.words for index in range(word.first, word.last)}
         self.committed = tuple(
             CommittedToken(item.token, ends.get(index, item.end)) for index, item in enumerate(self.committed)
@@ -53,7 +53,7 @@ class Window:
         self.decoded = True
 
     def commit(self, count: int) -> tuple[TailWord, ...]:
-        """Decide the first ``count`` words of the tail and return them."""
+        """Commit the first ``count`` words of the tail and return them."""
         taken, self.tail = self.tail[:count], self.tail[count:]
         for word in taken:
             tokens = word.last - len(self.committed)
@@ -63,7 +63,7 @@ class Window:
         return taken
 
     def trim(self, after: TimedWord) -> None:
-        """Let the window begin where the word ``after`` ends."""
+        """Move the window's start to the end of the word ``after``."""
         start = nearest_frame(after.end)
         self.segment_before += start - self.start
         self.start = start
@@ -72,34 +72,34 @@ class Window:
 
 
 def nearest_frame(position: int) -> int:
-    """Return the multiple of `FRAME` nearest to a position."""
+    """Round a position to the nearest multiple of `FRAME`."""
     return (position + FRAME // 2) // FRAME * FRAME
 
 
 def next_frame(position: int) -> int:
-    """Return the first multiple of `FRAME` that is not before a position."""
+    """Round a position up to a multiple of `FRAME`."""
     return -(-position // FRAME) * FRAME
 
 
 def cut(
     words: Sequence[TimedWord], *, committed: int, start: int, end: int, policy: PolicySettings
 ) -> TimedWord | None:
-    """Return the word to trim the window from ``start`` to ``end`` after, if one will do.
+    """Return the word after which to trim the window from ``start`` to ``end``, None if there is none.
 
-    Only after decided words (the first ``committed`` tokens): best after a sentence; where that would leave too much,
+    Only after committed words (the first ``committed`` tokens): best after a sentence; where that would leave too much,
     after a clause; else between two words.
     """
-    decided = [
+    candidates = [
         (word, following)
         for word, following in zip(words, [*words[1:], None], strict=False)
         if word.last <= committed and word.end - start >= policy.min_cut_samples
     ]
 
-    def latest(marks: tuple[str, ...], hold: int) -> TimedWord | None:
+    def latest(marks: tuple[str, ...], margin: int) -> TimedWord | None:
         fitting = [
             word
-            for word, following in decided
-            if word.end <= end - hold and ends_with(word.text, marks) and _begins_word(following)
+            for word, following in candidates
+            if word.end <= end - margin and ends_with(word.text, marks) and _begins_word(following)
         ]
         return fitting[-1] if fitting else None
 
@@ -118,7 +118,7 @@ def ends_with(text: str, marks: tuple[str, ...]) -> bool:
 
 
 def _begins_word(following: TimedWord | None) -> bool:
-    # "3" "." "5" and "wood" "cutters" are no places to cut; scripts without spaces may be cut between any two letters.
+    # Never cut within "3" "." "5" or "wood" "cutters"; scripts without spaces may be cut between any two letters.
     if following is None:
         return True
     first = following.text[:1]

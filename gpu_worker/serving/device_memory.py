@@ -1,4 +1,4 @@
-"""The door to device memory: NVML where there is a GPU, the process's own memory where there is none."""
+"""The door to device memory: NVML with a GPU, the process's own memory without one."""
 
 import os
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ class CpuMemory:
     uuid: str | None = None
 
     def __init__(self, limits: Sequence[Path] = _CGROUP_LIMITS) -> None:
-        """Watch this process; of the files ``limits`` the first that is there holds the control group's limit."""
+        """Measure this process; the first of the files ``limits`` that exists holds the control group's limit."""
         self._process = psutil.Process()
         self._limit = _cgroup_limit(limits)
 
@@ -85,7 +85,7 @@ def has_gpu() -> bool:
 
 
 def device_memory(device: str) -> DeviceMemory:
-    """Return the gauge for ``cpu`` or ``cuda``."""
+    """Return the reader for ``cpu`` or ``cuda``."""
     if device == "cuda":
         return GpuMemory(os.environ.get("CUDA_VISIBLE_DEVICES", "0"))
     return CpuMemory()

@@ -1,57 +1,51 @@
-"""The DEALER socket to one gateway; the only zmq in this package."""
-
-import asyncio
-from typing import cast
+"""The DEALER socket to one gateway (shell)."""
 
 import zmq
-import zmq.asyncio
 
 from shared import wire
 from shared.errors import WireError
-
-Context = zmq.asyncio.Context
-"""What all links of a process share."""
+from shared.zmq_socket import Context, ZmqSocket
 
 
 class Link:
-    """Talks to one gateway. Sends never block; what cannot be sent is lost, which the gateway sees in heartbeats.
+    """Talks to one gateway. Sends never block; the gateway sees in heartbeats that an unsent message was lost.
 
     Args:
         context: the process's zmq context.
         endpoint: the gateway's address.
-        identity: this life of the worker, unique.
-        queue_messages: most messages that wait for the gateway.
+        identity: unique to this life of the worker.
+        queue_messages: the most messages that wait for the gateway.
     """
 
     def __init__(self, context: Context, endpoint: str, identity: str, queue_messages: int) -> None:
         self.endpoint = endpoint
-        self._socket = context.socket(zmq.DEALER)
-        self._socket.setsockopt(zmq.IDENTITY, identity.encode())
-        self._socket.setsockopt(zmq.IMMEDIATE, 1)  # queue nothing for a gateway that is not there
-        self._socket.setsockopt(zmq.LINGER, 200)  # ms: the last words go out, and no exit waits for a dead gateway
-        self._socket.setsockopt(zmq.RECONNECT_IVL, 50)
-        self._socket.setsockopt(zmq.RECONNECT_IVL_MAX, 1000)
-        self._socket.setsockopt(zmq.SNDHWM, queue_messages)
-        self._socket.setsockopt(zmq.RCVHWM, queue_messages)
+        options: dict[int, int | bytes] = {
+            zmq.IDENTITY: identity.encode(),
+            zmq.IMMEDIATE: 1,  # queue nothing for a gateway that is not there
+            zmq.LINGER: 200,  # ms for the last messages: no exit waits for a dead gateway
+            zmq.RECONNECT_IVL: 50,
+            zmq.RECONNECT_IVL_MAX: 1000,
+            zmq.SNDHWM: queue_messages,
+            zmq.RCVHWM: queue_messages,
+        }
+        self._socket = ZmqSocket(zmq.DEALER, options, context)
         self._socket.connect(endpoint)
 
     def send(self, message: wire.Message) -> bool:
         """Send without waiting; return False if the gateway is not connected or its queue is full."""
-        # With DONTWAIT pyzmq answers with a future that is done already.
-        sent = cast("asyncio.Future[object]", self._socket.send_multipart(wire.encode(message), flags=zmq.DONTWAIT))
-        return sent.done() and sent.exception() is None
+        return self._socket.send(wire.encode(message))
 
     async def receive(self) -> wire.Message:
-        """Wait for the gateway's next message; anything else is skipped."""
+        """Wait for the gateway's next message, skipping frames that are none."""
         while True:
-            frames = await self._socket.recv_multipart()
+            frames = await self._socket.receive()
             try:
                 return wire.decode(frames)
             except WireError:
                 continue
 
     def close(self) -> None:
-        """Close the socket, giving the last messages a moment."""
+        """Close the socket; messages that are queued have 0.2 s to leave."""
         self._socket.close()
 
 
@@ -59,8 +53,8 @@ class Gateway:
     """One gateway as the worker sees it.
 
     Attributes:
-        heard: when its last message came.
-        lost: whether it has been silent for too long.
+        last_seen: when its last message came.
+        lost: whether it has been silent for too long, and its slots were freed.
     """
 
     def __init__(self, link: Link, now: float) -> None:

@@ -19,26 +19,26 @@ HEARTBEAT_S = 0.25
 MEMORY_EVERY_S = 1.0
 GIVE_UP_S = 15.0
 GIVE_UP_MEDIANS = 60.0
-"""A step that takes longer, and longer than this many median steps, ends the process.
+"""A step that takes longer than both `GIVE_UP_S` and this many median steps ends the process.
 
-That is three times as long as a gateway waits before it calls the worker stuck and moves its sessions.
+That is three times as long as a gateway waits before it takes the worker for stuck and moves its sessions.
 """
 LOAD_GIVE_UP_S = 600.0
-"""A load that takes longer ends the process too."""
+"""A load that takes longer ends the process."""
 EXIT_STUCK = 1
 
 
 class Heartbeater:
-    """Sends every gateway a heartbeat four times a second.
+    """Sends every gateway a heartbeat each `HEARTBEAT_S`.
 
     Args:
-        gateways: where heartbeats go.
+        gateways: those that heartbeats go to.
         table: the slots.
-        cadence: statistics of the steps.
-        model: knows how long the running step or load has taken.
-        gauge: memory of the device.
-        lost_after_s: a gateway that is silent for longer has given up its sessions here.
-        forget: frees a gateway's slots and returns how many there were.
+        pacer: statistics of the steps.
+        model: tells how long the running step or load has taken.
+        device_memory: memory of the device.
+        lost_after_s: a gateway that is silent for longer is lost, and its slots are freed.
+        free_slots: frees a gateway's slots and returns how many there were.
         clock: monotonic seconds.
 
     Attributes:
@@ -49,59 +49,59 @@ class Heartbeater:
         self,
         gateways: list[Gateway],
         table: SlotTable,
-        cadence: StepPacer,
+        pacer: StepPacer,
         model: ModelExecutor,
-        gauge: DeviceMemory,
+        device_memory: DeviceMemory,
         *,
         lost_after_s: float,
-        forget: Callable[[int], int],
+        free_slots: Callable[[int], int],
         clock: Callable[[], float],
     ) -> None:
         self.draining = False
         self._gateways = gateways
         self._table = table
-        self._cadence = cadence
+        self._pacer = pacer
         self._model = model
-        self._gauge = gauge
+        self._device_memory = device_memory
         self._lost_after_s = lost_after_s
-        self._forget = forget
+        self._free_slots = free_slots
         self._clock = clock
-        self._memory = gauge.read()
+        self._memory_report = device_memory.read()
         self._memory_due_at = clock() + MEMORY_EVERY_S
 
     async def measure_memory(self) -> None:
         """Read the memory once a second until cancelled.
 
-        A task of its own, since reading takes long on a busy machine and no heartbeat may wait for it.
+        It is a task of its own because a read is slow on a busy machine and heartbeats must not wait for it.
         """
         while True:
             if self._clock() >= self._memory_due_at:
                 self._memory_due_at = self._clock() + MEMORY_EVERY_S
                 # The kernel walks the process's pages for it: about 10 ms with a model loaded.
-                self._memory = await asyncio.to_thread(self._gauge.read)
+                self._memory_report = await asyncio.to_thread(self._device_memory.read)
             await asyncio.sleep(HEARTBEAT_S)
 
     def measure_memory_soon(self) -> None:
-        """Read the memory at the next opportunity: it has just changed."""
+        """Have the memory read at the next opportunity, because it has just changed."""
         self._memory_due_at = self._clock()
 
     async def run(self) -> None:
         """Send heartbeats until cancelled; end the process if a step or a load does not end."""
-        beats = 0  # in a row that have seen the same step
+        heartbeats = 0  # in a row that have seen the same step
         while True:
             step_s = self._model.step_s
-            # Counted in beats, so that time in which the whole process was suspended does not count against the step.
-            beats = beats + 1 if step_s > beats * HEARTBEAT_S else 0
-            if beats * HEARTBEAT_S > max(GIVE_UP_S, GIVE_UP_MEDIANS * self._cadence.median_step_s):
+            # Counted in heartbeats: time in which the whole process was suspended does not count against the step.
+            heartbeats = heartbeats + 1 if step_s > heartbeats * HEARTBEAT_S else 0
+            if heartbeats * HEARTBEAT_S > max(GIVE_UP_S, GIVE_UP_MEDIANS * self._pacer.median_step_s):
                 _end_process("A step does not end", "step_endless", step_s)
             if self._model.load_s > LOAD_GIVE_UP_S:
                 _end_process("A load does not end", "load_endless", self._model.load_s)
-            self.beat()
+            self.send_heartbeats()
             for index, gateway in enumerate(self._gateways):
                 self._check_gateway(index, gateway)
             await asyncio.sleep(HEARTBEAT_S)
 
-    def beat(self) -> None:
+    def send_heartbeats(self) -> None:
         """Send one heartbeat to each gateway."""
         for index, gateway in enumerate(self._gateways):
             gateway.link.send(
@@ -109,21 +109,21 @@ class Heartbeater:
                     state="draining" if self.draining else "serving",
                     weights=self._model.weights,
                     slots=self._table.reports(index),
-                    memory=self._memory,
-                    steps=self._cadence.steps,
+                    memory=self._memory_report,
+                    steps=self._pacer.steps,
                     step_running_s=self._model.step_s,
-                    step_median_s=self._cadence.median_step_s,
-                    step_s=self._cadence.step_s.tally(),
-                    batches=self._cadence.batches.tally(),
+                    step_median_s=self._pacer.median_step_s,
+                    step_s=self._pacer.step_s.tally(),
+                    batches=self._pacer.batches.tally(),
                 )
             )
 
     def _check_gateway(self, index: int, gateway: Gateway) -> None:
-        """Free the slots of a gateway that has been silent for too long: it has given up its sessions here."""
+        """Free the slots of a gateway that has been silent for `lost_after_s`: it has given up its sessions here."""
         if gateway.lost or self._clock() - gateway.last_seen < self._lost_after_s:
             return
         gateway.lost = True
-        orphans = self._forget(index)
+        orphans = self._free_slots(index)
         log.warning("The gateway is silent", event_id="gateway_lost", endpoint=gateway.link.endpoint, orphans=orphans)
 
 

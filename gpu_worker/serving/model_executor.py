@@ -1,4 +1,4 @@
-"""The model on a thread of its own: what runs there and for how long, and where the weights are (shell)."""
+"""Run the model on a thread of its own, and tell for how long it runs and where the weights are (shell)."""
 
 import asyncio
 from collections.abc import Callable
@@ -21,7 +21,7 @@ class ModelExecutor:
         clock: monotonic seconds.
 
     Attributes:
-        weights: ``host``, ``loading`` or ``device``, as heartbeats tell it.
+        weights: ``host``, ``loading`` or ``device``, as heartbeats report it.
     """
 
     def __init__(self, recognizer: Recognizer, clock: Callable[[], float]) -> None:
@@ -32,20 +32,20 @@ class ModelExecutor:
         self._began: float | None = None
 
     async def run(self, work: Callable[[], Result]) -> Result:
-        """Run work that ought to be short, and return its result."""
+        """Run ``work`` on the model's thread and return its result."""
         self._began = self._clock()
         try:
             return await asyncio.get_running_loop().run_in_executor(self._thread, work)
         finally:
             self._began = None
 
-    async def load(self, tell: Callable[[], None]) -> None:
+    async def load(self, announce: Callable[[], None]) -> None:
         """Load the weights to the device.
 
-        ``tell`` is called first: a load may leave the event loop little time, and a gateway must know its reason.
+        ``announce`` is called first: a load may starve the event loop, and a gateway must know why heartbeats are late.
         """
         self.weights = "loading"
-        tell()
+        announce()
         began = self._clock()
         await self.run(self._recognizer.load)
         self.weights = "device"

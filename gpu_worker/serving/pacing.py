@@ -1,4 +1,4 @@
-"""How often a session is decoded: as often as the measured steps allow."""
+"""Choose how often a session is decoded: as often as the measured steps allow."""
 
 from collections import deque
 from statistics import median
@@ -10,14 +10,15 @@ HEADROOM = 1.25
 """A period is this many times a round of steps, which leaves time for VAD, messages and other processes."""
 
 SMOOTHING = 0.3
+"""Weight of the newest round in the average that the period follows."""
 
 
 class StepPacer:
-    """The period of recognition steps, stretched when rounds take long, shrunk when they do not.
+    """Stretches the period of recognition steps when rounds take long, and shrinks it when they do not.
 
     Args:
-        shortest_s: the period of a worker with time to spare.
-        longest_s: the period is never longer.
+        shortest_s: the period of a worker that has time to spare.
+        longest_s: the longest period.
     """
 
     def __init__(self, shortest_s: float, longest_s: float) -> None:
@@ -43,7 +44,7 @@ class StepPacer:
 
     @property
     def period_s(self) -> float:
-        """Return the period in seconds of audio."""
+        """Return how much new audio, in seconds, makes a session due for its next decode."""
         return min(self._longest_s, max(self._shortest_s, HEADROOM * self._round_s))
 
     @property

@@ -1,4 +1,4 @@
-"""Carry out what gateways ask for their sessions, and answer them (shell)."""
+"""Carry out the gateways' requests for their sessions, and answer them (shell)."""
 
 import asyncio
 from collections.abc import Callable
@@ -18,13 +18,13 @@ class RequestHandler:
     Args:
         gateways: those that this worker serves.
         table: the slots.
-        model: knows where the weights are.
+        model: tells where the weights are.
         introduction: the first message to each gateway.
         clock: monotonic seconds.
 
     Attributes:
         wake: set when there may be work for the model.
-        closing: keys of closed streams that the model has not forgotten yet.
+        closing: keys of closed streams that are still open in the model.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class RequestHandler:
             case m.Welcome():
                 pass
             case m.Identify():
-                self.forget(index)
+                self.free_slots(index)
                 self._gateways[index].link.send(self._introduction)
             case m.Open(lease):
                 if self._table.find(index, lease) is None:
@@ -89,13 +89,13 @@ class RequestHandler:
         if key is None:
             self._gateways[index].link.send(m.NoFreeSlot(message.lease))
         elif self._model.weights == "device" and (slot := self._table.get(key)):
-            self.tell_opened(slot)
+            self.announce_opened(slot)
 
     def _reserve_slot(self, index: int, message: m.Prepare) -> None:
         if not self._table.reserve(index, message, self._clock()):
             self._gateways[index].link.send(m.NoFreeSlot(message.lease))
         elif self._model.weights == "device":
-            self.tell_prepared()
+            self.announce_prepared()
 
     def _forward(self, key: int, slot: Slot, message: m.Audio | m.Finalize | m.Finish | m.Close) -> None:
         match message:
@@ -114,16 +114,16 @@ class RequestHandler:
         """Send a stream's message to its gateway; return False if it cannot be sent now."""
         return self._gateways[slot.gateway].link.send(message)
 
-    def tell_prepared(self) -> None:
-        """Tell the gateways of reserved slots that are ready, each once."""
-        for index, lease, kept in self._table.untold():
-            kept.told = True
-            self._gateways[index].link.send(m.Opened(lease, (self._clock() - kept.asked) * 1000))
+    def announce_prepared(self) -> None:
+        """Tell each gateway, once, that its reserved slots are ready."""
+        for index, lease, reservation in self._table.unannounced():
+            reservation.announced = True
+            self._gateways[index].link.send(m.Opened(lease, (self._clock() - reservation.requested_at) * 1000))
 
-    def tell_opened(self, slot: Slot) -> None:
+    def announce_opened(self, slot: Slot) -> None:
         """Tell a gateway that its session is ready."""
-        slot.told = True
-        load_ms = (self._clock() - slot.asked) * 1000
+        slot.announced = True
+        load_ms = (self._clock() - slot.requested_at) * 1000
         self._gateways[slot.gateway].link.send(m.Opened(slot.stream.lease, load_ms))
 
     def fail(self, index: int, lease: int, reason: str) -> None:
@@ -132,8 +132,8 @@ class RequestHandler:
             self.drop(found[0])
             self._gateways[index].link.send(m.StreamFailed(lease, reason[:500]))
 
-    def forget(self, index: int) -> int:
-        """Free all slots of a gateway; return how many streams had one."""
+    def free_slots(self, index: int) -> int:
+        """Free all slots of a gateway; return the number of its streams."""
         keys = self._table.of(index)
         for key in keys:
             self.drop(key)
@@ -141,7 +141,7 @@ class RequestHandler:
         return len(keys)
 
     def drop(self, key: int) -> None:
-        """Free a stream's slot."""
+        """Free a stream's slot, and have the model close the stream."""
         self._table.close(key)
         self.closing.append(key)
         self.wake.set()

@@ -20,22 +20,22 @@ log = logs.get("gpu_worker.serving.worker")
 
 Answer = VadResult | WindowResult | Exception
 
-AILING = 5
-"""Failures in a row, without a success, after which a worker ends itself: some errors of a device never pass."""
+STOP_AFTER_FAILURES = 5
+"""Failures in a row after which a worker ends itself: some errors of a device last as long as the process."""
 
 
 class StepScheduler:
-    """The model's only user: one call at a time.
+    """Runs steps over the open streams; the only user of the model, one call at a time.
 
     Args:
         recognizer: the model.
-        model: its thread.
+        model: the thread that it runs on.
         table: the slots.
-        cadence: how often a session is decoded.
-        desk: knows the streams that are closed, and sends to the gateways.
-        pulse: measures memory when the weights have come or gone.
-        batch: most windows of one step.
-        unload_s: how long after the last session the weights leave the device; never if negative.
+        pacer: how often a session is decoded.
+        handler: the requests of the gateways, and the way to answer them.
+        heartbeater: reads the memory anew when the weights were loaded or unloaded.
+        batch: the most windows of one step.
+        unload_s: how long after the last session the weights are unloaded; never if negative.
         clock: monotonic seconds.
     """
 
@@ -45,9 +45,9 @@ class StepScheduler:
         model: ModelExecutor,
         table: SlotTable,
         *,
-        cadence: StepPacer,
-        desk: RequestHandler,
-        pulse: Heartbeater,
+        pacer: StepPacer,
+        handler: RequestHandler,
+        heartbeater: Heartbeater,
         batch: int,
         unload_s: float,
         clock: Callable[[], float],
@@ -55,9 +55,9 @@ class StepScheduler:
         self._recognizer = recognizer
         self._model = model
         self._table = table
-        self._cadence = cadence
-        self._desk = desk
-        self._pulse = pulse
+        self._pacer = pacer
+        self._handler = handler
+        self._heartbeater = heartbeater
         self._batch = batch
         self._unload_s = unload_s
         self._clock = clock
@@ -69,24 +69,24 @@ class StepScheduler:
         """Step until cancelled; set ``stop`` when every step fails."""
         self._stop = stop
         while True:
-            self._desk.wake.clear()
-            await self._release()
+            self._handler.wake.clear()
+            await self._close_and_unload()
             if self._table.wants_weights:
-                await self._open()
+                await self._load_and_open()
             if await self._step():
                 continue
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._desk.wake.wait(), self._timeout_s())
+                await asyncio.wait_for(self._handler.wake.wait(), self._timeout_s())
 
     def _timeout_s(self) -> float | None:
         if self._model.weights != "device" or len(self._table) or self._unload_s < 0 or self._idle_since is None:
             return None
         return max(0.0, self._idle_since + self._unload_s - self._clock()) + 0.01
 
-    async def _release(self) -> None:
+    async def _close_and_unload(self) -> None:
         """Close streams in the model; unload the weights when they have not been needed for `unload_s`."""
-        while self._desk.closing:
-            key = self._desk.closing.pop()
+        while self._handler.closing:
+            key = self._handler.closing.pop()
             await self._model.run(partial(self._recognizer.close, key))
         if len(self._table):
             self._idle_since = None
@@ -94,24 +94,25 @@ class StepScheduler:
         self._idle_since = self._idle_since or self._clock()
         if self._model.weights == "device" and 0 <= self._unload_s <= self._clock() - self._idle_since:
             await self._model.unload()
-            self._pulse.measure_memory_soon()
+            self._heartbeater.measure_memory_soon()
 
-    async def _open(self) -> None:
+    async def _load_and_open(self) -> None:
+        """Load the weights if they are not on the device, open the waiting streams, and answer their gateways."""
         if self._model.weights != "device":
-            await self._model.load(self._pulse.beat)
-            self._pulse.measure_memory_soon()
-        self._desk.tell_prepared()
+            await self._model.load(self._heartbeater.send_heartbeats)
+            self._heartbeater.measure_memory_soon()
+        self._handler.announce_prepared()
         for key in self._table.waiting():
             await self._model.run(partial(self._recognizer.open, key))
             slot = self._table.get(key)
             if slot is not None:
                 slot.opened = True
-                if not slot.told:
-                    self._desk.tell_opened(slot)
+                if not slot.announced:
+                    self._handler.announce_opened(slot)
 
     async def _step(self) -> bool:
-        """Do one step over the open streams; return False if there was nothing to do."""
-        step = Step(self._table.streams, period=int(self._cadence.period_s * SAMPLE_RATE), most=self._batch)
+        """Run one step over the open streams; return False if there was nothing to do."""
+        step = Step(self._table.streams, period=int(self._pacer.period_s * SAMPLE_RATE), most=self._batch)
         worked = False
         while call := step.next_call():
             worked = True
@@ -119,7 +120,7 @@ class StepScheduler:
             for key, answer in zip(call.keys, await self._answers(call), strict=True):
                 self._deliver(step, key, answer)
             if isinstance(call, DecodeCall):
-                self._cadence.stepped(self._clock() - began, len(call.requests), len(self._table))
+                self._pacer.stepped(self._clock() - began, len(call.requests), len(self._table))
         self._send_results()
         return worked
 
@@ -132,7 +133,7 @@ class StepScheduler:
             return [error] * len(call.requests)
 
     def _deliver(self, step: Step, key: int, answer: Answer) -> None:
-        """Give a stream its answer; what raises ends that stream alone."""
+        """Give a stream its answer; an error ends that stream alone."""
         slot = self._table.get(key)
         if slot is None:  # closed while the model worked
             return
@@ -148,18 +149,18 @@ class StepScheduler:
 
     def _stream_failed(self, slot: Slot, error: Exception) -> None:
         self._failures += 1
-        if self._failures == AILING:
+        if self._failures == STOP_AFTER_FAILURES:
             log.critical("Every step fails", event_id="steps_fail", failures=self._failures)
             self._stop.set()
         log.error("a stream failed", event_id="stream_failed", connection=slot.session, exc_info=error)
-        self._desk.fail(slot.gateway, slot.stream.lease, f"{type(error).__name__}: {error}")
+        self._handler.fail(slot.gateway, slot.stream.lease, f"{type(error).__name__}: {error}")
 
     def _send_results(self) -> None:
         for stream in self._table.streams():
             slot = self._table.get(stream.key)
             for message in stream.take():
-                sent = slot is not None and self._desk.send(slot, message)
+                sent = slot is not None and self._handler.send(slot, message)
                 if not sent or isinstance(message, m.Finished):
-                    # What is not sent is lost; the gateway misses the stream in our reports and goes on elsewhere.
-                    self._desk.drop(stream.key)
+                    # An unsent message is lost: the gateway misses the stream in heartbeats and resumes it.
+                    self._handler.drop(stream.key)
                     break

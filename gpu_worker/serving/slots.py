@@ -1,10 +1,9 @@
-"""The worker's slots: which session is in which, and in which order they are served."""
+"""The worker's slots: the session in each, and the order in which they are served."""
 
 from dataclasses import dataclass
 
 from gpu_worker.recognition.policy import PolicySettings
 from gpu_worker.recognition.stream import Stream
-from gpu_worker.recognizer import VadRequest, WindowRequest
 from shared.messages import Open, Prepare, SlotReport
 
 
@@ -14,16 +13,16 @@ class Slot:
 
     Attributes:
         gateway: index of the gateway that leased it.
-        asked: when it was asked for.
-        told: whether its gateway has been told that all is ready.
-        opened: whether the model knows its stream.
+        requested_at: when its gateway asked for it.
+        announced: whether its gateway has been told that it is ready.
+        opened: whether its stream is open in the model.
     """
 
     gateway: int
     session: str
     stream: Stream
-    asked: float
-    told: bool = False
+    requested_at: float
+    announced: bool = False
     opened: bool = False
 
 
@@ -32,15 +31,15 @@ class Reservation:
     """A slot reserved for a session that will move here."""
 
     session: str
-    asked: float
-    told: bool = False
+    requested_at: float
+    announced: bool = False
 
 
 class SlotTable:
     """At most ``size`` streams and reservations, found by lease or by key.
 
     Args:
-        size: how many sessions are served at once.
+        size: the most sessions served at once.
         policy: the streams' settings.
     """
 
@@ -61,9 +60,13 @@ class SlotTable:
         self._reserved[gateway, message.lease] = Reservation(message.session, now)
         return True
 
-    def untold(self) -> list[tuple[int, int, Reservation]]:
-        """Return gateway, lease and reservation of those whose gateway has not been told that all is ready."""
-        return [(gateway, lease, kept) for (gateway, lease), kept in self._reserved.items() if not kept.told]
+    def unannounced(self) -> list[tuple[int, int, Reservation]]:
+        """Return gateway, lease and reservation where the gateway has not been told that the slot is ready."""
+        return [
+            (gateway, lease, reservation)
+            for (gateway, lease), reservation in self._reserved.items()
+            if not reservation.announced
+        ]
 
     def cancel(self, gateway: int, lease: int | None = None) -> None:
         """Cancel one reservation of a gateway, or all of them."""
@@ -112,36 +115,20 @@ class SlotTable:
         return [key for key, slot in self._slots.items() if slot.gateway == gateway]
 
     def waiting(self) -> list[int]:
-        """Return the keys of streams that the model does not know yet."""
+        """Return the keys of streams that are not open in the model yet."""
         return [key for key, slot in self._slots.items() if not slot.opened]
 
     @property
     def wants_weights(self) -> bool:
         """Return True if a stream or a reservation waits for the model."""
-        return bool(self.waiting() or self.untold())
+        return bool(self.waiting() or self.unannounced())
 
     def streams(self) -> list[Stream]:
-        """Return the streams that the model knows, the one that lags most first."""
+        """Return the streams that are open in the model, the one that lags most first."""
         return sorted((s.stream for s in self._slots.values() if s.opened), key=lambda stream: -stream.lag())
 
-    def listens(self) -> list[VadRequest]:
-        """Return what the streams have not heard yet."""
-        return [request for stream in self.streams() if (request := stream.vad_request())]
-
-    def windows(self, period_s: float, most: int) -> list[WindowRequest]:
-        """Return the windows that are due, of the streams that lag most, ``most`` at once."""
-        period = int(period_s * 16_000)
-        requests: list[WindowRequest] = []
-        for stream in self.streams():
-            if len(requests) == most:
-                break
-            request = stream.window_request(period)
-            if request is not None:
-                requests.append(request)
-        return requests
-
     def reports(self, gateway: int) -> tuple[SlotReport, ...]:
-        """Return what a heartbeat tells a gateway of the slots in use and of those reserved."""
+        """Return a heartbeat's report to a gateway on the slots in use and those reserved."""
         used = tuple(
             SlotReport(
                 lease=slot.stream.lease,
@@ -152,11 +139,11 @@ class SlotTable:
             )
             for slot in self._slots.values()
         )
-        kept = tuple(
+        reserved = tuple(
             SlotReport(lease, each.session, ours=owner == gateway, received=0, decoded=0)
             for (owner, lease), each in self._reserved.items()
         )
-        return used + kept
+        return used + reserved
 
     def check(self) -> None:
         """Assert what must hold between two calls."""

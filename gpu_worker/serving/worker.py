@@ -1,7 +1,7 @@
-"""A worker from its start to its end (shell): wire the parts, run their tasks, drain.
+"""A worker from its start to its end (shell): connect the parts, run their tasks, drain.
 
-Only `Steps` waits for the model. Loads and steps run on another thread, one at a time, so that heartbeats go on and
-tell how long the running step has taken.
+Only `StepScheduler` waits for the model. Loads and steps run on another thread, one at a time, so that heartbeats go
+on and tell how long the running step has taken.
 """
 
 import asyncio
@@ -13,7 +13,7 @@ from collections.abc import Callable
 from gpu_worker.recognition.policy import PolicySettings
 from gpu_worker.recognizer import Recognizer
 from gpu_worker.serving.device_memory import DeviceMemory
-from gpu_worker.serving.gateway_link import Context, Gateway, Link
+from gpu_worker.serving.gateway_link import Gateway, Link
 from gpu_worker.serving.heartbeat import HEARTBEAT_S, Heartbeater
 from gpu_worker.serving.model_executor import ModelExecutor
 from gpu_worker.serving.pacing import StepPacer
@@ -23,6 +23,7 @@ from gpu_worker.serving.slots import SlotTable
 from shared import logs
 from shared import messages as m
 from shared.settings import WorkerSettings
+from shared.zmq_socket import Context
 
 log = logs.get("gpu_worker.serving.worker")
 
@@ -38,7 +39,7 @@ class Worker:
     Args:
         settings: see `WorkerSettings`.
         recognizer: the model.
-        gauge: reads the device's memory.
+        device_memory: reads the device's memory.
         clock: monotonic seconds.
     """
 
@@ -46,7 +47,7 @@ class Worker:
         self,
         settings: WorkerSettings,
         recognizer: Recognizer,
-        gauge: DeviceMemory,
+        device_memory: DeviceMemory,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._settings = settings
@@ -55,39 +56,39 @@ class Worker:
         self._gateways: list[Gateway] = []
         self._table = SlotTable(settings.slots_per_gpu, PolicySettings())
         self._model = ModelExecutor(recognizer, clock)
-        cadence = StepPacer(settings.step_min_s, settings.step_max_s)
-        introduction = self._introduction(recognizer, gauge)
-        self._desk = RequestHandler(self._gateways, self._table, self._model, introduction, clock)
-        self._pulse = Heartbeater(
+        pacer = StepPacer(settings.step_min_s, settings.step_max_s)
+        introduction = self._introduction(recognizer, device_memory)
+        self._handler = RequestHandler(self._gateways, self._table, self._model, introduction, clock)
+        self._heartbeater = Heartbeater(
             self._gateways,
             self._table,
-            cadence,
+            pacer,
             self._model,
-            gauge,
+            device_memory,
             lost_after_s=settings.gateway_lost_s,
-            forget=self._desk.forget,
+            free_slots=self._handler.free_slots,
             clock=clock,
         )
-        self._steps = StepScheduler(
+        self._scheduler = StepScheduler(
             recognizer,
             self._model,
             self._table,
-            cadence=cadence,
-            desk=self._desk,
-            pulse=self._pulse,
+            pacer=pacer,
+            handler=self._handler,
+            heartbeater=self._heartbeater,
             batch=BATCH_CUDA if recognizer.info.device == "cuda" else BATCH_CPU,
             unload_s=settings.model_idle_unload_s,
             clock=clock,
         )
 
-    def _introduction(self, recognizer: Recognizer, gauge: DeviceMemory) -> m.Register:
+    def _introduction(self, recognizer: Recognizer, device_memory: DeviceMemory) -> m.Register:
         info = recognizer.info
         return m.Register(
             protocol=m.PROTOCOL,
             worker=self._settings.name(),
             boot=self._boot,
             gpu_id=self._settings.gpu_id,
-            gpu_uuid=gauge.uuid,
+            gpu_uuid=device_memory.uuid,
             slots=self._settings.slots_per_gpu,
             device=info.device,
             device_name=info.device_name,
@@ -104,9 +105,9 @@ class Worker:
             Link(context, endpoint, identity, self._settings.queue_messages) for endpoint in self._settings.endpoints()
         ]
         self._gateways += [Gateway(link, self._clock()) for link in links]
-        tasks = [asyncio.create_task(self._desk.receive(index)) for index in range(len(links))]
-        own = (self._steps.run(stop), self._pulse.run(), self._pulse.measure_memory())
-        tasks += [asyncio.create_task(each) for each in own]
+        tasks = [asyncio.create_task(self._handler.receive(index)) for index in range(len(links))]
+        loops = (self._scheduler.run(stop), self._heartbeater.run(), self._heartbeater.measure_memory())
+        tasks += [asyncio.create_task(each) for each in loops]
         stopping = asyncio.create_task(stop.wait())
         try:
             done, _ = await asyncio.wait([*tasks, stopping], return_when=asyncio.FIRST_COMPLETED)
@@ -124,11 +125,11 @@ class Worker:
             context.term()
 
     async def _drain(self) -> None:
-        """Give the gateways time to move the sessions away; what is left then goes on from the journals."""
-        self._pulse.draining = True
+        """Wait until the gateways have moved the sessions away, or for `drain_s`; the rest resume from the journals."""
+        self._heartbeater.draining = True
         log.info("Worker drains", event_id="worker_draining", sessions=len(self._table))
         until = self._clock() + self._settings.drain_s
-        told = self._clock() + 2 * HEARTBEAT_S  # at least one heartbeat has told the gateways
-        while self._clock() < told or (len(self._table) and self._clock() < until):  # noqa: ASYNC110 - it is time that counts
+        announced_at = self._clock() + 2 * HEARTBEAT_S  # at least one heartbeat has told the gateways
+        while self._clock() < announced_at or (len(self._table) and self._clock() < until):  # noqa: ASYNC110 - it is time that counts
             await asyncio.sleep(HEARTBEAT_S / 5)
         log.info("Worker stops", event_id="worker_stopped", sessions_left=len(self._table))

@@ -51,14 +51,14 @@ def main(name: str, cache_dir: Path | None, stall_s: float, limit_s: float, *, h
                 click.echo(path)
                 return
             report("transcribing a clip", 0, None)
-            result = verify.prove(path)
+            result = verify.verify_checkpoint(path)
             report("done", size_bytes, size_bytes)
     except locate.ModelUnavailableError as error:
         console.print(str(error), style="red", markup=False)
         sys.exit(1)
     click.echo(path)
     click.echo(f"said : {result.clip.text}")
-    click.echo(f"heard: {result.heard}")
+    click.echo(f"heard: {result.transcript}")
     click.echo(f"{'right' if result.passed else 'WRONG'}: {result.words - result.errors} of {result.words} words")
     sys.exit(0 if result.passed else 3)
 

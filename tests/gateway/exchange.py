@@ -106,8 +106,8 @@ class ScriptedWorker:
                 self._take(message)
             except ValueError as error:
                 self._fail(message.lease, str(error))
-        for _, lease, kept in self.table.untold() if self.opening else ():
-            kept.told = True
+        for _, lease, reservation in self.table.unannounced() if self.opening else ():
+            reservation.announced = True
             self.send(m.Opened(lease, 0.0))
         for key in self.table.waiting() if self.opening else ():
             self.table.get(key).opened = True

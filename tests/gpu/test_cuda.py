@@ -137,9 +137,9 @@ def test_unloading_gives_the_memory_back():
     made: WhisperRecognizer = bench.recognizer
     request = bench.model.request(0, WindowShape(48_000, 0, 0, 0, 20), np.ones(48_000, dtype=np.int16))
     [before] = made.transcribe([request])
-    held = torch.cuda.memory_reserved()
+    loaded = torch.cuda.memory_reserved()
     made.unload()
-    assert torch.cuda.memory_reserved() < held / 4
+    assert torch.cuda.memory_reserved() < loaded / 4
     made.load()
     [after] = made.transcribe([request])
     assert isinstance(before, WindowResult)
@@ -198,8 +198,8 @@ def test_a_later_load_records_nothing_beforehand():
     assert bench.recognizer._step._network.decoder._graphs.recorded < first / 2
 
 
-def test_speech_is_told_from_silence_as_on_the_cpu():
-    """The voice detector's probabilities are the CPU's, of streams of several lengths in one call."""
+def test_speech_is_detected_as_on_the_cpu():
+    """The VAD's probabilities are the CPU's, of streams of several lengths in one call."""
     pcms = [np.frombuffer(clip.pcm(), dtype="<i2")[: 512 * 20 * (1 + i)] for i, clip in enumerate(load_clips()[:4])]
     here, there = Vad(), Vad(device=CUDA)
     pairs = zip(

@@ -29,7 +29,7 @@ PAUSE = 9_600
 pytestmark = pytest.mark.timeout(900)  # a minute on a machine at rest; the session is had in one fixture
 
 
-def held_bytes():
+def resident_bytes():
     """Return this process's memory, without what the allocator keeps of what was given back."""
     gc.collect()
     getattr(ctypes.CDLL(None), "malloc_trim", int)(0)  # it is glibc's
@@ -39,13 +39,13 @@ def held_bytes():
 class Session:
     """A stream that is decoded each 2 s; each step's work, and all that came out, by where the audio was.
 
-    Work is counted, not timed: frames encoded, tokens that went through the decoder, and samples the stream holds.
+    Work is counted, not timed: frames encoded, tokens that went through the decoder, and samples that the stream retains.
     """
 
     def __init__(self, made):
         self.made = made
         self.work = []
-        self.held = []
+        self.retained = []
         self.resident = []
         self.words = []
         self.finished = None
@@ -67,7 +67,7 @@ class Session:
         for message in self.stream.take():
             if isinstance(message, Hypothesis):
                 self.words += message.words
-                self.held.append(
+                self.retained.append(
                     (self.stream.received, self.stream.received - message.keep_from, len(message.resume.committed))
                 )
             elif isinstance(message, Finished):
@@ -75,13 +75,13 @@ class Session:
         self.stream.check()
         return worked
 
-    def hear(self, pcm):
+    def run(self, pcm):
         for start in range(0, len(pcm), MESSAGE):
             self.stream.receive(start, pcm[start : start + MESSAGE].tobytes())
             while self.step():
                 pass
             if start % (60 * 16_000) == 0:
-                self.resident.append(held_bytes())
+                self.resident.append(resident_bytes())
         self.stream.finish(len(pcm))
         while self.step():
             pass
@@ -106,14 +106,14 @@ def whole_session(pcm):
     made.load()
     session = Session(made)
     made._step.decode = session.noting
-    session.hear(pcm)
+    session.run(pcm)
     session.made = session.stream = None
     return session
 
 
 @pytest.fixture(scope="module")
 def session(spoken):
-    """The whole session, over; it had a process of its own, whose memory nobody else uses."""
+    """The whole session, over; it had a process of its own, so that its memory can be measured."""
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as own:
         return own.submit(whole_session, spoken[0]).result()
 
@@ -135,11 +135,11 @@ def test_the_end_takes_no_more_work_than_the_start(session, spoken):
         assert mean(each[which] for each in last) == pytest.approx(mean(each[which] for each in first), rel=0.1)
 
 
-def test_nothing_that_is_held_grows(session, spoken):
-    """Audio and tokens kept are bounded, at the end as at the start, and so is the process's memory."""
-    first, last = thirds(session.held, len(spoken[0]))
+def test_nothing_that_is_retained_grows(session, spoken):
+    """Retained audio and tokens are bounded, at the end as at the start, and so is the process's memory."""
+    first, last = thirds(session.retained, len(spoken[0]))
     policy = PolicySettings()
-    assert max(held for held, _ in last) <= policy.hard_window_samples + policy.context_samples + PERIOD + MESSAGE
+    assert max(samples for samples, _ in last) <= policy.hard_window_samples + policy.context_samples + PERIOD + MESSAGE
     for which in range(2):
         assert mean(each[which] for each in last) <= 1.1 * mean(each[which] for each in first)
         assert max(each[which] for each in last) <= 1.5 * max(each[which] for each in first)
@@ -170,8 +170,8 @@ def test_times_do_not_drift(session, spoken):
 
 
 def test_all_of_it_is_said_and_accounted_for(session, spoken):
-    """As many words come out as were said, within a fiftieth; they follow one another, and each sample is booked."""
+    """As many words come out as were said, within a fiftieth; they follow one another, and each sample is accounted for."""
     assert len("".join(word.text for word in session.words).split()) == pytest.approx(len(spoken[1]), rel=0.02)
     assert all(one.end <= next_one.end for one, next_one in zip(session.words, session.words[1:], strict=False))
-    books = session.finished.books
-    assert books.until == books.transcribed + books.silence == len(spoken[0])
+    total = session.finished.books
+    assert total.until == total.transcribed + total.silence == len(spoken[0])

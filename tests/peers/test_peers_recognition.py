@@ -289,8 +289,8 @@ def test_17_the_first_sound_is_in_the_window(driver, model, number):
     clip = load_clips()[number]
     driver.stream.receive(0, np.concatenate([np.zeros(RATE, np.int16), spoken(clip)[: 3 * RATE]]).tobytes())
     driver.stream.finish(driver.stream.received)
-    while listen := driver.stream.vad_request():
-        driver.stream.on_vad(model.detect_speech([listen])[0])
+    while request := driver.stream.vad_request():
+        driver.stream.on_vad(model.detect_speech([request])[0])
     request = driver.stream.window_request(RATE // 2)
     assert RATE // 2 < request.start < RATE
     driver.stream.on_decode(model.transcribe([request])[0])

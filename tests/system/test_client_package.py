@@ -29,10 +29,11 @@ def venv(tmp_path_factory):
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder / "venv"], check=True)
     (wheel,) = folder.glob("*.whl")
     python = folder / "venv" / "bin" / "python"
-    pinned = folder / "pinned.txt"  # the versions alone: the wheel has no hash to be held to
+    # A lock with hashes cannot be a constraint for a wheel that has none: its versions can.
     lock = (ROOT / "requirements" / "runtime.lock").read_text()
-    pinned.write_text("\n".join(re.findall(r"^[\w.-]+==[\w.]+", lock, re.MULTILINE)))
-    subprocess.run([*pip, "--python", python, "install", "--constraint", pinned, wheel], check=True)
+    versions = folder / "versions.txt"
+    versions.write_text("\n".join(re.findall(r"^[\w.-]+==[\w.]+", lock, flags=re.MULTILINE)))
+    subprocess.run([*pip, "--python", python, "install", "--constraint", versions, wheel], check=True)
     return folder / "venv"
 
 

@@ -1,1 +1,1 @@
-"""A model's name becomes a checked file of weights."""
+"""Turn a model's name into a checked file of weights."""

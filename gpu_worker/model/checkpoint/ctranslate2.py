@@ -58,7 +58,7 @@ _PROJECTION, _EMBEDDINGS = "decoder/projection/weight", "decoder/embeddings/weig
 
 @dataclass(frozen=True, slots=True)
 class BinaryModel:
-    """Hold what one model.bin says: its variables by name, and which names are other names' aliases."""
+    """The contents of a model.bin: its variables by name, and the aliases of names."""
 
     variables: dict[str, torch.Tensor]
     aliases: dict[str, str]

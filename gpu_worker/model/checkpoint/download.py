@@ -76,13 +76,13 @@ def run_watched(
 
     Args:
         argv: The command and its arguments.
-        folder: What it fills; a change of its size is a sign of life. Its words go to a `.log` beside it.
+        folder: What it fills; a change of its size is a sign of life. Its output goes to a `.log` beside it.
         deadlines: When to end it.
-        report: Told the bytes there, whenever they change.
+        report: Called with the bytes there, whenever they change.
         env: The command's environment, this process's by default.
 
     Raises:
-        ModelUnavailableError: It failed or met a deadline; the message carries its last words.
+        ModelUnavailableError: It failed or met a deadline; the message carries its last line of output.
     """
     log = folder.with_suffix(".log")
     folder.mkdir()
@@ -95,7 +95,7 @@ def run_watched(
         finally:
             child.kill()
     if child.returncode != 0:
-        raise ModelUnavailableError(_last_words(log) or f"it ended with {child.returncode}, without a word")
+        raise ModelUnavailableError(_last_line(log) or f"it ended with {child.returncode}, without a word")
 
 
 def _watch(child: subprocess.Popen[bytes], folder: Path, deadlines: Deadlines, report: Callable[[int], None]) -> None:
@@ -126,7 +126,7 @@ def _size_bytes(folder: Path) -> int:
     return total_bytes
 
 
-def _last_words(log: Path) -> str:
+def _last_line(log: Path) -> str:
     with log.open("rb") as file:
         file.seek(max(0, log.stat().st_size - _TAIL_BYTES))
         lines = [line.strip() for line in file.read().decode(errors="replace").splitlines()]

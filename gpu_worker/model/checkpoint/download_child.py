@@ -1,6 +1,6 @@
 """Download an official model in a process of its own, so that its parent can end it.
 
-Called as `python -P whisper_child.py URL FOLDER LIMIT_S`; ends with 1 and one line on stderr when it fails.
+Called as `python -P download_child.py URL FOLDER LIMIT_S`; ends with 1 and one line on stderr when it fails.
 """
 
 import http.client
@@ -11,11 +11,11 @@ import urllib.request
 from pathlib import Path
 
 _PIECE_BYTES = 8192
-"""Small, so that bytes that trickle in are seen in the file: the parent ends a download that does not grow."""
+"""Small, so that a slow download still grows the file: the parent ends one that does not grow."""
 
 
 def main(url: str, folder: Path, limit_s: int) -> None:
-    """Download `url` into `folder`, and first its size, if the server tells it, into `folder/size`."""
+    """Write the size of `url`, if the server tells it, to `folder/size`, then download it into `folder`."""
     # An orphan must not go on downloading: its parent may be killed and take the deadline with it.
     signal.alarm(limit_s)
     try:

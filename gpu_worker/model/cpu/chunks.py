@@ -1,4 +1,4 @@
-"""The encoder's layers on a CPU: a hundred rows at a time, and only the rows that are new.
+"""The encoder's layers on a CPU, for new rows only, in chunks of `CHUNK` rows.
 
 Rows go through a layer in chunks that stay in the processor's cache. Chunks have few sizes, since oneDNN builds and
 keeps code (half a megabyte and a millisecond) for every new shape of a product. Attention is plain products: on the
@@ -16,7 +16,7 @@ from gpu_worker.model.nn.blocks import Block, Norm
 from gpu_worker.model.nn.linear import CHUNK, Linear
 
 ROUND = 32
-"""Counts of rows and columns are multiples of this."""
+"""Counts of rows and columns are rounded up to multiples of this."""
 
 
 def rounded(count: int) -> int:
@@ -45,27 +45,27 @@ class KvCache:
     def new(
         cls, origin: int, columns: int, encoder: tuple[int, int, int], decoder: tuple[int, int, int], dtype: torch.dtype
     ) -> "KvCache":
-        """Return room for columns; ``encoder`` and ``decoder`` are their (layers, heads, width).
+        """Allocate columns; ``encoder`` and ``decoder`` are their (layers, heads, width).
 
-        Zeroed, since columns that are shut out of attention are read all the same, and a NaN would come through.
+        Zeroed, since masked columns are read all the same, and a NaN would come through the mask.
         """
-        room = rounded(columns) + CHUNK
+        allocated = rounded(columns) + CHUNK
         layers, heads, width = encoder
         text_layers, text_heads, text_width = decoder
         return cls(
             origin,
-            torch.zeros(layers, heads, room, width, dtype=dtype),
-            torch.zeros(layers, heads, room, width, dtype=dtype),
-            torch.empty(text_layers, text_heads, text_width, room),
-            torch.empty(text_layers, text_heads, room, text_width),
+            torch.zeros(layers, heads, allocated, width, dtype=dtype),
+            torch.zeros(layers, heads, allocated, width, dtype=dtype),
+            torch.empty(text_layers, text_heads, text_width, allocated),
+            torch.empty(text_layers, text_heads, allocated, text_width),
         )
 
 
 @dataclass(frozen=True, slots=True)
 class AttentionSpan:
-    """Which columns are computed, and which are attended to.
+    """The columns that are computed, and those that are attended to.
 
-    ``bias`` is for all columns in use, rounded up; those beyond ``end`` are shut out by it.
+    ``bias`` is for all columns in use, rounded up; it masks those beyond ``end``.
     """
 
     begin: int
@@ -81,20 +81,20 @@ class AttentionSpan:
         return cls(begin, new, end, whole)
 
 
-def transform(x: Tensor, blocks: Sequence[Block], memory: KvCache, reach: AttentionSpan) -> Tensor:
-    """Run rows of new columns through all layers; their keys and values are recorded, sums stay in fp32.
+def transform(x: Tensor, blocks: Sequence[Block], kv_cache: KvCache, span: AttentionSpan) -> Tensor:
+    """Run rows of new columns through all layers and record their keys and values; sums stay in fp32.
 
     Args:
         x: (columns, width).
         blocks: the encoder's layers.
-        memory: where keys and values of columns that are not computed now are found.
-        reach: which columns ``x`` is, and which it attends to.
+        kv_cache: where keys and values of columns that are not computed now are found.
+        span: which columns ``x`` is, and which it attends to.
     """
     x = F.pad(x, (0, 0, 0, rounded(len(x)) - len(x)))
-    at = reach.new - memory.origin
-    seen = slice(reach.begin - memory.origin, reach.begin - memory.origin + len(reach.bias))
-    bias = reach.bias.to(memory.keys.dtype)
-    for block, keys, values in zip(blocks, memory.keys, memory.values, strict=True):
+    at = span.new - kv_cache.origin
+    seen = slice(span.begin - kv_cache.origin, span.begin - kv_cache.origin + len(span.bias))
+    bias = span.bias.to(kv_cache.keys.dtype)
+    for block, keys, values in zip(blocks, kv_cache.keys, kv_cache.values, strict=True):
         heads, _, width = keys.shape
         queries = []
         for part in _parts(len(x)):
@@ -110,19 +110,19 @@ def transform(x: Tensor, blocks: Sequence[Block], memory: KvCache, reach: Attent
             attended = torch.bmm(logits.softmax(-1), values[:, seen]).transpose(0, 1).reshape(len(rows), heads * width)
             rows += block.out(attended)
             rows += block.down(block.up(block.mlp_norm(rows)))
-    return x[: reach.end - reach.new]
+    return x[: span.end - span.new]
 
 
-def cross(x: Tensor, norm: Norm, project: Linear, memory: KvCache, new: int) -> None:
+def cross(x: Tensor, norm: Norm, project: Linear, kv_cache: KvCache, new: int) -> None:
     """Record the keys and values that the decoder will attend to, of columns from ``new`` on."""
-    layers, heads, _, width = memory.cross_values.shape
+    layers, heads, _, width = kv_cache.cross_values.shape
     x = F.pad(x, (0, 0, 0, rounded(len(x)) - len(x)))
-    at = new - memory.origin
+    at = new - kv_cache.origin
     for part in _parts(len(x)):
-        noted = project(norm(x[part])).view(-1, layers, 2, heads, width)
+        keys_values = project(norm(x[part])).view(-1, layers, 2, heads, width)
         columns = slice(at + part.start, at + part.stop)
-        memory.cross_keys[..., columns] = noted[:, :, 0].permute(1, 2, 3, 0)
-        memory.cross_values[..., columns, :] = noted[:, :, 1].permute(1, 2, 0, 3)
+        kv_cache.cross_keys[..., columns] = keys_values[:, :, 0].permute(1, 2, 3, 0)
+        kv_cache.cross_values[..., columns, :] = keys_values[:, :, 1].permute(1, 2, 0, 3)
 
 
 def _parts(count: int) -> Iterator[slice]:

@@ -1,4 +1,4 @@
-"""When each word was said, of many windows at once on a device that is slow at small things."""
+"""Word times of many windows at once, for a device on which many small operations are slow."""
 
 from collections.abc import Sequence
 
@@ -6,37 +6,37 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gpu_worker.model.nn.median_filter import REACH, median_between
-from gpu_worker.model.nn.pinned_copy import staged
+from gpu_worker.model.nn.median_filter import RADIUS, median_between
+from gpu_worker.model.nn.pinned_copy import to_device
 
 
-def boundaries_together(traces: Sequence[Tensor], counts: Sequence[int]) -> list[list[int]]:
+def boundaries_together(attentions: Sequence[Tensor], counts: Sequence[int]) -> list[list[int]]:
     """Return what `alignment.token_boundaries` does, of each window, with one wait for the device.
 
     Args:
-        traces: for each window (heads, rows, frames); row i chose token i.
+        attentions: for each window (heads, rows, frames); row i chose token i.
         counts: tokens of each.
     """
     found: list[list[int]] = [[0] for _ in counts]
     asked = [i for i, count in enumerate(counts) if count]
     if asked:
-        paths = _paths([traces[i] for i in asked], [counts[i] + 1 for i in asked])
+        paths = _paths([attentions[i] for i in asked], [counts[i] + 1 for i in asked])
         for i, path in zip(asked, paths.tolist(), strict=True):
             found[i] = path[: counts[i] + 1]
     return found
 
 
-def _paths(traces: Sequence[Tensor], rows: Sequence[int]) -> Tensor:
+def _paths(attentions: Sequence[Tensor], rows: Sequence[int]) -> Tensor:
     """Return (windows, rows): at which frame each row's path begins."""
-    device = traces[0].device
-    frames = [trace.shape[2] for trace in traces]
-    x = torch.zeros(len(traces), traces[0].shape[0], max(rows), max(frames), device=device)
-    for own, trace, count, width in zip(x, traces, rows, frames, strict=True):
-        given = min(count, trace.shape[1])
-        own[:, :given, :width] = trace[:, :given]
+    device = attentions[0].device
+    frames = [attention.shape[2] for attention in attentions]
+    x = torch.zeros(len(attentions), attentions[0].shape[0], max(rows), max(frames), device=device)
+    for own, attention, count, width in zip(x, attentions, rows, frames, strict=True):
+        given = min(count, attention.shape[1])
+        own[:, :given, :width] = attention[:, :given]
         if given < count:  # the row that would have chosen the end is missing: the last one stands for it
-            own[:, given, :width] = trace[:, -1]
-    sizes = staged(np.array([rows, frames]), device)
+            own[:, given, :width] = attention[:, -1]
+    sizes = to_device(np.array([rows, frames]), device)
     costs = -_smoothed(_standard(x, sizes[0]), sizes[1]).mean(1).double()
     return _monotone(costs, sizes[0], sizes[1])
 
@@ -52,17 +52,17 @@ def _standard(x: Tensor, rows: Tensor) -> Tensor:
 
 def _smoothed(x: Tensor, frames: Tensor) -> Tensor:
     """Return the running median over each window's own frames, reflected at their ends."""
-    places = torch.arange(-REACH, x.shape[3] + REACH, device=x.device).abs().expand(len(x), -1)
+    places = torch.arange(-RADIUS, x.shape[3] + RADIUS, device=x.device).abs().expand(len(x), -1)
     last = frames[:, None] - 1
     places = torch.where(places > last, 2 * last - places, places).clamp(0, x.shape[3] - 1)
     around = x.gather(3, places[:, None, None].expand(-1, x.shape[1], x.shape[2], -1))
-    return torch.where((frames <= REACH)[:, None, None, None], x, median_between(around))
+    return torch.where((frames <= RADIUS)[:, None, None, None], x, median_between(around))
 
 
 def _monotone(costs: Tensor, rows: Tensor, frames: Tensor) -> Tensor:
     """Return the column at which each row of (windows, rows, frames) is entered, as `alignment.monotone_path`.
 
-    What lies beyond a window's own frames and rows is computed and never looked at: a path only looks to its left
+    Values beyond a window's own frames and rows are computed and not used: a path depends only on what is left of it
     and above.
     """
     windows, count, _ = costs.shape

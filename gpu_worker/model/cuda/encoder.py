@@ -3,10 +3,10 @@
 A column is a frame of the convolution at a position, with a weight: a window's frames come first, each at its own
 position, then one for each group of silence, all the same silent frame at the middle of the group. So a pass is laid
 out by tables of indices, whatever the lengths of its windows, and nothing waits for a value on the device. Columns lie
-one after another: products neither know nor care where a window ends, and only attention sees windows, those of like
+one after another: products go over all of them at once, and only attention goes window by window, those of like
 lengths together.
 
-What was encoded a step ago is not kept here: keys and values of every layer are 150 MB a stream for large-v3-turbo.
+Frames are not reused from step to step here: keys and values of every layer are 150 MB a stream for large-v3-turbo.
 """
 
 from collections.abc import Sequence
@@ -18,18 +18,18 @@ import torch.nn.functional as F  # noqa: N812 - its usual name
 from torch import Tensor
 
 from gpu_worker.model.cuda.graphs import Graphs
-from gpu_worker.model.cuda.shapes import EncoderShape, Packing, batch_rows, parted
+from gpu_worker.model.cuda.shapes import EncoderShape, Packing, batch_rows, split_into_passes
 from gpu_worker.model.nn.blocks import Block
 from gpu_worker.model.nn.compaction import EDGE, FLOOR, RANGE, EncoderSettings, Encoding, Layout
 from gpu_worker.model.nn.layers import AudioLayers
-from gpu_worker.model.nn.pinned_copy import staged
+from gpu_worker.model.nn.pinned_copy import to_device
 
 _RECORDED = 4096
 """Columns of a pass up to which starting its kernels may take longer than running them."""
 
 
 class DenseEncoder:
-    """The audio side of one model on one device, all windows of a step together."""
+    """The encoder of one model on CUDA, all windows of a step together."""
 
     def __init__(self, layers: AudioLayers, device: torch.device, settings: EncoderSettings, graphs: Graphs) -> None:
         self.capacity = len(layers.positions)
@@ -43,7 +43,7 @@ class DenseEncoder:
         layouts = [Layout.of(w.shape[1] // 2, self.capacity, self._settings, full=full) for w in windows]
         lengths = [layout.end - layout.begin for layout in layouts]
         found: dict[int, Encoding] = {}
-        for parts in parted(lengths):
+        for parts in split_into_passes(lengths):
             order = [i for part in parts for i in part]
             tight = Packing.tight([[lengths[i] for i in part] for part in parts])
             made = self._encode([windows[i] for i in order], [layouts[i] for i in order], tight)
@@ -58,13 +58,13 @@ class DenseEncoder:
         mel = torch.zeros(rows, windows[0].shape[0], 2 * shape.frames, device=self._device)
         for row, window in zip(mel, windows, strict=False):
             row[:, : window.shape[1]] = window
-        frames = np.ones(rows, dtype=np.int64)  # rows that no window has hear one frame of nothing
+        frames = np.ones(rows, dtype=np.int64)  # padding rows have one frame, of zeros
         frames[: len(windows)] = [layout.frames for layout in layouts]
         recorded = rows * shape.columns <= _RECORDED
         packing = Packing(((rows, shape.columns),)) if recorded else tight
         places, biases = self._tables(layouts, packing, shape.frames)
-        bias = staged(biases, self._device)
-        inputs = (mel, staged(frames, self._device), staged(places, self._device), bias)
+        bias = to_device(biases, self._device)
+        inputs = (mel, to_device(frames, self._device), to_device(places, self._device), bias)
         work = partial(self._run, packing=packing)
         made = self._graphs.run(("encode", (mel.shape, packing)), work, inputs).clone() if recorded else work(*inputs)
         return [_cut(made[at:], bias[at:], layout) for at, layout in zip(packing.starts(), layouts, strict=False)]
@@ -74,7 +74,7 @@ class DenseEncoder:
         places = np.zeros((2, packing.columns), dtype=np.int64)
         biases = np.full(packing.columns, -np.inf, dtype=np.float32)
         starts = packing.starts()
-        biases[starts] = 0.0  # also a window that is none attends to something
+        biases[starts] = 0.0  # padding rows must attend to a column: a softmax over none is NaN
         for row, (at, layout) in enumerate(zip(starts, layouts, strict=False)):
             end = at + layout.kept
             places[0, at:end] = row * frames + np.arange(layout.kept)

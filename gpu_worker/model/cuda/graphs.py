@@ -19,10 +19,10 @@ Work = Callable[..., Tensor]
 """Tensors in, one tensor out; the same kernels for the same shapes, and nothing that waits for the device."""
 
 Key = tuple[str, Hashable]
-"""What a pass is called, and all else that makes it another pass: shapes above all."""
+"""A pass's name, and whatever else distinguishes it, such as shapes."""
 
 MOST = 128
-"""Passes that are kept; beyond that the least recently used one goes."""
+"""The most passes that are kept; beyond it the least recently used one is dropped."""
 
 
 Recording = Callable[[Sequence[Tensor]], Tensor]
@@ -39,7 +39,7 @@ class Graphs:
 
     Args:
         record: how; None where there is nothing to record with, and every pass just runs.
-        most: passes that are kept.
+        most: the most passes that are kept.
     """
 
     def __init__(self, record: Recorder | None, most: int = MOST) -> None:
@@ -62,7 +62,7 @@ class Graphs:
         if self._record is None:
             return work(*inputs)
         if key not in self._known:
-            self._note(key, None)
+            self._remember(key, None)
             return work(*inputs)
         self._known.move_to_end(key)
         recording = self._known[key]
@@ -81,21 +81,21 @@ class Graphs:
         for key in [key for key in self._known if key[0] == name]:
             del self._known[key]
 
-    def _note(self, key: Key, recording: Recording | None) -> None:
+    def _remember(self, key: Key, recording: Recording | None) -> None:
         self._known[key] = recording
         while len(self._known) > self._most:
             self._known.popitem(last=False)
 
 
 _BROKEN: list[torch.cuda.CUDAGraph] = []
-"""Recordings that failed, kept for good: torch's allocator goes on asking them whether memory is for them."""
+"""Recordings that failed, never freed: torch's allocator goes on asking them whether memory is for them."""
 
 
 class CudaRecorder:
     """Records with CUDA.
 
-    Recordings run one after another and none reads what another has left, so they share one pool of memory: what one
-    answers may be overwritten by the next, whichever that is.
+    Recordings run one after another and none reads another's results, so they share one pool of memory: a result may be
+    overwritten by the next recording, whichever that is.
     """
 
     def __init__(self, device: torch.device) -> None:
@@ -104,23 +104,23 @@ class CudaRecorder:
 
     def __call__(self, work: Work, inputs: Sequence[Tensor]) -> Recording:
         """Record work over copies of ``inputs``."""
-        held = [each.clone() for each in inputs]
+        own_inputs = [each.clone() for each in inputs]
         graph = torch.cuda.CUDAGraph()
         try:
-            answer = self._recorded(graph, work, held)
+            answer = self._recorded(graph, work, own_inputs)
         except RuntimeError:
             _BROKEN.append(graph)
             raise
 
         def replay(values: Sequence[Tensor]) -> Tensor:
-            for target, value in zip(held, values, strict=True):
+            for target, value in zip(own_inputs, values, strict=True):
                 target.copy_(value, non_blocking=True)
             graph.replay()
             return answer
 
         return replay
 
-    def _recorded(self, graph: torch.cuda.CUDAGraph, work: Work, held: Sequence[Tensor]) -> Tensor:
+    def _recorded(self, graph: torch.cuda.CUDAGraph, work: Work, inputs: Sequence[Tensor]) -> Tensor:
         # Other threads may ask the driver for things while this one records: only its own calls count. The outer
         # stream is for what fails: torch then leaves its own stream for recording the current one.
         with (
@@ -128,4 +128,4 @@ class CudaRecorder:
             torch.cuda.stream(torch.cuda.current_stream(self._device)),
             torch.cuda.graph(graph, pool=self._pool, capture_error_mode="thread_local"),
         ):
-            return work(*held)
+            return work(*inputs)

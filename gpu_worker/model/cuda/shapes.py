@@ -1,4 +1,4 @@
-"""Few shapes instead of many: what a device has prepared for one shape serves again (core)."""
+"""Round sizes up to few shapes, since a device prepares kernels for each (core)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,20 +8,19 @@ _ALIGNED = 8
 """A mask's rows are multiples of this, as the attention kernels read them."""
 
 _COLUMNS = 65_536
-"""Columns that go through the layers together: what a layer makes of them for large models is 2 GB."""
+"""The most columns of one pass: a large model's layer makes 2 GB of them."""
 
 _ALIKE = 7 / 8
 """The least share of the longest window's length in a part."""
 
 
-def up(count: int, step: int) -> int:
-    """Return the next multiple."""
+def round_up(count: int, step: int) -> int:
     return -(-count // step) * step
 
 
 def batch_rows(count: int) -> int:
     """Return how many rows to compute for ``count``: powers of two up to 16, then multiples of 16."""
-    return 1 << (count - 1).bit_length() if count <= 16 else up(count, 16)
+    return 1 << (count - 1).bit_length() if count <= 16 else round_up(count, 16)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,13 +38,13 @@ class EncoderShape:
     @classmethod
     def of(cls, kept: int, group: int, edge: int, context: int) -> "EncoderShape":
         """Return the shape for windows of up to ``kept`` frames, with ``edge`` more to convolve."""
-        frames = min(up(kept, _FRAMES), context)
+        frames = min(round_up(kept, _FRAMES), context)
         groups = 0 if frames == context else -(-context // group) - frames // group
-        return cls(min(frames + edge, context), up(frames + groups, _ALIGNED))
+        return cls(min(frames + edge, context), round_up(frames + groups, _ALIGNED))
 
 
-def parted(lengths: Sequence[int]) -> list[list[list[int]]]:
-    """Part windows into passes, and those into parts of like lengths; return their indices.
+def split_into_passes(lengths: Sequence[int]) -> list[list[list[int]]]:
+    """Split windows into passes, and passes into parts of like lengths; return their indices.
 
     Products take all columns of a pass as one, whatever windows they are of: the more, the busier the device. Attention
     takes a part as one, padded to its longest window.
@@ -55,10 +54,10 @@ def parted(lengths: Sequence[int]) -> list[list[list[int]]]:
     for i in sorted(range(len(lengths)), key=lambda i: -lengths[i]):
         longest = lengths[passes[-1][-1][0]] if passes else lengths[i]
         alike = lengths[i] >= _ALIKE * longest
-        taken = up(longest if alike else lengths[i], _ALIGNED)
+        taken = round_up(longest if alike else lengths[i], _ALIGNED)
         if not passes or columns + taken > _COLUMNS:
             passes.append([[i]])
-            columns = up(lengths[i], _ALIGNED)
+            columns = round_up(lengths[i], _ALIGNED)
             continue
         columns += taken
         if alike:
@@ -70,7 +69,7 @@ def parted(lengths: Sequence[int]) -> list[list[list[int]]]:
 
 @dataclass(frozen=True, slots=True)
 class Packing:
-    """How the columns of a pass lie, one after another.
+    """The layout of a pass: the columns of its windows, one window after another.
 
     Attributes:
         parts: how many windows there are in each part, and of how many columns each of them.
@@ -80,8 +79,8 @@ class Packing:
 
     @classmethod
     def tight(cls, parts: Sequence[Sequence[int]]) -> "Packing":
-        """Pack parts of windows, each as long as told; its longest is a part's first."""
-        return cls(tuple((len(part), up(part[0], _ALIGNED)) for part in parts))
+        """Pack parts of windows of the given lengths; the longest of a part comes first."""
+        return cls(tuple((len(part), round_up(part[0], _ALIGNED)) for part in parts))
 
     @property
     def columns(self) -> int:

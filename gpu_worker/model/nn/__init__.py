@@ -1,1 +1,1 @@
-"""Parts of the network that both ways of computing share: layers, products, tokens, the decoder interface."""
+"""The parts of the network that the CPU and CUDA share: layers, matrix products, tokens, the decoder interface."""

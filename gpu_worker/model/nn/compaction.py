@@ -1,4 +1,4 @@
-"""A window's columns: silence in groups first, then its frames; and the level that it is scaled to."""
+"""The columns of a window, silence in groups and then its frames, and the level of its spectrum."""
 
 from dataclasses import dataclass
 
@@ -17,15 +17,16 @@ RANGE = 8.0
 
 @dataclass(frozen=True, slots=True)
 class EncoderSettings:
-    """How a window is made cheap (measured on tiny.en and base).
+    """How a window's silence is compacted and its frames are reused (measured on tiny.en and base).
 
     Attributes:
         group: silent frames that one key stands for.
-        tail: silent frames kept after the audio, at least 4; with few, the decoder loops.
+        tail: silent frames kept after the audio, at least 4; with 25, and groups over 64, the decoder loops.
         loudest: a window whose loudest mel value (log10 power) is below this is brought up to it, ...
         gain: ... by no more than this (log10 power; 4 are 40 dB).
-        keep: whether what was encoded is kept until the next step, which then need compute only new frames.
-        margin: how many frames before the new ones are computed again, where frames are kept.
+        keep: whether encoded frames are kept for the next step, which then computes new frames only.
+        margin: frames before the new ones that are computed again. Relative error of the new frames' last values: 2.3 %
+            at 25, 9.8 % at 0.
         growth: at this many times the length at which all of a window was last computed, all of it is computed again.
         drift: how far a window's level may move before all of it is computed again (log10 power).
     """
@@ -44,8 +45,8 @@ class EncoderSettings:
 class Level:
     """How a window's spectrum is scaled.
 
-    Whisper's scale is absolute, so quiet speech is as wrong to it as a foreign accent (fleurs at -65 dBFS: word
-    error rate 14.9 % without the gain, 9.0 % with it).
+    Whisper's scale is absolute, and it misses quiet speech (clips with fleurs at -65 dBFS among them: word error rate
+    14.9 % without the gain, 9.0 % with it).
 
     Attributes:
         lift: what is added to raw values of a quiet window.
@@ -64,7 +65,6 @@ class Level:
 
     @property
     def silence(self) -> float:
-        """The scaled value of silence."""
         return (self.floor + 4.0) / 4.0
 
     def scale(self, raw: Tensor) -> Tensor:
@@ -79,7 +79,7 @@ class Level:
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """The columns of one window.
+    """Where the frames and silence groups of one window lie.
 
     Group ``j`` of silence is column ``j`` and frame ``p`` is column ``groups + p``, whatever the window's length: as
     a window grows its first groups fall away and its columns stay where they are.
@@ -98,7 +98,7 @@ class Layout:
 
     @classmethod
     def of(cls, frames: int, context: int, settings: EncoderSettings, *, full: bool = False) -> "Layout":
-        """Lay out a window of ``frames`` in a context of ``context`` frames; ``full`` groups nothing."""
+        """Lay out a window of ``frames`` in a context of ``context`` frames; with ``full`` no silence is grouped."""
         groups = -(-context // settings.group)
         kept = -(-(frames + settings.tail) // settings.group) * settings.group
         if full or kept >= context:

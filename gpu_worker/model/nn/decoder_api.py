@@ -1,4 +1,4 @@
-"""What the decoding algorithm asks of a decoder, whichever way it computes."""
+"""The interface of a decoder, on a CPU or on CUDA, to the decoding algorithm."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,12 +16,12 @@ class DecodeSlot:
 
     Attributes:
         encoding: its audio.
-        room: tokens that it may come to hold, forced and drafted ones among them.
+        max_tokens: the most tokens that it may reach, forced and drafted ones included.
         skip: tokens before the first whose attention to the audio is recorded.
     """
 
     encoding: Encoding
-    room: int
+    max_tokens: int
     skip: int
 
 
@@ -31,7 +31,7 @@ class TokenSpan:
 
     Attributes:
         row: which window of the batch.
-        past: how many of its tokens have been run before; what was run beyond that is taken back.
+        past: how many of its earlier tokens stand; those that were run beyond them are rejected.
         count: how many are new.
     """
 
@@ -43,11 +43,11 @@ class TokenSpan:
 class Batch(Protocol):
     """Windows that are decoded together, and their tokens so far."""
 
-    def forward(self, parts: Sequence[TokenSpan], tokens: Sequence[int]) -> Tensor:
-        """Run the parts' tokens, laid one after the other; return (tokens, width), normalised."""
+    def forward(self, spans: Sequence[TokenSpan], tokens: Sequence[int]) -> Tensor:
+        """Run the spans' tokens, one span after the other; return (tokens, width), normalised."""
 
-    def choose_next(self, parts: Sequence[TokenSpan], tokens: Sequence[int]) -> Choice:
-        """Run one token of each part, and choose what follows it."""
+    def choose_next(self, spans: Sequence[TokenSpan], tokens: Sequence[int]) -> Choice:
+        """Run one token of each span, and choose the next."""
 
     def attention(self, row: int, count: int) -> Tensor:
         """Return the attention of the alignment heads from a row's first recorded token on, (heads, count, frames)."""
@@ -59,5 +59,5 @@ class TextDecoder(Protocol):
     vocabulary: Vocabulary
     capacity: int
 
-    def begin(self, sheets: Sequence[DecodeSlot]) -> Batch:
-        """Make room for windows; with some decoders only until the next begin."""
+    def begin(self, slots: Sequence[DecodeSlot]) -> Batch:
+        """Begin a batch of windows. On CUDA the next batch takes its memory over."""

@@ -1,4 +1,4 @@
-"""The layers of a Whisper model's encoder and decoder, as both ways to compute them need them."""
+"""The layers of a Whisper model's encoder and decoder, shared by the CPU's and CUDA's passes."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -71,8 +71,8 @@ class TextLayers:
     Attributes:
         shape: (layers, heads, width of a head).
         positions: (448, width).
-        noted: for each layer that has any, its alignment heads, and the first one's row of a trace.
-        trace_heads: how many alignment heads there are.
+        alignment_heads: by layer, its alignment heads and the first one's row in recorded attention.
+        attention_heads: how many alignment heads there are.
     """
 
     shape: tuple[int, int, int]
@@ -94,15 +94,15 @@ class TextLayers:
         """Prepare a checkpoint's decoder; ``alignment_heads`` are (layer, head)."""
         maker = Maker(state, precision.decoder, device)
         width = dims.n_text_state // dims.n_text_head
-        noted: dict[int, tuple[list[int], int]] = {}
+        by_layer: dict[int, tuple[list[int], int]] = {}
         for layer, group in groupby(enumerate(sorted(alignment_heads)), key=lambda each: each[1][0]):
             members = list(group)
-            noted[layer] = [head for _, (_, head) in members], members[0][0]
+            by_layer[layer] = [head for _, (_, head) in members], members[0][0]
         return cls(
             shape=(dims.n_text_layer, dims.n_text_head, width),
             positions=maker.tensor("decoder.positional_embedding"),
             blocks=maker.blocks("decoder", dims.n_text_layer, width),
             norm=maker.norm("decoder.ln"),
-            alignment_heads=noted,
+            alignment_heads=by_layer,
             attention_heads=len(alignment_heads),
         )

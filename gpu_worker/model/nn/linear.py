@@ -1,4 +1,4 @@
-"""Matrix products in the precision that a device computes fastest."""
+"""Matrix products, in the number type that a device computes fastest."""
 
 import time
 import warnings
@@ -69,7 +69,7 @@ def linear(weight: Tensor, bias: Tensor | None, kind: Kind, device: torch.device
 
 
 def _packed(w: Tensor, b: Tensor | None, *, gelu: bool) -> Linear:
-    """Lay weights out once as oneDNN's kernels read them; ``F.linear`` does so on every call.
+    """Reorder weights once for oneDNN's kernels; ``F.linear`` does so on every call.
 
     A decoder's products of one row take half the time (tiny.en: 0.62 against 1.36 ms for all layers), large ones
     8 % less, and the GELU is done on the way out, before rounding.
@@ -77,7 +77,7 @@ def _packed(w: Tensor, b: Tensor | None, *, gelu: bool) -> Linear:
     packed = torch.ops.mkldnn._reorder_linear_weight(w, CHUNK)  # noqa: SLF001 - torch's compiler calls it so
     run = torch.ops.mkldnn._linear_pointwise  # noqa: SLF001 - the same
     after: tuple[str, list[float], str] = ("gelu", [], "none") if gelu else ("none", [], "")
-    run(w.new_zeros(1, w.shape[1]), packed, b, *after)  # raises here if it cannot be
+    run(w.new_zeros(1, w.shape[1]), packed, b, *after)  # raises here where oneDNN cannot compute it
 
     def quick(x: Tensor) -> Tensor:
         result: Tensor = run(x.to(torch.bfloat16), packed, b, *after)
@@ -90,7 +90,7 @@ def _int8(weight: Tensor, bias: Tensor | None, *, gelu: bool = False) -> Linear:
     """Quantize each output's weights to 8 bits once, and rows when they are multiplied."""
     scales = (weight.abs().amax(1) / 127).clamp(min=1e-12)
     with warnings.catch_warnings():
-        # torch announces the end of this tensor type; where it is gone, `quickest` passes over int8.
+        # torch announces the end of this tensor type; where it is gone, `quickest` skips int8.
         warnings.simplefilter("ignore", UserWarning)
         rounded = torch.quantize_per_channel(
             weight, scales.double(), torch.zeros(len(weight), dtype=torch.long), 0, torch.qint8
@@ -109,7 +109,7 @@ def quickest(kinds: Sequence[Kind], *, width: int, rows: int, handicap: float = 
     """Measure which kind multiplies ``rows`` by a matrix of ``width`` to ``4·width`` fastest on this CPU.
 
     The kinds come in order of trust: a later one must be ``handicap`` times quicker than the best before it, so that
-    noise does not cost accuracy. One that this build of torch cannot compute is passed over.
+    noise does not cost accuracy. Kinds that this build of torch cannot compute are skipped.
     """
     generator = torch.Generator().manual_seed(0)
     weight = torch.randn(4 * width, width, generator=generator)
@@ -126,7 +126,7 @@ def quickest(kinds: Sequence[Kind], *, width: int, rows: int, handicap: float = 
 
 
 def _least_time(run: Linear, x: Tensor, repeats: int = 12) -> float:
-    """Return the least CPU time of one call, in seconds: the others were disturbed."""
+    """Return the least CPU time of one call in seconds; longer ones were disturbed by other processes."""
     run(x)
     least = float("inf")
     for _ in range(repeats):

@@ -1,4 +1,4 @@
-"""From the host to the device without waiting for it."""
+"""Copy from the host to the device without waiting for it."""
 
 from collections.abc import Sequence
 
@@ -8,25 +8,25 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 
-def staged(values: NDArray[np.generic], device: torch.device) -> Tensor:
+def to_device(values: NDArray[np.generic], device: torch.device) -> Tensor:
     """Return an array's copy on the device.
 
     For CUDA it goes through page-locked memory, so that the copy is queued like a kernel and nothing waits; torch
     keeps that memory until the copy is done.
     """
     host = torch.from_numpy(values)
-    return sent(host.pin_memory() if device.type == "cuda" else host, device)
+    return copy_pinned(host.pin_memory() if device.type == "cuda" else host, device)
 
 
-def room(shape: Sequence[int], dtype: torch.dtype, device: torch.device) -> Tensor:
-    """Return memory on the host to fill and have `sent`; what it holds is undefined.
+def pinned_empty(shape: Sequence[int], dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Allocate memory on the host, uninitialised, to fill and pass to `copy_pinned`.
 
-    For CUDA it is page-locked and soon used again. What is large is best made there at once: to fill 34 MB of new
-    memory and copy it took 21 ms, to fill memory that is there 2 ms.
+    For CUDA it is page-locked, and torch reuses it. Large arrays are best built in it at once: to fill 34 MB of new
+    memory and copy it took 21 ms, to fill page-locked memory 2 ms.
     """
     return torch.empty(shape, dtype=dtype, pin_memory=device.type == "cuda")
 
 
-def sent(host: Tensor, device: torch.device) -> Tensor:
-    """Return the copy on the device of what is in page-locked memory; ``host`` is not to be written any more."""
+def copy_pinned(host: Tensor, device: torch.device) -> Tensor:
+    """Copy page-locked memory to the device; ``host`` must not be written afterwards."""
     return host.to(device, non_blocking=device.type == "cuda")

@@ -1,4 +1,4 @@
-"""Whisper's tokens: those that begin a transcript, those that are never chosen, and where words end."""
+"""Whisper's tokens: the start of a transcript, the tokens that are never chosen, and the words that tokens spell."""
 
 import codecs
 import string
@@ -12,8 +12,6 @@ _UNSPACED = frozenset({"zh", "ja", "th", "lo", "my", "yue"})
 
 
 class Tokens:
-    """The vocabulary of one model."""
-
     def __init__(self, n_vocab: int) -> None:
         self.multilingual = n_vocab >= 51865
         self._count = n_vocab - 51765 - int(self.multilingual)
@@ -30,7 +28,7 @@ class Tokens:
 
     @cached_property
     def suppressed(self) -> tuple[int, ...]:
-        """Text tokens that are never said: symbols and the marks of noises."""
+        """Text tokens that are never chosen: symbols and the marks of noises."""
         return tuple(t for t in self._base.non_speech_tokens if t < self.eot)
 
     @cached_property

@@ -1,4 +1,4 @@
-"""From hidden states to tokens, and back."""
+"""Embed tokens, and choose tokens from hidden states."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,11 +10,11 @@ from torch import Tensor
 
 from gpu_worker.model.nn.blocks import State
 from gpu_worker.model.nn.linear import Precision, bucket, linear
-from gpu_worker.model.nn.pinned_copy import staged
+from gpu_worker.model.nn.pinned_copy import to_device
 from gpu_worker.model.nn.tokens import Tokens
 
 _CANDIDATES = 8
-"""Best tokens of a rounded product that are scored again exactly; the true best was always among them."""
+"""Best tokens of a rounded product that are scored again in fp32; in measurements the true best was among them."""
 
 
 _ROWS = 32
@@ -36,8 +36,8 @@ class Choice:
 class Vocabulary:
     """The token embedding, which Whisper uses both ways.
 
-    Only text tokens and the end of text can be said, so only their columns are computed: timestamps and other marks
-    need no suppressing. What else is never said is shut out by the product's bias.
+    Only text tokens and the end of text can be chosen, so only their columns are computed: timestamps and other marks
+    need no suppressing. The product's bias excludes the text tokens that are never chosen.
     """
 
     def __init__(self, state: State, tokens: Tokens, precision: Precision, device: torch.device) -> None:
@@ -47,20 +47,20 @@ class Vocabulary:
         self._rows = _ROWS_CUDA if device.type == "cuda" else _ROWS
         self._exact = precision.vocabulary == "fp32"
         self._embedding = embedding.to(device, torch.float32 if self._exact else embedding.dtype, copy=True)
-        never = torch.zeros(tokens.eot + 1)
-        never[list(tokens.suppressed)] = float("-inf")
-        self._text = linear(self._embedding[: tokens.eot + 1], never, precision.vocabulary, device)
+        excluded = torch.zeros(tokens.eot + 1)
+        excluded[list(tokens.suppressed)] = float("-inf")
+        self._text = linear(self._embedding[: tokens.eot + 1], excluded, precision.vocabulary, device)
         self._not_first = torch.tensor(tokens.not_first, device=device)
         self._marks = self._embedding[tokens.eot + 1 :].float()
         suppressed = torch.tensor(tokens.suppressed, device=device)
-        self._unsaid = torch.cat([self._marks, self._embedding[suppressed].float()])
+        self._never_chosen = torch.cat([self._marks, self._embedding[suppressed].float()])
 
     def embed(self, tokens: Sequence[int]) -> Tensor:
         """Return the embeddings of tokens, (tokens, width) in fp32."""
-        return self.embedded(staged(np.array(tokens, dtype=np.int64), self._device))
+        return self.embedded(to_device(np.array(tokens, dtype=np.int64), self._device))
 
     def embedded(self, tokens: Tensor) -> Tensor:
-        """Return the embeddings of tokens that are on the device, any shape, with the width behind it, in fp32."""
+        """Return the embeddings of tokens on the device, in fp32; the width is added as the last dimension."""
         return F.embedding(tokens, self._embedding).float()
 
     def choose(self, hidden: Tensor, beginnings: Sequence[int] = ()) -> Choice:
@@ -85,7 +85,7 @@ class Vocabulary:
         """
         logits = self._logits(hidden)
         if beginnings:
-            begins = staged(np.array(beginnings, dtype=np.int64), self._device)
+            begins = to_device(np.array(beginnings, dtype=np.int64), self._device)
             logits[begins[:, None], self._not_first] = float("-inf")
         best, token, total = self._best(hidden, logits)
         return torch.stack([token.float(), best - total, total])
@@ -93,11 +93,11 @@ class Vocabulary:
     def no_speech(self, hidden: Tensor, totals: Tensor) -> list[float]:
         """Return the probability that there is no speech, of rows at a start of transcript.
 
-        It is a share of all tokens, also those that are never said; ``totals`` is those rows' sum over the others.
+        It is a share of all tokens, including those that are never chosen; ``totals`` is the rows' sum over the others.
         """
-        unsaid = hidden @ self._unsaid.T
-        mark = unsaid[:, self.tokens.no_speech - self.tokens.eot - 1]
-        silences: list[float] = (mark - torch.logaddexp(totals, unsaid.logsumexp(-1))).exp().tolist()
+        others = hidden @ self._never_chosen.T
+        mark = others[:, self.tokens.no_speech - self.tokens.eot - 1]
+        silences: list[float] = (mark - torch.logaddexp(totals, others.logsumexp(-1))).exp().tolist()
         return silences
 
     def languages(self, hidden: Tensor) -> Tensor:
@@ -113,7 +113,7 @@ class Vocabulary:
     def _best(self, hidden: Tensor, logits: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return each row's best score, its token, and the logarithm of the sum over all tokens.
 
-        Rounded products are only trusted to name candidates, which are scored again exactly.
+        A rounded product only finds candidates, which are scored again in fp32.
         """
         total = logits.logsumexp(-1)
         if self._exact:

@@ -11,7 +11,7 @@ from tests.scripted_recognizer import ScriptedRecognizer
 
 POLICY = PolicySettings(
     end_silence_samples=8_000,
-    young_samples=25_600,
+    first_commit_samples=25_600,
     confident_logprob=-0.5,
     window_samples=192_000,
     flush_window_samples=256_000,

@@ -50,8 +50,8 @@ def test_underway_only_safe_words_are_taken():
     assert not decision.closes
 
 
-def test_no_first_word_is_taken_from_a_young_window():
-    """What Whisper makes of a second of speech is a guess; once a word is committed the rule has done its work."""
+def test_no_first_word_is_taken_from_a_short_window():
+    """What Whisper makes of a second of speech is a guess; once a word is committed the rule no longer applies."""
     found = result((" a", 0.4), (" b", 1.4), end_s=1.5)
     assert taken(run(Window(0, asked_until=0), found, speech_s=1.5)) == []
     assert taken(run(Window(0, asked_until=0), replace(found, end=2 * S), speech_s=2.0)) == [" a", " b"]
@@ -75,13 +75,13 @@ def test_at_the_end_everything_is_taken():
 
 
 def test_a_hidden_hypothesis_is_dropped_at_the_end():
-    """What was not believed while it could change is not said at the end either."""
+    """What was hidden while it could change is not committed at the end either."""
     found = result((" you", 1.0), end_s=1.5, logprob=-1.5, no_speech=0.5)
     assert taken(run(Window(0, asked_until=0), found, speech_s=1.4, final=True)) == []
 
 
 def test_speech_that_is_hard_to_the_model_is_not_lost():
-    """Unlikely words of what is surely speech commit nothing, nor do the next agree with them; at the end they are said."""
+    """Unlikely words of what is surely speech commit nothing, nor do the next agree with them; at the end they are committed."""
     guess = result((" tigre", 1.0), (" du", 1.4), end_s=3.0, logprob=-1.5, no_speech=0.1)
     window = Window(0, asked_until=0)
     assert taken(run(window, guess, speech_s=2.0, cadence_s=0.5)) == []
@@ -141,7 +141,7 @@ def test_a_cut_window_commits_the_words_behind_the_sentence():
 
 
 def test_a_segment_without_a_sentence_closes_at_last():
-    """Speech without full stops does not make one segment for ever."""
+    """Speech without full stops does not make one endless segment."""
     found = result((" a", 2.0), (" b", 5.0), (" c", 5.9), end_s=6.0)
     open_for = {seconds: Window(0, asked_until=0, segment_before=round((seconds - 6.0) * S)) for seconds in (20, 31)}
     closes = {seconds: run(window, found, speech_s=6.0).closes for seconds, window in open_for.items()}
@@ -157,7 +157,7 @@ def test_a_window_that_cannot_be_trimmed_goes_on():
 
 
 def test_at_the_hard_limit_everything_is_committed():
-    """A window never grows past what the model can hear."""
+    """A window never grows past the model's context."""
     decision = run(
         Window(0, asked_until=0), result((" a", 26.0), (" b", 26.9), end_s=27.0, logprob=-0.9), speech_s=27.0
     )
@@ -169,7 +169,7 @@ def test_at_the_hard_limit_everything_is_committed():
 
 
 def test_a_hypothesis_that_passes_over_speech_starts_a_new_window():
-    """If speech goes on long after the last word, the model has stopped listening: it starts anew after that word."""
+    """If speech goes on long after the last word, the model has stopped transcribing: it starts anew after that word."""
     found = result((" a", 1.0), (" b", 2.0), end_s=6.0)
     decision = run(Window(0, asked_until=0), found, speech_s=6.0)
     assert taken(decision) == [" a", " b"]
@@ -179,7 +179,7 @@ def test_a_hypothesis_that_passes_over_speech_starts_a_new_window():
     assert run(Window(0, asked_until=0), found, speech_s=4.4).window.start == 0
 
 
-def test_a_word_is_not_believed_to_cover_seconds():
+def test_a_word_does_not_cover_seconds():
     """A last word stretched over untranscribed speech covers only the length of a word."""
     word = TimedWord(" a", " a", 0, 1, S, 6 * S)
     found = WindowResult((0,), (-0.1,), (word,), 6 * S, 0.0, looped=False, language="en", accepted=0)
@@ -200,7 +200,7 @@ def test_a_mark_covers_no_speech():
 
 
 def test_the_end_is_decoded_anew_a_few_times_if_it_was_passed_over():
-    """The rest of an utterance gets its own window, but not for ever."""
+    """The rest of an utterance gets its own window, but only a few times."""
     found = result((" a", 1.0), end_s=3.0)
     decision = run(Window(0, asked_until=0), found, speech_s=3.0, final=True)
     assert taken(decision) == [" a"]
@@ -211,7 +211,7 @@ def test_the_end_is_decoded_anew_a_few_times_if_it_was_passed_over():
     assert run(last, found, speech_s=3.0, final=True).window is None
 
 
-def test_a_stall_needs_words_that_are_believed():
+def test_a_stall_needs_words_that_are_trusted():
     """Noise without words, hidden words and loops are no stalls."""
     for found in (
         result(end_s=6.0),

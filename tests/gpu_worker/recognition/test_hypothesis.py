@@ -65,13 +65,13 @@ def test_a_broken_character_in_the_middle_does_not_stop_the_rest():
 
 
 @pytest.mark.parametrize(
-    ("logprob", "no_speech", "believed"),
+    ("logprob", "no_speech", "shown"),
     [(-1.1, 0.4, False), (-0.9, 0.5, True), (-0.8, 0.7, False), (-0.6, 0.9, True)],
 )
-def test_an_unlikely_first_hypothesis_is_hidden(logprob, no_speech, believed):
+def test_an_unlikely_first_hypothesis_is_hidden(logprob, no_speech, shown):
     """Inventions on noise have a low probability, or a middling one where no speech is likely."""
     reading = read(result([(" thanks", " thanks", 2)], logprob=logprob, no_speech=no_speech), 0, POLICY)
-    assert bool(reading.tail) == bool(reading.tokens) == reading.trusted == believed
+    assert bool(reading.tail) == bool(reading.tokens) == reading.trusted == shown
 
 
 def test_speech_that_is_hard_to_the_model_is_shown_and_not_trusted():
@@ -88,12 +88,12 @@ def test_after_the_first_committed_word_nothing_is_hidden():
 
 
 def test_a_loop_is_shown_but_not_trusted():
-    """What the repetition guard cut may be shown; nothing is committed on its word."""
+    """What the repetition guard cut may be shown; nothing of it is committed."""
     reading = read(result([(" a", " a", 1)], looped=True), 0, POLICY)
     assert texts(reading) == [" a"]
     assert not reading.trusted
 
 
-def test_an_empty_hypothesis_is_believed():
-    """Silence decoded to nothing is a fact: it needs no second decode."""
+def test_an_empty_hypothesis_is_trusted():
+    """Silence that was decoded to no words needs no second decode."""
     assert read(result([]), 0, POLICY).trusted

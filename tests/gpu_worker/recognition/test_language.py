@@ -15,15 +15,15 @@ def language(given: str | None = None, settled: str | None = None) -> Language:
 
 def decode(known: Language, found: str, start: int, end: int, *, said: bool = True) -> str | None:
     """Ask for a window in seconds, bring what the model would detect, and return what was asked."""
-    asked = known.ask(start * S, end * S)
-    known.take(asked or found, start * S, end * S)
+    asked = known.for_window(start * S, end * S)
+    known.on_decode(asked or found, start * S, end * S)
     if said:
-        known.believe()
+        known.on_commit()
     return asked
 
 
 def test_a_given_language_is_never_asked_for():
-    """What the client names holds for every window, however long."""
+    """The language that the client names applies to every window, of any length."""
     known = language("de")
     assert [decode(known, "fr", 0, end) for end in (1, 3, 10)] == ["de"] * 3
     assert (known.used, known.settled) == ("de", "de")
@@ -55,7 +55,7 @@ def test_a_settled_language_is_asked_once_a_window():
     assert [decode(known, "de", 12, end) for end in (14, 15, 16)] == ["de", None, "de"]
 
 
-def test_who_goes_on_in_another_language_is_followed():
+def test_a_change_of_language_is_followed():
     """A long window that contradicts is asked until it does no more, and what is said in it settles the new one."""
     known = language(settled="de")
     assert [decode(known, "fr", 0, end, said=False) for end in (2, 3, 4)] == ["de", None, None]
@@ -78,10 +78,10 @@ class Polyglot(ScriptedRecognizer):
     """Takes what is shorter than a second and a half for Turkish, all else for German."""
 
     def transcribe(self, requests):
-        heard = super().transcribe(requests)
+        results = super().transcribe(requests)
         return [
             replace(each, language=asked.language or ("tr" if len(asked.pcm) - asked.context < 1.5 * S else "de"))
-            for asked, each in zip(requests, heard, strict=True)
+            for asked, each in zip(requests, results, strict=True)
         ]
 
 

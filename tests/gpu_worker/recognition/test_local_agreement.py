@@ -5,7 +5,7 @@ from gpu_worker.recognition.hypothesis import TailWord
 from gpu_worker.recognition.local_agreement import agreed
 from tests.gpu_worker.recognition.driver import POLICY
 
-BRISK, SLOW = 8_000, 16_000
+FAST, SLOW = 8_000, 16_000
 END = 160_000
 
 
@@ -14,7 +14,7 @@ def word(text: str, before_end_s: float, weakest: float = -0.1, space: str = " "
     return TailWord(space + text, 0, end - 3_000, end, weakest, 0.9)
 
 
-def count(tail, previous=(), cadence=BRISK):
+def count(tail, previous=(), cadence=FAST):
     return agreed(tail, previous, end=END, cadence=cadence, policy=POLICY)
 
 
@@ -29,10 +29,10 @@ def test_case_and_space_do_not_matter():
     assert count([word("One", 3.0), word("x", 0.1)], ["one"]) == 1
 
 
-def test_a_word_near_the_end_is_held_although_agreed():
-    """What ends within the hold before the window's end may still change; the hold is shorter at a slow cadence."""
+def test_a_word_near_the_end_stays_open_although_agreed():
+    """What ends within the margin before the window's end may still change; the margin is shorter at a slow cadence."""
     tail = [word("one", 0.25), word("two", 0.1)]
-    assert count(tail, ["one", "two"], BRISK) == 0
+    assert count(tail, ["one", "two"], FAST) == 0
     assert count(tail, ["one", "two"], SLOW) == 1
 
 
@@ -40,7 +40,7 @@ def test_a_confident_word_passes_alone_at_a_slow_cadence_only():
     """Without agreement a word needs confidence and distance, and a slow cadence."""
     tail = [word("one", 2.0), word("two", 0.5), word("three", 0.1)]
     assert count(tail, cadence=SLOW) == 2
-    assert count(tail, cadence=BRISK) == 0
+    assert count(tail, cadence=FAST) == 0
 
 
 def test_an_unsure_word_stops_the_ones_after_it():
@@ -53,7 +53,7 @@ def test_an_unsure_word_passes_by_agreement():
     """Agreement is enough, at any cadence."""
     tail = [word("one", 3.0, weakest=-4.0), word("two", 0.1)]
     assert count(tail, ["one"], SLOW) == 1
-    assert count(tail, ["one"], BRISK) == 1
+    assert count(tail, ["one"], FAST) == 1
 
 
 def test_in_a_backlog_distance_is_enough():
@@ -70,7 +70,7 @@ def test_agreement_does_not_skip_a_difference():
 
 
 def test_the_last_word_stays_open_near_the_end():
-    """The last word of a hypothesis may be half of one: it is held longer, unless it ends well before."""
+    """The last word of a hypothesis may be half of one: it stays open longer, unless it ends well before."""
     assert count([word("one", 0.5)], ["one"], SLOW) == 0
     assert count([word("one", 0.7)], ["one"], SLOW) == 1
 
@@ -93,9 +93,9 @@ words = st.builds(
 )
 
 
-@given(st.lists(words, max_size=8), st.lists(st.sampled_from(["a", "b"]), max_size=8), st.sampled_from([BRISK, SLOW]))
+@given(st.lists(words, max_size=8), st.lists(st.sampled_from(["a", "b"]), max_size=8), st.sampled_from([FAST, SLOW]))
 def test_only_a_prefix_is_committed_and_each_word_has_a_reason(tail, previous, cadence):
-    """Whatever the hypotheses are, each committed word is agreed or confident, and held back near the end."""
+    """Whatever the hypotheses are, each committed word is agreed or confident, and none is near the end."""
     number = count(tail, previous, cadence)
     for index, item in enumerate(tail[:number]):
         same = [each.key for each in tail[: index + 1]] == list(previous[: index + 1])

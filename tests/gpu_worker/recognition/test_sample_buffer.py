@@ -18,29 +18,6 @@ def test_samples_come_back_by_position():
     assert buffer.copy(110, 113).tolist() == [10, 11, 12]
 
 
-def test_overlap_is_cut_off():
-    """Samples that are there already are not taken again, in part or as a whole."""
-    buffer = SampleBuffer(0)
-    buffer.append(0, pcm(0, 50))
-    buffer.append(40, pcm(40, 60))
-    buffer.append(10, pcm(10, 20))
-    assert buffer.copy(0, 60).tolist() == list(range(60))
-
-
-def test_a_gap_is_refused():
-    """Audio that would leave samples out is an error, and changes nothing."""
-    buffer = SampleBuffer(0)
-    with pytest.raises(ValueError, match="gap"):
-        buffer.append(1, pcm(0, 5))
-    assert buffer.end == 0
-
-
-def test_half_a_sample_is_refused():
-    """An odd number of bytes would shift every later sample."""
-    with pytest.raises(ValueError, match="whole number"):
-        SampleBuffer(0).append(0, b"abc")
-
-
 def test_dropped_audio_is_gone():
     """Samples before the drop cannot be copied; those after it keep their positions."""
     buffer = SampleBuffer(0)

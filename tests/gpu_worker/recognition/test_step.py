@@ -1,7 +1,5 @@
 """One step: two calls in their order, and each answer to the stream that has asked."""
 
-import dataclasses
-
 import pytest
 
 from gpu_worker.recognition.step import DecodeCall, Step, VadCall, run_step
@@ -30,9 +28,9 @@ def test_speech_is_found_before_windows_are_decoded():
     """The windows of a step are those that are due once its own audio is judged; then the step is over."""
     streams, model = [speaking(1), speaking(2)], ScriptedRecognizer()
     step = Step(lambda: streams, period=PERIOD)
-    listen = step.next_call()
-    assert isinstance(listen, VadCall)
-    answered(step, listen, model)
+    vad = step.next_call()
+    assert isinstance(vad, VadCall)
+    answered(step, vad, model)
     decode = step.next_call()
     assert isinstance(decode, DecodeCall)
     assert [request.key for request in decode.requests] == [1, 2]
@@ -58,7 +56,7 @@ def test_nothing_is_due():
 
 
 def test_an_answer_that_is_an_error_is_raised():
-    """What the recognizer answers in place of a result ends a step that nobody watches over."""
+    """An error that the recognizer answers in place of a result ends `run_step`."""
     streams = [speaking(1, say([POISON, "river", "stone"]).pcm)]
     with pytest.raises(RuntimeError, match="poison"):
         run_step(streams, ScriptedRecognizer(), period=PERIOD)
@@ -68,19 +66,7 @@ def test_a_stream_that_comes_meanwhile_is_not_asked_twice():
     """Streams that begin while the model judges the others' audio have no window yet, and disturb nothing."""
     streams, model = [speaking(1)], ScriptedRecognizer()
     step = Step(lambda: streams, period=PERIOD)
-    listen = step.next_call()
+    vad = step.next_call()
     streams.append(speaking(2))
-    answered(step, listen, model)
+    answered(step, vad, model)
     assert [request.key for request in step.next_call().requests] == [1]
-
-
-def test_an_answer_that_does_not_fit_is_refused():
-    """Too few probabilities, or an answer that nobody has asked for, do not move a stream on."""
-    stream, model = speaking(1), ScriptedRecognizer()
-    step = Step(lambda: [stream], period=PERIOD)
-    [answer] = step.next_call().run(model)
-    with pytest.raises(ValueError, match="probabilities"):
-        step.deliver(1, dataclasses.replace(answer, probabilities=answer.probabilities[1:]))
-    step.deliver(1, answer)
-    with pytest.raises(ValueError, match="no listen request"):
-        step.deliver(1, answer)

@@ -65,7 +65,7 @@ def test_a_late_sentence_is_better_than_nothing():
     assert cut_text(timed((" a.", 1.0), (" b", 12.0))) == " a."
 
 
-def test_undecided_words_are_never_cut():
+def test_open_words_are_never_cut():
     """Only committed tokens may leave the window."""
     words = timed((" a", 3.0), (" b.", 6.0), (" c", 8.0))
     assert cut_text(words, committed=1) == " a"
@@ -96,7 +96,7 @@ def tail(*texts: str, first: int = 0) -> tuple[TailWord, ...]:
 
 
 def test_absorbing_commits_tokens_as_generated():
-    """The first words' tokens are decided with their newest ends; the rest is draft, tail and memory."""
+    """The first words' tokens are decided with their newest ends; the rest is draft and tail."""
     window = Window(start=0, asked_until=0, committed=(CommittedToken(50, 100),))
     words = timed((" a", 1.0), (" b", 2.0), (" c", 3.0))
     window.absorb(Reading(tail(" b", " c", first=1), (60, 70), trusted=True), result(words, (60, 70)))
@@ -108,7 +108,7 @@ def test_absorbing_commits_tokens_as_generated():
 
 
 def test_trimming_moves_the_start_to_a_frame_and_drops_the_tokens():
-    """What was cut is neither heard nor forced again."""
+    """What was cut off is neither decoded nor forced again."""
     window = Window(start=0, asked_until=0)
     words = timed((" a", 1.005), (" b", 2.0))
     window.absorb(Reading(tail(" a", " b"), (60, 70), trusted=True), result(words, (60, 70)))

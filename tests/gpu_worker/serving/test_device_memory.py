@@ -14,17 +14,17 @@ from shared.settings import WorkerSettings
 READINGS = f"""
 import json, numpy as np
 from {CpuMemory.__module__} import {CpuMemory.__name__}
-gauge = {CpuMemory.__name__}()
-before = gauge.read()
-held = np.ones(200 * 2**20, np.uint8)
-during = gauge.read()
-del held
+memory = {CpuMemory.__name__}()
+before = memory.read()
+block = np.ones(200 * 2**20, np.uint8)
+during = memory.read()
+del block
 print(json.dumps([[r.total, r.allocated, r.free, r.available, r.utilization_percent]
-                  for r in (before, during, gauge.read())]))
+                  for r in (before, during, memory.read())]))
 """
 
 
-def test_the_cpu_gauge_follows_the_process():
+def test_cpu_memory_follows_the_process():
     """What the process takes for itself is what is reported as allocated, and what it gives back is not."""
     # In a process of its own: pages of this one become private when another lets go of them, and freed by anyone.
     printed = subprocess.run([sys.executable, "-c", READINGS], capture_output=True, text=True, check=True).stdout
@@ -66,7 +66,7 @@ def driver(monkeypatch):
     [("1", "auto", "cuda"), ("", "auto", "cpu"), ("-1", "auto", "cpu"), ("0,1", "cuda", "cuda"), ("7", "cpu", "cpu")],
 )
 def test_the_device_is_what_is_visible(driver, monkeypatch, visible, device, chosen):
-    """A hidden GPU is none, and who asks for the CPU is not asked about GPUs."""
+    """A hidden GPU counts as none, and `DEVICE=cpu` looks at no GPU."""
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
     assert pin(WorkerSettings.from_env({"DEVICE": device})) == chosen
 
@@ -79,7 +79,7 @@ def test_a_gpu_that_is_not_there_is_named(driver, monkeypatch, visible):
         pin(WorkerSettings.from_env({}))
 
 
-def test_who_asks_for_cuda_without_a_gpu_is_told(driver, monkeypatch):
+def test_cuda_without_a_gpu_is_refused(driver, monkeypatch):
     """Where all GPUs are hidden, ``DEVICE=cuda`` cannot be."""
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     with pytest.raises(SettingsError, match="no NVIDIA GPU is found"):

@@ -1,4 +1,4 @@
-"""The worker's loop over the model: whom a failure ends, and when the weights come and go."""
+"""The worker's loop over the model: which sessions a failure ends, and when the weights come and go."""
 
 import asyncio
 import itertools
@@ -12,7 +12,7 @@ from gpu_worker.serving.heartbeat import Heartbeater
 from gpu_worker.serving.model_executor import ModelExecutor
 from gpu_worker.serving.pacing import StepPacer
 from gpu_worker.serving.request_handler import RequestHandler
-from gpu_worker.serving.scheduler import AILING, StepScheduler
+from gpu_worker.serving.scheduler import STOP_AFTER_FAILURES, StepScheduler
 from gpu_worker.serving.slots import SlotTable
 from shared import messages as m
 from tests.gateway.builders import register
@@ -54,14 +54,24 @@ class Link:
 async def worker(recognizer, unload_s=-1.0):
     """A worker with one gateway, all but its process and its sockets; yields the link, the stop event, the model."""
     link, stop, clock = Link(), asyncio.Event(), time.monotonic
-    gateways, table, cadence = [Gateway(link, clock())], SlotTable(4, PolicySettings()), StepPacer(0.5, 2.0)
+    gateways, table, pacer = [Gateway(link, clock())], SlotTable(4, PolicySettings()), StepPacer(0.5, 2.0)
     model = ModelExecutor(recognizer, clock)
-    desk = RequestHandler(gateways, table, model, register(0, boot="b1"), clock)
-    pulse = Heartbeater(gateways, table, cadence, model, CpuMemory(), lost_after_s=9.0, forget=desk.forget, clock=clock)
-    steps = StepScheduler(
-        recognizer, model, table, cadence=cadence, desk=desk, pulse=pulse, batch=8, unload_s=unload_s, clock=clock
+    handler = RequestHandler(gateways, table, model, register(0, boot="b1"), clock)
+    heartbeater = Heartbeater(
+        gateways, table, pacer, model, CpuMemory(), lost_after_s=9.0, free_slots=handler.free_slots, clock=clock
     )
-    tasks = [asyncio.create_task(desk.receive(0)), asyncio.create_task(steps.run(stop))]
+    steps = StepScheduler(
+        recognizer,
+        model,
+        table,
+        pacer=pacer,
+        handler=handler,
+        heartbeater=heartbeater,
+        batch=8,
+        unload_s=unload_s,
+        clock=clock,
+    )
+    tasks = [asyncio.create_task(handler.receive(0)), asyncio.create_task(steps.run(stop))]
     try:
         yield link, stop, model
     finally:
@@ -105,7 +115,7 @@ def test_a_session_is_opened_transcribed_and_finished():
 
 
 def test_a_failure_ends_its_session_alone():
-    """Of two sessions in the same steps the one whose window raises is told why; the other is finished."""
+    """Of two sessions in the same steps the one whose window raises gets the reason; the other is finished."""
 
     async def test():
         async with worker(ScriptedRecognizer()) as (link, stop, _):
@@ -129,9 +139,9 @@ def test_a_step_that_raises_ends_its_sessions_and_in_the_end_the_worker():
             for lease in itertools.count(1):
                 talk(link, lease, SPEECH)
                 await eventually(lambda lease=lease: link.of(m.StreamFailed, lease))
-                if lease == AILING - 1:
+                if lease == STOP_AFTER_FAILURES - 1:
                     assert not stop.is_set()
-                if lease == AILING:
+                if lease == STOP_AFTER_FAILURES:
                     break
             assert stop.is_set()
 

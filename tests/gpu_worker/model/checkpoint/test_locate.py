@@ -50,16 +50,11 @@ def test_a_wrong_file_is_not_passed_over(save, checkpoint, cache):
         locate.locate(str(save(checkpoint)), cache_dir=cache)
 
 
-def test_an_unknown_name_is_answered_with_the_known(cache):
-    """A name that is neither is refused with the list of Whisper's names."""
-    with pytest.raises(ModelUnavailableError, match=r"'medum' cannot be had: there is no such file.*large-v3-turbo"):
-        locate.locate("medum", cache_dir=cache)
-
-
-def test_a_folder_is_said_to_be_one(tmp_path, cache):
-    """A folder where a file is meant is said to be a folder."""
-    with pytest.raises(ModelUnavailableError, match="is a folder"):
-        locate.locate(str(tmp_path), cache_dir=cache)
+@pytest.mark.parametrize(("model", "reason"), [("medum", "there is no such file"), ("/tmp", "is a folder")])
+def test_what_is_no_model_is_refused_with_the_known_names(cache, model, reason):
+    """Neither a file nor one of Whisper's names: the reason, and the list of names."""
+    with pytest.raises(ModelUnavailableError, match=f"'{model}' cannot be had: {reason}.*large-v3-turbo"):
+        locate.locate(model, cache_dir=cache)
 
 
 def test_the_cache_is_used_without_a_network(official, cache, save, checkpoint):
@@ -99,7 +94,7 @@ def test_a_silent_site_is_left_at_the_deadline(official, cache):
 
 
 def test_an_unreachable_site_fails_fast(cache, monkeypatch):
-    """Where nobody listens the reason is there in seconds, with every place that was tried."""
+    """At a closed port the reason is there in seconds, with every place that was tried."""
     monkeypatch.setitem(ADDRESSES, "tiny", f"http://127.0.0.1:9/{'0' * 64}/tiny.pt")
     start_s = time.monotonic()
     with pytest.raises(ModelUnavailableError, match=r"(?s)tiny\.pt cannot be read.*Connection refused"):

@@ -17,9 +17,9 @@ def real():
     return locate("tiny.en", cache_dir=default_cache_dir())
 
 
-def test_the_real_model_hears_the_clip(real):
+def test_the_real_model_transcribes_the_clip(real):
     """The default model writes every word of the shipped clip."""
-    result = verify.prove(real)
+    result = verify.verify_checkpoint(real)
     assert (result.errors, result.words) == (0, 14)
     assert result.passed
 
@@ -40,17 +40,17 @@ def test_a_scrambled_model_is_found_out(real, save):
 
 
 @given(WORDS, WORDS)
-def test_errors_are_a_distance(spoken, heard):
+def test_errors_are_a_distance(spoken, written):
     """Errors are none for the same words only, the same both ways, and never more than the longer list."""
-    errors = verify.word_errors(spoken, heard)
-    assert (errors == 0) == (spoken == heard)
-    assert errors == verify.word_errors(heard, spoken)
-    assert abs(len(spoken) - len(heard)) <= errors <= max(len(spoken), len(heard))
+    errors = verify.word_errors(spoken, written)
+    assert (errors == 0) == (spoken == written)
+    assert errors == verify.word_errors(written, spoken)
+    assert abs(len(spoken) - len(written)) <= errors <= max(len(spoken), len(written))
 
 
 @pytest.mark.parametrize(
-    ("heard", "errors"), [("the cat sat", 0), ("the sat", 1), ("a cat sat down", 2), ("", 3), ("The cat, sat!", 0)]
+    ("written", "errors"), [("the cat sat", 0), ("the sat", 1), ("a cat sat down", 2), ("", 3), ("The cat, sat!", 0)]
 )
-def test_errors_are_counted_in_words(heard, errors):
+def test_errors_are_counted_in_words(written, errors):
     """Replaced, dropped and added words count one each; case and punctuation count nothing."""
-    assert verify.word_errors(verify.normalised("the cat sat"), verify.normalised(heard)) == errors
+    assert verify.word_errors(verify.normalised("the cat sat"), verify.normalised(written)) == errors

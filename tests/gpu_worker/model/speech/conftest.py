@@ -12,6 +12,7 @@ from whisper.model import ModelDimensions, Whisper
 from whisper.normalizers import EnglishTextNormalizer
 
 import shared
+from gpu_worker.model.checkpoint import verify
 from gpu_worker.model.checkpoint.locate import default_cache_dir, load_checkpoint, locate
 from gpu_worker.model.nn.linear import EXACT, cpu_precision
 from gpu_worker.model.recognizer import Weights, WhisperRecognizer
@@ -133,10 +134,5 @@ def text_of(result):
 def word_errors(reference, hypothesis):
     """Return (errors, words): the edit distance of normalised words, and how many there are."""
     normalise = EnglishTextNormalizer()
-    said, heard = normalise(reference).split(), normalise(hypothesis).split()
-    row = list(range(len(heard) + 1))
-    for i, word in enumerate(said, 1):
-        above, row = row, [i]
-        for j, other in enumerate(heard, 1):
-            row.append(min(above[j] + 1, row[-1] + 1, above[j - 1] + (word != other)))
-    return row[-1], len(said)
+    spoken = normalise(reference).split()
+    return verify.word_errors(spoken, normalise(hypothesis).split()), len(spoken)

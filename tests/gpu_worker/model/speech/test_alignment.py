@@ -33,18 +33,18 @@ def test_the_median_is_whispers(frames):
 
 def test_attention_that_walks_gives_its_steps():
     """Tokens that each attend to their own ten frames begin at those frames."""
-    trace = torch.full((2, 5, 50), 1e-4)
+    attention = torch.full((2, 5, 50), 1e-4)
     for token in range(5):
-        trace[:, token, 10 * token : 10 * token + 10] = 1.0
-    assert token_boundaries(trace, 4) == [0, 10, 20, 30, 40]
+        attention[:, token, 10 * token : 10 * token + 10] = 1.0
+    assert token_boundaries(attention, 4) == [0, 10, 20, 30, 40]
 
 
 def test_without_a_row_for_the_end_the_last_token_still_ends():
     """A decode that met its limit has no row that chose the end; the boundaries are as many all the same."""
-    trace = torch.full((2, 4, 40), 1e-4)
+    attention = torch.full((2, 4, 40), 1e-4)
     for token in range(4):
-        trace[:, token, 10 * token : 10 * token + 10] = 1.0
-    boundaries = token_boundaries(trace, 4)
+        attention[:, token, 10 * token : 10 * token + 10] = 1.0
+    boundaries = token_boundaries(attention, 4)
     assert len(boundaries) == 5
     assert boundaries == sorted(boundaries)
     assert boundaries[-1] <= 40

@@ -4,7 +4,7 @@ from whisper.decoding import detect_language
 from whisper.model import Whisper, disable_sdpa
 from whisper.tokenizer import get_tokenizer
 
-from gpu_worker.model.cpu.decoder import Span
+from gpu_worker.model.cpu.decoder import RowSpan
 from gpu_worker.model.network import Network, alignment_heads
 from gpu_worker.model.nn.compaction import EncoderSettings, Level
 from gpu_worker.model.nn.linear import EXACT
@@ -36,9 +36,9 @@ def pair(random_weights, clips):
         return model, network, mel, network.encoder.encode([raw], full=True)[0]
 
 
-def trace(network, encoding):
-    """Return room for a row's attention."""
-    return torch.empty(network.decoder.trace_heads, 64, encoding.frames)
+def attention_buffer(network, encoding):
+    """Return a tensor that a row's attention is recorded in."""
+    return torch.empty(network.decoder.attention_heads, 64, encoding.frames)
 
 
 @torch.inference_mode()
@@ -46,7 +46,7 @@ def test_hidden_states_give_whispers_logits(pair):
     """A pass over many tokens scores every text token as whisper's decoder does, to 1e-4."""
     model, network, mel, encoding = pair
     tokens = [50258, 50259, 50360, 50364, *range(500, 520)]
-    spans = [Span(0, 0, len(tokens), encoding, trace(network, encoding), 3)]
+    spans = [RowSpan(0, 0, len(tokens), encoding, attention_buffer(network, encoding), 3)]
     hidden = network.decoder.forward(tokens, spans, network.decoder.cache(1, 64))
     ours = hidden @ model.decoder.token_embedding.weight.T
     theirs = model.decoder(torch.tensor([tokens]), model.encoder(mel[None]))[0]
@@ -54,21 +54,21 @@ def test_hidden_states_give_whispers_logits(pair):
 
 
 @torch.inference_mode()
-def test_tokens_in_pieces_and_in_company_equal_one_pass(pair):
+def test_tokens_in_pieces_beside_another_row_equal_one_pass(pair):
     """Two rows of different lengths, fed in pieces into one cache, end where each would alone."""
     _, network, _, encoding = pair
     decoder = network.decoder
     first, second = list(range(500, 520)), list(range(700, 707))
 
     def alone(tokens):
-        spans = [Span(0, 0, len(tokens), encoding, trace(network, encoding), 0)]
+        spans = [RowSpan(0, 0, len(tokens), encoding, attention_buffer(network, encoding), 0)]
         return decoder.forward(tokens, spans, decoder.cache(1, 64))[-1]
 
     cache = decoder.cache(2, 64)
-    notes = [trace(network, encoding) for _ in range(2)]
-    spans = [Span(0, 0, 12, encoding, notes[0], 0), Span(1, 0, 6, encoding, notes[1], 0)]
+    buffers = [attention_buffer(network, encoding) for _ in range(2)]
+    spans = [RowSpan(0, 0, 12, encoding, buffers[0], 0), RowSpan(1, 0, 6, encoding, buffers[1], 0)]
     decoder.forward(first[:12] + second[:6], spans, cache)
-    spans = [Span(0, 12, 8, encoding, notes[0], 0), Span(1, 6, 1, encoding, notes[1], 0)]
+    spans = [RowSpan(0, 12, 8, encoding, buffers[0], 0), RowSpan(1, 6, 1, encoding, buffers[1], 0)]
     hidden = decoder.forward(first[12:] + second[6:], spans, cache)
     assert (hidden[7] - alone(first)).abs().max() < 1e-4
     assert (hidden[8] - alone(second)).abs().max() < 1e-4
@@ -79,11 +79,11 @@ def test_tokens_taken_back_leave_nothing_behind(pair):
     """After a rejected draft the row goes on as if it had never been fed."""
     _, network, _, encoding = pair
     decoder = network.decoder
-    note = trace(network, encoding)
+    buffer = attention_buffer(network, encoding)
     cache = decoder.cache(1, 64)
-    decoder.forward(list(range(500, 510)), [Span(0, 0, 10, encoding, note, 0)], cache)
-    again = decoder.forward([900], [Span(0, 4, 1, encoding, note, 0)], cache)
-    clean = decoder.forward([500, 501, 502, 503, 900], [Span(0, 0, 5, encoding, note, 0)], decoder.cache(1, 64))
+    decoder.forward(list(range(500, 510)), [RowSpan(0, 0, 10, encoding, buffer, 0)], cache)
+    again = decoder.forward([900], [RowSpan(0, 4, 1, encoding, buffer, 0)], cache)
+    clean = decoder.forward([500, 501, 502, 503, 900], [RowSpan(0, 0, 5, encoding, buffer, 0)], decoder.cache(1, 64))
     assert (again[-1] - clean[-1]).abs().max() < 1e-4
 
 
@@ -101,7 +101,7 @@ def test_no_speech_is_the_share_whisper_would_see(pair):
     """The probability of no speech is the softmax over all tokens, nothing suppressed, at the start of transcript."""
     model, network, mel, encoding = pair
     tokens = [50258, 50259, 50360, 50364]
-    spans = [Span(0, 0, 4, encoding, trace(network, encoding), 3)]
+    spans = [RowSpan(0, 0, 4, encoding, attention_buffer(network, encoding), 3)]
     hidden = network.decoder.forward(tokens, spans, network.decoder.cache(1, 64))
     vocabulary = network.decoder.vocabulary
     silences = vocabulary.no_speech(hidden[:1], vocabulary.choose(hidden[[3, 0]], [0]).totals[1:])
@@ -110,16 +110,16 @@ def test_no_speech_is_the_share_whisper_would_see(pair):
 
 
 @torch.inference_mode()
-def test_attention_of_the_alignment_heads_is_noted(weights, clips):
-    """The traces are whisper's cross-attention of those heads over the real frames."""
+def test_attention_of_the_alignment_heads_is_recorded(weights, clips):
+    """It is whisper's cross-attention of those heads over the real frames."""
     network = build(weights)
     model = Whisper(weights.dims)
     model.load_state_dict({k: v.float() for k, v in weights.state.items()})
     raw = network.spectrum.raw(clips[0].pcm, 0)
     encoding = network.encoder.encode([raw], full=True)[0]
     tokens = [50257, 50362, 2077, 286, 1842]
-    note = trace(network, encoding)
-    network.decoder.forward(tokens, [Span(0, 0, 5, encoding, note, 1)], network.decoder.cache(1, 64))
+    buffer = attention_buffer(network, encoding)
+    network.decoder.forward(tokens, [RowSpan(0, 0, 5, encoding, buffer, 1)], network.decoder.cache(1, 64))
     seen = {}
     hooks = [
         block.cross_attn.register_forward_hook(lambda _, __, out, i=i: seen.__setitem__(i, out[1]))
@@ -131,7 +131,7 @@ def test_attention_of_the_alignment_heads_is_noted(weights, clips):
         hook.remove()
     for row, (layer, head) in enumerate(alignment_heads("tiny.en", weights.dims)):
         theirs = seen[layer][0, head].softmax(-1)[1:, : encoding.frames]
-        assert (note[row, :4] - theirs).abs().max() < 1e-4
+        assert (buffer[row, :4] - theirs).abs().max() < 1e-4
 
 
 def test_unknown_weights_take_the_later_half_of_the_heads(weights):

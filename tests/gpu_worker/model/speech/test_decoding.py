@@ -1,11 +1,11 @@
-"""Drafts and company change nothing: real windows of live sessions, each token compared with plain greedy decoding."""
+"""Drafts and other rows change nothing: real windows of live sessions, each token compared with plain greedy decoding."""
 
 import random
 
 import pytest
 import torch
 
-from gpu_worker.model.cpu.decoder import Span
+from gpu_worker.model.cpu.decoder import RowSpan
 from gpu_worker.model.decoding import DecodeRequest, decode
 from tests.gpu_worker.model.speech.conftest import growing
 
@@ -28,7 +28,7 @@ def request(network, encoding, committed=(), draft=()):
 
 @torch.inference_mode()
 def run(network, requests):
-    """Decode many windows, so many at a time."""
+    """Decode many windows, some at a time."""
     return [
         said for at in range(0, len(requests), BATCH) for said in decode(network.decoder, requests[at : at + BATCH])
     ]
@@ -60,8 +60,8 @@ def test_drafts_change_no_token(steps):
         assert said.tokens == plain.tokens
         assert said.ended == plain.ended
         assert said.logprobs == pytest.approx(plain.logprobs, abs=1e-3)
-        assert said.trace.shape == plain.trace.shape
-        assert (said.trace - plain.trace).abs().max() < 1e-3
+        assert said.attention.shape == plain.attention.shape
+        assert (said.attention - plain.attention).abs().max() < 1e-3
     assert len(asked) > 200
 
 
@@ -85,7 +85,7 @@ def test_committed_tokens_are_gone_on_from(steps):
             assert said.tokens == tokens[len(tokens) // 2 :]
 
 
-def test_company_changes_no_token(steps):
+def test_other_rows_change_no_token(steps):
     """Windows decoded alone say what they say in a batch of all lengths."""
     network, windows = steps
     for encoding, plain in windows[::7]:
@@ -94,7 +94,7 @@ def test_company_changes_no_token(steps):
 
 
 def test_reduced_precision_differs_only_at_near_ties(exact, quick, clips):
-    """As a worker computes it, drafts and company leave 98 % of windows as they were; the rest had near-ties in fp32."""
+    """As a worker computes it, drafts and other rows leave 98 % of windows as they were; the rest had near-ties in fp32."""
     network, encodings = encoded(quick, clips, 1.0)
     plains = [run(network, [request(network, encoding)])[0].tokens for encoding in encodings]
     drafts = [(), *plains[:-1]]
@@ -115,8 +115,8 @@ def _gap(exact, encoding, text, other):
     """Return by how much ``other`` is less likely after a text than the best token, in fp32 logits."""
     decoder = exact._step._network.decoder
     tokens = [50257, 50362, *text]
-    note = torch.empty(decoder.trace_heads, len(tokens), encoding.frames)
-    spans = [Span(0, 0, len(tokens), encoding, note, 1)]
+    buffer = torch.empty(decoder.attention_heads, len(tokens), encoding.frames)
+    spans = [RowSpan(0, 0, len(tokens), encoding, buffer, 1)]
     hidden = decoder.forward(tokens, spans, decoder.cache(1, len(tokens)))[-1:]
     [best] = decoder.vocabulary.choose(hidden, [] if text else [0]).tokens
     return float(hidden @ (decoder.vocabulary._embedding[best] - decoder.vocabulary._embedding[other]))

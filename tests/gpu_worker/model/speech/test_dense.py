@@ -14,7 +14,7 @@ import torch
 from gpu_worker.model.alignment import token_boundaries
 from gpu_worker.model.cuda.alignment import boundaries_together
 from gpu_worker.model.cuda.graphs import Graphs
-from gpu_worker.model.cuda.shapes import EncoderShape, Packing, batch_rows, parted
+from gpu_worker.model.cuda.shapes import EncoderShape, Packing, batch_rows, split_into_passes
 from gpu_worker.model.decoding import Decoded, DecodeRequest, decode
 from gpu_worker.model.mel import Spectrum
 from gpu_worker.model.network import Network
@@ -34,14 +34,14 @@ class Replayed:
         self.started = 0
 
     def __call__(self, work, inputs):
-        held = [each.clone() for each in inputs]
-        answer = work(*held).clone()
+        own_inputs = [each.clone() for each in inputs]
+        answer = work(*own_inputs).clone()
 
         def replay(values):
             self.started += 1
-            for target, value in zip(held, values, strict=True):
+            for target, value in zip(own_inputs, values, strict=True):
                 target.copy_(value)
-            return answer.copy_(work(*held))
+            return answer.copy_(work(*own_inputs))
 
         return replay
 
@@ -95,7 +95,7 @@ def test_windows_encoded_together_are_as_alone(small, clips, full):
     for alone, together in zip(one, other, strict=True):
         assert together.frames == alone.frames
         assert together.keys.shape == alone.keys.shape
-        assert (heard(together) - heard(alone)).abs().max() < 1e-3
+        assert (audible(together) - audible(alone)).abs().max() < 1e-3
         assert (together.bias is None) == (alone.bias is None)
         if alone.bias is not None:
             assert torch.equal(together.bias.sort().values, alone.bias.sort().values)
@@ -103,7 +103,7 @@ def test_windows_encoded_together_are_as_alone(small, clips, full):
             assert (silence - other).abs().max() < 1e-3
 
 
-def heard(encoding):
+def audible(encoding):
     """Return what the decoder reads of a window's frames."""
     return encoding.values[:, :, encoding.first : encoding.first + encoding.frames]
 
@@ -119,14 +119,14 @@ def test_many_windows_make_few_batches_of_like_lengths(small, clips):
     """Forty windows of a live session are as alone, though they go through several batches and the same recordings."""
     raws = [small[0].spectrum.raw(pcm, 0) for clip in clips[:4] for pcm in growing(clip.pcm, 1.0)]
     one, other = (network.encoder.encode(raws) for network in small)
-    worst = max(float((heard(a) - heard(b)).abs().max()) for a, b in zip(one, other, strict=True))
+    worst = max(float((audible(a) - audible(b)).abs().max()) for a, b in zip(one, other, strict=True))
     assert len(raws) > 20
     assert worst < 1e-3
 
 
 @torch.inference_mode()
 @pytest.mark.parametrize("count", [3, 12])
-def test_a_window_is_encoded_in_any_company_as_alone(small, clips, count):
+def test_a_window_is_encoded_in_a_batch_as_alone(small, clips, count):
     """What no number is stays in its window, recorded and packed; what was encoded before it stays what it is."""
     spectrum, encoder = small[1].spectrum, small[1].encoder
     raws = [spectrum.raw(clips[i % 4].pcm[: 16_000 * (2 + i)], 0) for i in range(count)]
@@ -174,8 +174,8 @@ def test_rows_decoded_together_are_as_alone(both, requests, recorder):
             assert (other.tokens, other.accepted, other.ended) == (one.tokens, one.accepted, one.ended)
             assert other.logprobs == pytest.approx(one.logprobs, abs=1e-3)
             assert other.no_speech == pytest.approx(one.no_speech, abs=1e-4)
-            assert other.trace.shape == one.trace.shape
-            assert (other.trace - one.trace).abs().max() < 1e-3
+            assert other.attention.shape == one.attention.shape
+            assert (other.attention - one.attention).abs().max() < 1e-3
     assert recorder.started > 30
 
 
@@ -197,12 +197,12 @@ def test_numbers_that_are_none_stay_in_their_row(both, requests):
 
 @torch.inference_mode()
 def test_what_was_decoded_outlives_the_next_batch(both, requests):
-    """Attention that one batch has noted is the same when the next has used the memory."""
+    """Attention that one batch has recorded is the same when the next has used the memory."""
     _, dense = both
     [said] = decode(dense.decoder, [requests[0][1]])
-    noted = said.trace.clone()
+    recorded = said.attention.clone()
     decode(dense.decoder, [requests[4][1]])
-    assert torch.equal(said.trace, noted)
+    assert torch.equal(said.attention, recorded)
 
 
 @torch.inference_mode()
@@ -211,15 +211,15 @@ def test_recordings_go_with_the_memory_that_they_know(random_weights, clips):
     recorder = Replayed()
     dense = build(random_weights()[1], recorder)[1]
     start, sot = dense.tokens.start("en", "transcribe", ())
-    heard = dense.encoder.encode([dense.spectrum.raw(clip.pcm, 0) for clip in clips[:3]])
-    asked = [DecodeRequest(encoding, start, sot, (), (), 8) for encoding in heard]
+    encodings = dense.encoder.encode([dense.spectrum.raw(clip.pcm, 0) for clip in clips[:3]])
+    asked = [DecodeRequest(encoding, start, sot, (), (), 8) for encoding in encodings]
     [before] = decode(dense.decoder, asked[:1])
     started = recorder.started
     decode(dense.decoder, asked)
     [after] = decode(dense.decoder, asked[:1])
     assert started > 2
     assert after.tokens == before.tokens
-    assert torch.equal(after.trace, before.trace)
+    assert torch.equal(after.attention, before.attention)
 
 
 @torch.inference_mode()
@@ -238,7 +238,7 @@ def test_a_step_is_the_same_both_ways(both, clips):
 
 @torch.inference_mode()
 def test_languages_are_found_together(small, clips):
-    """Windows whose language nobody gave get the same one both ways, in another model's dimensions."""
+    """Windows without a given language get the same one both ways, in another model's dimensions."""
     alone, together = small
     raws = [alone.spectrum.raw(clip.pcm, 0) for clip in clips[:3]]
     assert alone.detect(alone.encoder.encode(raws)) == together.detect(together.encoder.encode(raws))
@@ -246,13 +246,13 @@ def test_languages_are_found_together(small, clips):
 
 @pytest.mark.parametrize("seed", range(6))
 def test_word_times_found_together_are_those_found_alone(seed):
-    """Traces of all sizes, some without the row that chose the end, have the same paths."""
+    """Attention of all sizes, some without the row that chose the end, have the same paths."""
     generator = torch.Generator().manual_seed(seed)
     sizes = [(1, 1), (2, 3), (9, 4), (30, 250), (12, 700), (3, 60), (60, 61)]
-    traces = [torch.rand(4, rows, frames, generator=generator) ** 8 + 1e-6 for rows, frames in sizes]
+    attentions = [torch.rand(4, rows, frames, generator=generator) ** 8 + 1e-6 for rows, frames in sizes]
     counts = [rows - (1 if seed % 2 else 0) for rows, _ in sizes]
-    alone = [token_boundaries(trace, count) for trace, count in zip(traces, counts, strict=True)]
-    assert boundaries_together(traces, counts) == alone
+    alone = [token_boundaries(attention, count) for attention, count in zip(attentions, counts, strict=True)]
+    assert boundaries_together(attentions, counts) == alone
 
 
 def test_nothing_said_has_no_times_together():
@@ -262,7 +262,7 @@ def test_nothing_said_has_no_times_together():
 
 
 def test_passes_are_recorded_the_second_time_and_the_oldest_goes():
-    """A key runs as it is first, is recorded next, and makes room when more are kept than may be."""
+    """A key runs as it is first, is recorded next, and is dropped when more are recorded than allowed."""
     recorder = Replayed()
     graphs = Graphs(recorder, most=2)
     one = torch.ones(3)
@@ -296,7 +296,7 @@ def test_a_pass_has_room_for_each_window_and_little_beside():
     """Each window has columns of its own in one pass, no pass is larger than it may be, and padding is a tenth."""
     lengths = [random.Random(i).randrange(100, 1500) for i in range(200)]
     seen, columns = [], 0
-    for parts in parted(lengths):
+    for parts in split_into_passes(lengths):
         packing = Packing.tight([[lengths[i] for i in part] for part in parts])
         order = [i for part in parts for i in part]
         ends = [*packing.starts()[1:], packing.columns]
@@ -307,7 +307,7 @@ def test_a_pass_has_room_for_each_window_and_little_beside():
         columns += packing.columns
     assert sorted(seen) == list(range(200))
     assert columns < 1.1 * sum(lengths)
-    assert parted([]) == []
+    assert split_into_passes([]) == []
 
 
 def test_shapes_hold_what_they_are_for():

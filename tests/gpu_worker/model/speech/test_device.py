@@ -16,7 +16,7 @@ from gpu_worker.model.network import Network
 from gpu_worker.model.nn.compaction import EncoderSettings
 from gpu_worker.model.nn.decoder_api import DecodeSlot, TokenSpan
 from gpu_worker.model.nn.linear import Precision
-from gpu_worker.model.nn.pinned_copy import staged
+from gpu_worker.model.nn.pinned_copy import to_device
 
 META = torch.device("meta")
 WAITS = ("_local_scalar_dense", "nonzero", "masked_select", "is_nonzero", "unique", "equal.default")
@@ -54,7 +54,7 @@ class Watched:
 @torch.inference_mode()
 @pytest.mark.parametrize("kind", ["bf16", "fp16", "fp32"])
 def test_nothing_waits_for_the_device_or_mixes_with_the_host(random_weights, kind):
-    """Samples to hidden states, scores, traces and word times stay on the device, recorded passes from start to end."""
+    """Samples to hidden states, scores, attentions and word times stay on the device, recorded passes from start to end."""
     _, weights = random_weights()
     recorder = Watched()
     network = Network.build(
@@ -66,14 +66,14 @@ def test_nothing_waits_for_the_device_or_mixes_with_the_host(random_weights, kin
         for _ in range(2):
             mels = network.spectrum.raws([(pcm, 0), (pcm[:30_000], 640)])
             network.encoder.encode(mels, full=True)
-            heard = network.encoder.encode(mels)
-            batch = network.decoder.begin([DecodeSlot(encoding, 60, 2) for encoding in heard])
+            encodings = network.encoder.encode(mels)
+            batch = network.decoder.begin([DecodeSlot(encoding, 60, 2) for encoding in encodings])
             hidden = batch.forward([TokenSpan(0, 0, 12), TokenSpan(1, 0, 7)], list(range(19)))
-            network.decoder.score_next(batch._held, staged(np.zeros((3, 2), dtype=np.int64), META))
+            network.decoder.score_next(batch._buffers, to_device(np.zeros((3, 2), dtype=np.int64), META))
             network.decoder.vocabulary.score(hidden, [0, 12])
             network.decoder.vocabulary.languages(hidden)
-            traces = [batch.attention(0, 5), batch.attention(1, 3)]
-            assert _paths(traces, [4, 3]).device == META
+            attentions = [batch.attention(0, 5), batch.attention(1, 3)]
+            assert _paths(attentions, [4, 3]).device == META
     assert hidden.shape == (19, weights.dims.n_text_state)
     assert recorder.passes == 3
 

@@ -66,13 +66,13 @@ def test_compaction_changes_little(weights, clips, group, bound):
     raw = Spectrum(80, CPU).raw(clips[0].pcm, 0)
     encoder = build(weights, EncoderSettings(group=group))
     ours, whole = encoder.encode([raw])[0], encoder.encode([raw], full=True)[0]
-    heard = ours.values[:, :, ours.first : ours.first + ours.frames]
+    audible = ours.values[:, :, ours.first : ours.first + ours.frames]
     exact = whole.values[:, :, : ours.frames]
-    assert (heard - exact).norm() / exact.norm() < bound
+    assert (audible - exact).norm() / exact.norm() < bound
 
 
 @torch.inference_mode()
-def test_every_one_of_the_1500_positions_is_weighed_once(tiny, clips):
+def test_each_of_the_1500_positions_counts_once(tiny, clips):
     """Real frames weigh one each and silent groups as much as they stand for, 1500 in all."""
     raw = Spectrum(80, CPU).raw(clips[0].pcm, 0)
     encoding = tiny[1].encode([raw])[0]
@@ -83,16 +83,16 @@ def test_every_one_of_the_1500_positions_is_weighed_once(tiny, clips):
 
 @torch.inference_mode()
 def test_a_margin_that_covers_everything_is_exact(weights, clips):
-    """A growing window on what was kept of it is the window computed anew, if all of it is in the margin."""
+    """A growing window on its cached frames is the window computed anew, if all of it is in the margin."""
     raw = Spectrum(80, CPU).raw(clips[0].pcm, 0)
     settings = EncoderSettings(margin=1500, growth=100.0, drift=100.0)
     encoder = build(weights, settings)
     level = Level.of(raw, settings)
-    kept = None
+    cache = None
     for end in (100, 150, 220, 222, 300):
         window = raw[:, : 2 * end].clamp(min=level.floor)
         window[0, 0] = raw.max()  # one level throughout, so that the frames are the same
-        ours, kept = encoder.encode_on(window, 0, kept, reuse=True)
+        ours, cache = encoder.encode_on(window, 0, cache, reuse=True)
         [anew] = encoder.encode([window])
         assert ours.keys.shape == anew.keys.shape
         assert torch.equal(ours.bias, anew.bias)
@@ -101,7 +101,7 @@ def test_a_margin_that_covers_everything_is_exact(weights, clips):
 
 
 @torch.inference_mode()
-def test_kept_frames_change_little_and_cost_less(weights, clips):
+def test_reused_frames_change_little_and_cost_less(weights, clips):
     """With the usual margin a growing window computes a third of its rows and stays near the window computed anew."""
     raw = Spectrum(80, CPU).raw(clips[1].pcm, 0)
     settings = EncoderSettings()
@@ -109,39 +109,39 @@ def test_kept_frames_change_little_and_cost_less(weights, clips):
     rows = []
     count = encoder._rows
     encoder._rows = lambda *args: rows.append(count(*args)) or rows[-1]
-    kept = None
+    cache = None
     for end in range(50, raw.shape[1] // 2, 50):
-        ours, kept = encoder.encode_on(raw[:, : 2 * end], 0, kept, reuse=True)
+        ours, cache = encoder.encode_on(raw[:, : 2 * end], 0, cache, reuse=True)
     computed = sum(map(len, rows))
     rows.clear()
     for end in range(50, raw.shape[1] // 2, 50):
         [anew] = encoder.encode([raw[:, : 2 * end]])
     assert computed < 0.6 * sum(map(len, rows))
-    heard = slice(anew.first, anew.first + anew.frames)
-    assert (ours.values - anew.values)[:, :, heard].norm() / anew.values[:, :, heard].norm() < 0.15
+    audible = slice(anew.first, anew.first + anew.frames)
+    assert (ours.values - anew.values)[:, :, audible].norm() / anew.values[:, :, audible].norm() < 0.15
 
 
 @torch.inference_mode()
-def test_who_wants_it_exact_gets_it(weights, clips):
-    """Without ``reuse`` a growing window is the window computed anew, whatever was kept of it."""
+def test_without_reuse_a_window_is_exact(weights, clips):
+    """Without ``reuse`` a growing window is the window computed anew, with any cache of it."""
     raw = Spectrum(80, CPU).raw(clips[1].pcm, 0)
     encoder = build(weights, EncoderSettings())
-    kept = None
+    cache = None
     for end, reuse in ((60, False), (100, True), (110, False)):
-        ours, kept = encoder.encode_on(raw[:, : 2 * end], 0, kept, reuse=reuse)
+        ours, cache = encoder.encode_on(raw[:, : 2 * end], 0, cache, reuse=reuse)
     [anew] = encoder.encode([raw[:, :220]])
     assert (ours.values - anew.values).abs().max() < 1e-4
 
 
 @torch.inference_mode()
 def test_a_window_that_has_doubled_is_computed_anew(weights, clips):
-    """What was heard with little around it is heard again at twice the length, and serves until the next doubling."""
+    """Frames that were encoded with little context are encoded again at twice the length, and reused until the next doubling."""
     raw = Spectrum(80, CPU).raw(clips[1].pcm, 0)
     settings = EncoderSettings(growth=2.0, drift=100.0)
     encoder = build(weights, settings)
-    kept, exact = None, []
+    cache, exact = None, []
     for end in (60, 110, 120, 170, 230, 240):
-        ours, kept = encoder.encode_on(raw[:, : 2 * end], 0, kept, reuse=True)
+        ours, cache = encoder.encode_on(raw[:, : 2 * end], 0, cache, reuse=True)
         [anew] = encoder.encode([raw[:, : 2 * end]])
         exact.append(bool((ours.values - anew.values).abs().max() < 1e-4))
     assert exact == [True, False, True, False, False, True]
@@ -153,12 +153,12 @@ def test_a_window_that_is_another_is_computed_anew(weights, clips, change):
     """A window that begins elsewhere, ends sooner or is much louder takes nothing from the last one."""
     raw = Spectrum(80, CPU).raw(clips[2].pcm, 0)[:, :400]
     encoder = build(weights, EncoderSettings())
-    _, kept = encoder.encode_on(raw[:, :300], 0, None, reuse=True)
+    _, cache = encoder.encode_on(raw[:, :300], 0, None, reuse=True)
     window, start = {
         "elsewhere": (raw[:, 100:], 50 * 320),
         "shorter": (raw[:, :200], 0),
         "louder": (raw + torch.nn.functional.one_hot(torch.tensor(350), 400) * 3.0, 0),
     }[change]
-    ours, _ = encoder.encode_on(window, start, kept, reuse=True)
+    ours, _ = encoder.encode_on(window, start, cache, reuse=True)
     [anew] = encoder.encode([window])
     assert (ours.values - anew.values).abs().max() < 1e-4

@@ -106,7 +106,7 @@ def test_numbers_that_are_none_fail_alone(weights, clips):
     assert text_of(fine) == text_of(made.transcribe([window(clips[1].pcm)])[0])
 
 
-def test_company_changes_no_result(exact, clips):
+def test_windows_of_one_step_do_not_change_each_other(exact, clips):
     """Windows of one step answer what each answers alone, words and times included."""
     requests = [window(clip.pcm[: 16_000 * (2 + i)]) for i, clip in enumerate(clips)]
     alone = [exact.transcribe([request])[0] for request in requests]
@@ -118,7 +118,7 @@ def test_company_changes_no_result(exact, clips):
 
 
 def test_too_short_a_window_says_nothing(quick):
-    """A window without a whole frame has no words and has heard nothing."""
+    """A window without a whole frame has no words."""
     [result] = quick.transcribe([window(np.zeros(100, dtype=np.int16), start=640)])
     assert result == WindowResult((), (), (), 640, 1.0, looped=False, language="en", accepted=0)
 
@@ -130,7 +130,7 @@ def test_silence_is_known_as_no_speech(quick, clips):
 
 
 def test_a_loop_is_tried_again_with_full_context_and_counted(weights, clips):
-    """Where compacted audio confuses the decoder it babbles; the guard sees it, and the whole 30 s are heard."""
+    """Where compacted audio confuses the decoder it loops; the guard detects it, and the window is encoded again with the whole 30 s."""
     made = recognizer(weights, EXACT)
     encoder = made._step._network.encoder
     encode_on = encoder.encode_on
@@ -172,8 +172,8 @@ def test_a_limit_that_is_met_is_tried_again_and_counted(weights, clips):
     assert 0 < len(result.tokens) <= 3
 
 
-def test_streams_on_kept_frames_say_the_same(weights, clips):
-    """With what was encoded a step ago kept, live sessions side by side end in the words of the whole recordings."""
+def test_reused_frames_give_the_same_words(weights, clips):
+    """With frames reused from step to step, live sessions side by side end in the words of the whole recordings."""
     made = recognizer(weights, EXACT)
     plain = made.transcribe([window(clip.pcm, key=100 + i) for i, clip in enumerate(clips[:3])])
     for key in range(3):
@@ -192,7 +192,7 @@ def test_streams_on_kept_frames_say_the_same(weights, clips):
         assert errors <= words / 8
     for key in range(3):
         made.close(key)
-    assert made._step._kept == {}
+    assert made._step._caches == {}
 
 
 def test_two_windows_of_one_stream_in_one_step_are_apart(weights, clips):
@@ -206,10 +206,9 @@ def test_two_windows_of_one_stream_in_one_step_are_apart(weights, clips):
         assert text_of(first) == text_of(made.transcribe([window(clips[0].pcm[:32_000])])[0])
 
 
-def test_a_step_batched_as_on_a_gpu_says_the_same(weights, clips):
-    """Windows encoded as one batch, in the types a GPU would hold, are transcribed as well."""
+def test_half_precision_throughout_says_the_same(weights, clips):
+    """In the number types of a GPU the clips are transcribed as well."""
     made = recognizer(weights, Precision("bf16", "bf16", "bf16"))
-    made._step._network.encoder._batched = True
     results = made.transcribe([window(clip.pcm) for clip in clips[:3]])
     for clip, result in zip(clips, results, strict=False):
         assert word_errors(clip.text, text_of(result))[0] <= 2
@@ -245,8 +244,8 @@ def _encoding(made, pcm):
     return network.encoder.encode([network.spectrum.raw(pcm, 0)])
 
 
-def test_listening_keeps_each_stream_apart(quick, clips):
-    """Streams are heard in pieces under their keys; a wrong request fails alone and moves no state."""
+def test_speech_detection_keeps_each_stream_apart(quick, clips):
+    """Speech is detected in each stream's pieces; a wrong request fails alone and changes no state."""
     pcm = clips[0].pcm[: 60 * VAD_FRAME]
     for key in (1, 2, 3):
         quick.open(key)
@@ -282,10 +281,10 @@ def test_unloading_gives_memory_back_and_loading_brings_it_again(clips):
     made.load()
     made.load()
     [after] = made.transcribe([window(clips[0].pcm)])
-    held = _private_bytes()
+    loaded = _private_bytes()
     made.unload()
-    assert held - empty > 60 * 2**20
-    assert held - _private_bytes() > 60 * 2**20
+    assert loaded - empty > 60 * 2**20
+    assert loaded - _private_bytes() > 60 * 2**20
     assert text_of(after) == text_of(before)
 
 

@@ -27,12 +27,12 @@ def test_probabilities_are_those_of_the_original_network(clips):
     assert max(theirs) > 0.9
 
 
-def test_pieces_and_company_change_nothing(clips):
-    """Streams of different lengths in one call, in pieces, hear what each hears alone and whole."""
+def test_pieces_and_other_streams_change_nothing(clips):
+    """Streams of different lengths in one call, in pieces, get the probabilities that each gets alone and whole."""
     pcms = [whole(clip.pcm) for clip in clips[:3]]
     alone = [VAD.run([(VadState.new(), pcm)])[0][0] for pcm in pcms]
     states = [VadState.new()] * 3
-    heard = [[], [], []]
+    found = [[], [], []]
     cuts = [(0, 5, 40), (0, 17, 18), (0, 2, 60)]
     for part in range(3):
         streams = []
@@ -40,9 +40,9 @@ def test_pieces_and_company_change_nothing(clips):
             end = cut[part + 1] * VAD_FRAME if part < 2 else len(pcm)
             streams.append((state, pcm[cut[part] * VAD_FRAME : end]))
         for i, (probabilities, state) in enumerate(VAD.run(streams)):
-            heard[i].append(probabilities)
+            found[i].append(probabilities)
             states[i] = state
-    for pieces, reference in zip(heard, alone, strict=True):
+    for pieces, reference in zip(found, alone, strict=True):
         assert np.abs(np.concatenate(pieces) - reference).max() < 1e-5
 
 
