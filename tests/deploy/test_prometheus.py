@@ -229,7 +229,7 @@ def test_the_capacity_query_is_mended(answers):
     assert answers[gauge] == [50.0]
 
 
-def test_the_figures_are_those_of_the_story(answers):
+def test_the_figures_are_those_of_the_sessions(answers):
     """Eight sessions, four GPUs, and the two that the killed worker held have moved."""
     by_title = {title: answers[query] for title, query in QUERIES}
     assert by_title["Sessions"] == [8.0]

@@ -18,7 +18,7 @@ from websockets.exceptions import ConnectionClosed
 from tests.deploy.running import DEPLOY, needs, ran, running, substituted
 from tests.scripted_recognizer import say
 from tests.system.server import GATEWAY, Server, free_port
-from tests.system.talk import Talk, story
+from tests.system.talk import Talk
 
 TOKEN = "a-clients-secret"
 MONITOR_TOKEN = "an-operators-secret"
@@ -150,13 +150,11 @@ def start(request, tmp_path, certificate) -> Callable:
     return lambda upstream, **changes: request.param(tmp_path, certificate, upstream, **changes)
 
 
-def test_a_session_passes_through(server, start):
+async def test_a_session_passes_through(server, start):
     """Words come while audio goes, the books balance, the page's own origin is let in and no other, over TLS."""
-
-    @story
-    async def told(proxy):
-        speech = say(WORDS)
-        pcm = speech.pcm.tobytes()
+    speech = say(WORDS)
+    pcm = speech.pcm.tobytes()
+    with start(server.port) as (proxy, _):
         async with SecureTalk(proxy, query=f"&token={TOKEN}") as talk:
             await talk.ready()
             await talk.send(pcm[: len(pcm) // 2], real_time=True)
@@ -166,25 +164,19 @@ def test_a_session_passes_through(server, start):
             books = await talk.done()
             assert (books["received"], books["dropped"]) == (len(speech.pcm), 0)
             assert talk.text.split() == WORDS
-            secrets.append(talk.messages[0]["resume_token"])
+            secrets = [TOKEN, talk.messages[0]["resume_token"]]
         async with SecureTalk(proxy, query=f"&token={TOKEN}", origin="https://elsewhere.example") as foreign:
             assert await foreign.ended() == 4403
-        async with SecureTalk(proxy) as nobody:
-            assert await nobody.ended() == 4401
-
-    secrets = [TOKEN]
-    with start(server.port) as (proxy, _):
-        told(proxy)
+        async with SecureTalk(proxy) as without_token:
+            assert await without_token.ended() == 4401
         written = proxy.written()
         assert "/asr" in written
         assert not [secret for secret in secrets if secret in written]
 
 
-def test_a_message_above_the_bound_is_refused_in_words(server, start):
+async def test_a_message_above_the_bound_is_refused_in_words(server, start):
     """The close frame with both sizes passes through a proxy that is still sending the message on."""
-
-    @story
-    async def told(proxy):
+    with start(server.port) as (proxy, _):
         for size in (2**20 + 2, 8 * 2**20):
             async with SecureTalk(proxy, query=f"&token={TOKEN}") as talk:
                 await talk.ready()
@@ -193,23 +185,15 @@ def test_a_message_above_the_bound_is_refused_in_words(server, start):
                 assert await talk.ended() == 1009
                 assert str(size) in talk.socket.close_reason
 
-    with start(server.port) as (proxy, _):
-        told(proxy)
 
-
-def test_a_token_among_the_subprotocols_stays_out_of_the_logs(server, start):
+async def test_a_token_among_the_subprotocols_stays_out_of_the_logs(server, start):
     """A browser sends its token as a subprotocol; it opens the session and is written nowhere."""
     coded = "token.YS1jbGllbnRzLXNlY3JldA"
-
-    @story
-    async def told(proxy):
+    with start(server.port) as (proxy, _):
         async with SecureTalk(proxy, subprotocols=["whisperlive", coded]) as talk:
             await talk.ready()
             await talk.finish()
             await talk.done()
-
-    with start(server.port) as (proxy, _):
-        told(proxy)
         written = proxy.written()
         assert "/asr" in written
         assert coded not in written
@@ -239,7 +223,7 @@ def test_strangers_do_not_see_the_sessions(server, start, request):
 
 @pytest.fixture(scope="module")
 def open_server(tmp_path_factory):
-    """Give a gateway that listens for everybody and has no token for monitoring."""
+    """Give a gateway that listens on every address and has no token for monitoring."""
     with Server(tmp_path_factory.mktemp("open"), workers=1, HOST="0.0.0.0") as server:
         server.start()
         yield server
@@ -259,7 +243,7 @@ def test_without_a_token_the_operator_is_told_what_to_set(open_server, start):
 
 @pytest.fixture(scope="module")
 def guarded_server(tmp_path_factory):
-    """Give a gateway that listens for everybody, with a token for monitoring."""
+    """Give a gateway that listens on every address, with a token for monitoring."""
     settings = {"HOST": "0.0.0.0", "MONITOR_TOKEN": MONITOR_TOKEN}
     with Server(tmp_path_factory.mktemp("guarded"), workers=1, **settings) as server:
         server.start()
@@ -267,7 +251,7 @@ def guarded_server(tmp_path_factory):
         server.stop()
 
 
-def test_with_the_token_the_wall_is_live(guarded_server, start):
+def test_with_the_token_the_monitor_is_live(guarded_server, start):
     """The token opens page and figures through a proxy, is in no log, and the page's stream comes as it happens."""
     with start(guarded_server.port) as (proxy, _):
         for path in (*MONITORING, "/monitor/events"):

@@ -85,7 +85,7 @@ def test_systemd_waits_for_both_drains():
 
 
 def test_the_settings_it_names_exist():
-    """No variable in the unit or in its file of settings is one that nobody reads."""
+    """No variable in the unit or in its file of settings is one that is never read."""
     others = {"CUDA_DEVICE_ORDER", "PYTHONDONTWRITEBYTECODE"}
     named = set(settings("\n".join(lines("Environment")))) | set(
         settings((UNIT.parent / "whisperlivekit.env").read_text())
@@ -143,7 +143,7 @@ def may_unshare() -> bool:
 @pytest.mark.system
 @pytest.mark.skipif(not may_unshare(), reason="needs root to make the clone read-only")
 def test_the_service_runs_from_a_read_only_clone_and_drains(tmp_path):
-    """Under the unit's conditions the guide's lines reach the journal's socket, and SIGTERM loses nobody a word."""
+    """Under the unit's conditions the guide's lines reach the journal's socket, and SIGTERM loses no word."""
     unit = settings("\n".join(lines("Environment")))
     own = {name: value for name, value in unit.items() if name not in {"RUN_DIR", "MODEL_CACHE_DIR"}}
     with Service(tmp_path, workers=1, WHISPER_MODEL="tiny.en", **own) as service:

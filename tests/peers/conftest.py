@@ -16,7 +16,7 @@ def server(start_server):
 @pytest.fixture(scope="module")
 def slow(start_server):
     """Give one worker whose every step takes longer than a worker may be silent."""
-    return start_server(workers=1, JOURNAL_S="35", RESUME_GRACE_S="2", WORKER_LOST_S="1", SCRIPTED_STEP_S="1.3")
+    return start_server(workers=1, JOURNAL_S="35", RESUME_GRACE_S="2", WORKER_LOST_S="1", recognizer={"step_s": 1.3})
 
 
 @pytest.fixture(scope="module")

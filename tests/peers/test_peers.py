@@ -20,19 +20,19 @@ from gateway.sessions.session import Session
 from gateway.sessions.transcript import Transcript
 from tests.gateway.builders import bounds, hypothesis, word
 from tests.scripted_recognizer import POISON, say
-from tests.system.talk import Talk, story
+from tests.system.sessions import VERSE
+from tests.system.talk import Talk
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(90)]
 
 HERE = Path(__file__).parent
 MB = 2**20
-VERSE = ["apple", "river", "stone", "cloud", "green", "window", "paper", "silver", "garden", "music"]
 TEXT = " ".join(VERSE)
 VIEWS = {"full": FullProtocol, "events": EventsProtocol}
 
 
 @pytest.fixture(autouse=True)
-def _nobody_left(request):
+def _no_session_left(request):
     """Begin the next test when no session of this one is left."""
     yield
     for name, loads in (("server", (0, 0)), ("slow", (0,))):
@@ -76,7 +76,6 @@ def run_node(suite):
     assert "\nok 1 - " in done.stdout
 
 
-@story
 async def test_01_last_words_reach_a_slow_reader(server):
     """A client that rests after each message, and whose last word and end marker come in one breath, has every word."""
     pcm = say(VERSE, between_s=0.0).pcm.tobytes()
@@ -94,9 +93,8 @@ async def test_01_last_words_reach_a_slow_reader(server):
     await asyncio.gather(session("full"), session("events"))
 
 
-@story
 async def test_02_failures_are_told(server):
-    """When recognition fails, the client is told so beside its text, and the operator sees it; nobody says all is well."""
+    """When recognition fails, the client is told so beside its text, and the operator sees it; nothing says that all is well."""
     failed = 'whisperlivekit_sessions_total{outcome="recognition_failed"}'
 
     def count():
@@ -121,7 +119,6 @@ async def test_02_failures_are_told(server):
     assert server.get("/performance")["outcomes"]["recognition_failed"] == outcomes.get("recognition_failed", 0) + 1
 
 
-@story
 async def test_03_queues_are_bounded(slow):
     """Ten minutes of speech at once are not swallowed: the sender is held back, and the gateway's memory stays small."""
     pcm = say([*VERSE, 0.3] * 140).pcm.tobytes()
@@ -149,7 +146,6 @@ def test_03_a_client_that_reads_nothing_is_bounded(mode):
     assert 0 < outbox.waiting < 20
 
 
-@story
 async def test_04_one_session_never_freezes_another(server):
     """While one client floods the server with as much as it takes, another has its answers at once and its words."""
     speech = say(VERSE[:6])
@@ -177,7 +173,6 @@ async def test_04_one_session_never_freezes_another(server):
         await flooding.cut()
 
 
-@story
 async def test_05_no_message_without_news(server):
     """In silence a client is told nothing of its text, and while someone speaks no more than a few times a second."""
     async with Talk(server, mode="full") as full, Talk(server) as events:
@@ -214,7 +209,6 @@ def test_05_an_hour_costs_no_megabyte_a_second():
     assert sum(sizes) <= 60 * 64_000 + sizes[-1]
 
 
-@story
 async def test_07_language_is_each_sessions_own(server):
     """A session's language is the one it asked for, whatever its neighbours speak; one that there is not is refused."""
     async with Talk(server, query="&language=fr") as french, Talk(server, query="&language=en") as english:
@@ -231,13 +225,12 @@ async def test_07_language_is_each_sessions_own(server):
             assert "klingon" in refused.messages[-1]["error"]
 
 
-@story
 async def test_08_slow_inference_kills_no_connection(slow):
     """Three clients at once on steps of over a second: keepalives are answered at once, no worker is given up, all words come."""
     speech = say(VERSE[:6])
-    async with contextlib.AsyncExitStack() as guests:
+    async with contextlib.AsyncExitStack() as stack:
         options = {"ping_interval": 0.2, "ping_timeout": 1.0}
-        talks = [await guests.enter_async_context(Talk(slow, **options)) for _ in range(3)]
+        talks = [await stack.enter_async_context(Talk(slow, **options)) for _ in range(3)]
         await asyncio.gather(*(talk.send(speech.pcm.tobytes(), real_time=True) for talk in talks))
         for talk in talks:
             await talk.finish()
@@ -248,29 +241,27 @@ async def test_08_slow_inference_kills_no_connection(slow):
     assert slow.log.find("worker_lost") == []
 
 
-@story
 async def test_09_host_memory_is_given_back(server):
     """Session after session, neither the gateway nor a worker keeps the audio of those that have ended."""
     speech = say([*VERSE, 0.3] * 7)
     processes = [server.gateway, *server.workers.values()]
 
-    async def crowd():
-        async with contextlib.AsyncExitStack() as guests:
-            talks = [await guests.enter_async_context(Talk(server, mode="full")) for _ in range(8)]
+    async def eight_sessions():
+        async with contextlib.AsyncExitStack() as stack:
+            talks = [await stack.enter_async_context(Talk(server, mode="full")) for _ in range(8)]
             await asyncio.gather(*(talk.say(speech, size=64_000) for talk in talks))
         await asyncio.to_thread(server.wait_loads, 0, 0)
 
     for _ in range(2):
-        await crowd()
+        await eight_sessions()
     before = [private_bytes(process) for process in processes]
     for _ in range(4):
-        await crowd()
+        await eight_sessions()
     assert 32 * len(speech.pcm) * 2 > 24 * MB
     for process, size in zip(processes, before, strict=True):
         assert private_bytes(process) - size < 12 * MB
 
 
-@story
 async def test_10_reconnecting_wipes_nothing(server):
     """After a broken connection a client has its text as before, sends what was said meanwhile, and can start again."""
     speech = say([*VERSE, 0.7, *VERSE])
@@ -302,7 +293,6 @@ def test_11_the_microphone_does_not_drift():
     run_node("microphone.test.mjs")
 
 
-@story
 async def test_12_bytes_and_text_frames_shift_nothing(server):
     """Audio a byte at a time, with text frames between the halves of a sample, is the audio that was sent."""
     speech = say(VERSE)
@@ -342,13 +332,12 @@ def test_12_half_a_sample_dies_with_its_socket():
         assert [pcm for _, pcm in session.checkpoint.journal.read(0)] == [b"\x01\x02\x03\x04\x05\x06"], noticed
 
 
-@story
 async def test_14_a_failure_leaves_nothing_locked(server):
     """When recognition fails in full slots, the sessions in the same steps go on, and the freed slots serve new ones."""
     speech = say(VERSE)
     half = len(speech.pcm) // 2
-    async with contextlib.AsyncExitStack() as guests:
-        talks = [await (await guests.enter_async_context(Talk(server))).ready() for _ in range(8)]
+    async with contextlib.AsyncExitStack() as stack:
+        talks = [await (await stack.enter_async_context(Talk(server))).ready() for _ in range(8)]
         assert server.loads() == [4, 4]
         *well, first, second = talks
         for talk in well:
@@ -357,7 +346,7 @@ async def test_14_a_failure_leaves_nothing_locked(server):
         for sick in (first, second):
             await sick.send(say(["apple", POISON, 1.0]).pcm.tobytes())
             assert await sick.ended() == 1011
-        new = [await guests.enter_async_context(Talk(server)) for _ in range(2)]
+        new = [await stack.enter_async_context(Talk(server)) for _ in range(2)]
         rests = [*((talk, speech.pcm[half:]) for talk in well), *((talk, speech.pcm) for talk in new)]
         await asyncio.gather(*(talk.send(pcm.tobytes()) for talk, pcm in rests))
         for talk, _ in rests:
@@ -368,7 +357,6 @@ async def test_14_a_failure_leaves_nothing_locked(server):
     assert not server.log.find("worker_lost")
 
 
-@story
 async def test_16_times_do_not_drift(server):
     """Words after pauses have the times at which they were said, each pause counted once, and no character is cut."""
     speech = say(["café", 1.1, "river", "café", 1.2, "stone", "café"])
@@ -389,7 +377,6 @@ def test_18_text_is_never_markup():
     run_node("view.test.mjs")
 
 
-@story
 async def test_18_secrets_and_strangers(server):
     """A token in an address stands in no log, a stranger's page may not connect, and our page runs no foreign script."""
     secret = "t0ken-in-an-address"

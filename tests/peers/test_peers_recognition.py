@@ -102,7 +102,7 @@ class OpenEars:
 
 @pytest.mark.parametrize("sound", SOUNDS)
 def test_06_nothing_is_invented_past_the_gate(driver, model, sound):
-    """Sound that is wrongly taken for speech is decoded, and still nobody reads a word of it."""
+    """Sound that is wrongly taken for speech is decoded, and still no word of it is shown."""
     driver.model = OpenEars(model)
     driver.feed(SOUNDS[sound], chunk=RATE)
     driver.finish()
@@ -180,7 +180,7 @@ def test_09_memory_of_the_model_does_not_grow(model):
 
 
 def test_13_neighbours_hear_nothing_of_each_other(model):
-    """Two people in the same steps of one model, talking at once, each get their own words and none of the other's."""
+    """Two sessions in the same steps of one model, speaking at once, each get their own words and none of the other's."""
     clips = load_clips()[:2]
     drivers = []
     for key, clip in enumerate(clips, 1):

@@ -1,4 +1,4 @@
-"""What many people read aloud to a server with real weights, and how their words are compared with undisturbed ones."""
+"""What many sessions send to a server with real weights, and how their words are compared with undisturbed ones."""
 
 import itertools
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ WORD_ERRORS, FEW = 0.06, 3
 """The most that may differ from an undisturbed session: one sentence lost or said twice is over a tenth, or so few words
 that a single "maybe" for "may be" would be too many."""
 LONGEST_RUN = 2
-"""So many words in a row may be missing, or too many: a window that is cut elsewhere can turn as much around."""
+"""The most words in a row that may be missing, or too many: a window that is cut elsewhere can turn as much around."""
 
 _normalize = EnglishTextNormalizer()
 
@@ -60,14 +60,14 @@ def word_errors(reference: str, heard: str) -> float:
 def check_text(undisturbed: str, heard: str) -> None:
     """Assert that a text is the undisturbed one: nothing missing, nothing twice, but for the noise of a few words."""
     result = jiwer.process_words(_normalize(undisturbed), _normalize(heard))
-    story = jiwer.visualize_alignment(result)
+    alignment = jiwer.visualize_alignment(result)
     errors = result.substitutions + result.deletions + result.insertions
-    assert errors <= max(FEW, WORD_ERRORS * len(_normalize(undisturbed).split())), story
+    assert errors <= max(FEW, WORD_ERRORS * len(_normalize(undisturbed).split())), alignment
     for step in result.alignments[0]:
         if step.type == "delete":
-            assert step.ref_end_idx - step.ref_start_idx <= LONGEST_RUN, story
+            assert step.ref_end_idx - step.ref_start_idx <= LONGEST_RUN, alignment
         elif step.type == "insert":
-            assert step.hyp_end_idx - step.hyp_start_idx <= LONGEST_RUN, story
+            assert step.hyp_end_idx - step.hyp_start_idx <= LONGEST_RUN, alignment
 
 
 def check_positions(words: list[tuple[str, float, float]]) -> None:

@@ -40,7 +40,7 @@ def eventually(condition, limit_s=10.0, what="it"):
 
 
 def free_port() -> int:
-    """Return a port that nobody listens on."""
+    """Return a port that no process listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
@@ -111,12 +111,13 @@ class Server:
 
     Args:
         run_dir: a directory of its own.
-        workers: how many to start; the gateway expects so many.
+        workers: how many to start; the gateway expects as many.
         worker: the command of a worker.
+        recognizer: what `scripted_worker.ConfiguredRecognizer` is told.
         settings: environment variables of all processes.
     """
 
-    def __init__(self, run_dir: Path, *, workers: int = 4, worker=SCRIPTED_WORKER, **settings: str) -> None:
+    def __init__(self, run_dir: Path, *, workers: int = 4, worker=SCRIPTED_WORKER, recognizer=None, **settings) -> None:
         self.port = free_port()
         self.run_dir = run_dir
         self.log = Log()
@@ -130,6 +131,7 @@ class Server:
                 "LOG_FORMAT": "json",
                 "DEVICE": "cpu",
                 "PYTHONUNBUFFERED": "1",
+                "RECOGNIZER": json.dumps(recognizer or {}),
                 **settings,
             }
         )
@@ -206,8 +208,16 @@ class Server:
         eventually(answers, START_LIMIT_S, "the gateway")
 
     def wait_serving(self, workers: int, limit_s: float = START_LIMIT_S) -> None:
-        """Wait until so many workers serve."""
+        """Wait until this number of workers serves."""
         eventually(lambda: self.get("/health")["gpus"]["total"] == workers, limit_s, f"{workers} workers")
+
+    def restore(self) -> None:
+        """Start again every worker that has died, and wait until all serve and no session is left."""
+        for number, worker in self.workers.items():
+            if worker.poll() is not None:
+                self.start_worker(number)
+        self.wait_serving(self._count)
+        self.wait_loads(*[0] * self._count)
 
     def terminate_gateway(self) -> None:
         """Ask the gateway to stop; it flushes its sessions first."""
@@ -251,7 +261,7 @@ class Server:
         return [gpu["active_connections"] for gpu in self.get("/gpu-status")["gpus"]]
 
     def wait_loads(self, *loads: int, limit_s: float = 10.0) -> None:
-        """Wait until the workers hold so many sessions."""
+        """Wait until the workers hold these numbers of sessions."""
         eventually(lambda: self.loads() == list(loads), limit_s, f"loads {loads}, now {self.loads()},")
 
     def gateway_memory_bytes(self) -> int:

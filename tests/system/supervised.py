@@ -1,12 +1,11 @@
-"""The real thing as an operator starts it: the launcher, supervisord with the shipped configuration, real weights."""
+"""The server as an operator starts it: the launcher, and supervisord with the shipped configuration."""
 
 import signal
 import sys
 
-from tests.system.server import STOP_LIMIT_S, Server
+from tests.system.server import ROOT, STOP_LIMIT_S, Server
 
 LAUNCHER = (sys.executable, "-m", "scripts.server.supervise")
-WORKERS = 4
 _LAUNCH = """
 import os, sys
 from pathlib import Path
@@ -23,19 +22,38 @@ def launch(config):
 
 
 class Supervised(Server):
-    """A gateway and four workers with ``tiny.en`` on the CPU, under supervisord."""
+    """A gateway and its workers under supervisord.
 
-    def __init__(self, run_dir, **settings: str) -> None:
-        super().__init__(run_dir, workers=WORKERS, WHISPER_MODEL="tiny.en", **settings)
+    Args:
+        run_dir: a directory of its own.
+        scripted: put the scripted worker in the real one's place.
+        options: as for a `Server`.
+    """
+
+    def __init__(self, run_dir, *, scripted: bool = False, **options) -> None:
+        super().__init__(run_dir, SERVER_PYTHON=sys.executable, **options)
+        self._scripted = scripted
 
     def start(self):
         """Start everything and wait until all slots are served."""
-        run_dir = self.run_dir
-        run_dir.mkdir(mode=0o700, exist_ok=True)
-        self.launcher = self.start_process(LAUNCHER, {})
+        self.run_dir.mkdir(mode=0o700, exist_ok=True)
+        self.launcher = self.start_process(launch(self._scripted_config()) if self._scripted else LAUNCHER, {})
         self.wait_for_gateway(self.launcher)
-        self.wait_serving(WORKERS, limit_s=120)
+        self.wait_serving(self._count, limit_s=120)
         return self
+
+    def _scripted_config(self):
+        """Return the shipped configuration but for the workers' command."""
+        conf = (ROOT / "supervisord.conf").read_text()
+        for shipped, ours in (
+            ("-m gpu_worker", "-m tests.system.scripted_worker"),
+            ("directory=%(here)s", f"directory={ROOT}"),
+        ):
+            assert shipped in conf
+            conf = conf.replace(shipped, ours)
+        file = self.run_dir / "scripted.conf"
+        file.write_text(conf)
+        return file
 
     def stop(self) -> None:
         """Stop everything as Ctrl-C does, and check the exit and the logs."""

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import functools
 import itertools
 import json
 from typing import Self
@@ -13,22 +12,6 @@ from websockets.exceptions import ConnectionClosed
 STATUSES = ("Connected", "Allocating GPU...", "Loading models on GPU {}...", "Ready to transcribe")
 FRAME_BYTES = 3200
 SAMPLE_RATE = 16_000
-
-
-def within(limit_s):
-    """Return what makes an async test run in a loop of its own, for so long at most."""
-
-    def decorate(test):
-        @functools.wraps(test)
-        def run(*args, **kwargs):
-            asyncio.run(asyncio.wait_for(test(*args, **kwargs), limit_s))
-
-        return run
-
-    return decorate
-
-
-story = within(60)
 
 
 class Talk:
@@ -65,7 +48,7 @@ class Talk:
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        """Leave properly; cut the connection when something failed or nobody reads."""
+        """Leave properly; cut the connection when something failed or no message is read."""
         if kind is None and self._reader:
             with contextlib.suppress(TimeoutError):
                 await self.socket.close()
@@ -133,7 +116,7 @@ class Talk:
         return self
 
     async def words(self, count: int, limit_s: float = 15.0) -> None:
-        """Wait until so many words are shown, committed or not."""
+        """Wait until ``count`` words are shown, committed or not."""
         await self.until(lambda talk: len(talk.shown.split()) >= count, limit_s)
 
     async def ended(self, limit_s: float = 20.0) -> int:

@@ -6,18 +6,17 @@ import httpx
 import pytest
 
 from tests.system.server import Server, eventually
-from tests.system.talk import Talk, story
+from tests.system.talk import Talk
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(60)]
 
-PLANTED = (sys.executable, "-m", "tests.system.planted_gateway")
+FAULTY_GATEWAY = (sys.executable, "-m", "tests.system.faulty_gateway")
 
 
-@story
 async def test_a_gateway_without_its_worker_socket_ends(tmp_path):
     """The error is in the log with its traceback, the session ends with 1012, and the exit code is that of a failure."""
     with Server(tmp_path, workers=0) as server:
-        server.gateway = server.start_process(PLANTED, {"PLANT": "deaf", "GPU_WORKERS": "1"})
+        server.gateway = server.start_process(FAULTY_GATEWAY, {"GATEWAY_FAULT": "socket_lost", "GPU_WORKERS": "1"})
         server.wait_for_gateway(server.gateway)
         async with Talk(server) as talk:
             assert await talk.ended(limit_s=20) == 1012

@@ -10,20 +10,20 @@ import pytest
 from websockets.sync.client import connect
 
 from tests.scripted_recognizer import say
-from tests.system.talk import Talk, story
+from tests.system.talk import Talk
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(90)]
 
 MB = 2**20
 JOURNAL_S = 35
-POEM = 60 * ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", 1.0]
+SCRIPT = 60 * ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", 1.0]
 FEW_BYTES = 4096
 
 
 @pytest.fixture(scope="module")
 def slow(start_server):
     """Give one worker whose every step takes a tenth of a second, and a gateway that keeps little audio."""
-    return start_server(workers=1, SCRIPTED_STEP_S="0.1", JOURNAL_S=str(JOURNAL_S), SEND_LIMIT_S="15")
+    return start_server(workers=1, recognizer={"step_s": 0.1}, JOURNAL_S=str(JOURNAL_S), SEND_LIMIT_S="15")
 
 
 @pytest.fixture(scope="module")
@@ -33,9 +33,9 @@ def strict(start_server):
 
 
 @pytest.fixture(scope="module")
-def poem():
+def speech():
     """Return five minutes of speech."""
-    return say(POEM)
+    return say(SCRIPT)
 
 
 def narrow_socket(server):
@@ -74,51 +74,49 @@ class Memory:
 
 
 @pytest.fixture(scope="module")
-def mute(slow, poem):
+def mute(slow, speech):
     """Have a client that sends minutes of speech and reads nothing, ever; give its connection's name and that moment."""
     known = {entry["connection"] for entry in slow.log.find("websocket_accepted")}
     options = {"compression": None, "ping_interval": None, "proxy": None, "max_queue": 1, "close_timeout": 0}
     with connect(f"ws://127.0.0.1:{slow.port}/asr", sock=narrow_socket(slow), **options) as client:
         slow.log.wait("websocket_accepted", count=len(known) + 1)
         (name,) = {entry["connection"] for entry in slow.log.find("websocket_accepted")} - known
-        pcm = poem.pcm[: 120 * 16_000].tobytes()
+        pcm = speech.pcm[: 120 * 16_000].tobytes()
         for at in range(0, len(pcm), 32_000):
             client.send(pcm[at : at + 32_000])
         client.send(b"")
         yield name
 
 
-@story
-async def test_fast_sender_is_slowed(slow, poem, mute):
+async def test_fast_sender_is_slowed(slow, speech, mute):
     """Five minutes of speech sent at once: the gateway takes in what it may hold, its memory stays small, every word comes."""
     with Memory(slow) as memory:
         async with Talk(slow) as talk:
             await talk.ready()
-            await talk.send(poem.pcm.tobytes(), size=32_000)
+            await talk.send(speech.pcm.tobytes(), size=32_000)
             await talk.finish()
             books = await talk.done(limit_s=50)
-            assert talk.text.split() == [word for word in POEM if isinstance(word, str)]
-    assert (books["received"], books["dropped"]) == (len(poem.pcm), 0)
+            assert talk.text.split() == [word for word in SCRIPT if isinstance(word, str)]
+    assert (books["received"], books["dropped"]) == (len(speech.pcm), 0)
     assert books["transcribed"] > books["silence"] > 0
     # No more is taken in than the journal holds, beside the pause that may follow the last committed word.
     waiting = [ack["received"] - ack["committed_until"] for ack in talk.of("ack")]
     assert 10 * 16_000 < max(waiting) < (JOURNAL_S + 2) * 16_000
-    assert memory.grown_mb < 0.5 * len(poem.pcm) * 2 / MB
+    assert memory.grown_mb < 0.5 * len(speech.pcm) * 2 / MB
 
 
-@story
-async def test_slow_readers(slow, poem):
+async def test_slow_readers(slow, speech):
     """Who reads nothing until all is over has lost no final, and the last state is the last word."""
     released = len(slow.log.find("gpu_released"))
     with Memory(slow) as memory:
-        async with contextlib.AsyncExitStack() as guests:
+        async with contextlib.AsyncExitStack() as stack:
             talks = [
-                await guests.enter_async_context(
+                await stack.enter_async_context(
                     Talk(slow, mode=mode, reading=False, sock=narrow_socket(slow), max_queue=1)
                 )
                 for mode in ("events", "full")
             ]
-            await asyncio.gather(*(talk.send(poem.pcm.tobytes(), size=32_000) for talk in talks))
+            await asyncio.gather(*(talk.send(speech.pcm.tobytes(), size=32_000) for talk in talks))
             for talk in talks:
                 await talk.finish()
             await asyncio.to_thread(slow.log.wait, "gpu_released", count=released + 2, limit_s=50)
@@ -126,11 +124,10 @@ async def test_slow_readers(slow, poem):
                 talk.read()
             for talk in talks:
                 await talk.done()
-                assert talk.text.split() == [word for word in POEM if isinstance(word, str)]
+                assert talk.text.split() == [word for word in SCRIPT if isinstance(word, str)]
     assert memory.grown_mb < 20
 
 
-@story
 async def test_idle_client(strict):
     """Who sends nothing is told so and disconnected with 4408; who only says that it is there may stay."""
     async with Talk(strict) as idle, Talk(strict) as there:
@@ -146,7 +143,6 @@ async def test_idle_client(strict):
         assert await there.say(say(["apple"])) == "apple"
 
 
-@story
 async def test_longest_session(strict):
     """A session that is never idle still ends at its longest, with its words said so far."""
     async with Talk(strict) as talk:
@@ -162,7 +158,6 @@ async def test_longest_session(strict):
         assert talk.text == "apple river"
 
 
-@story
 async def test_sockets_are_bounded(strict):
     """One socket too many is refused in words, and one that is closed makes room."""
     async with Talk(strict) as one, Talk(strict) as two, Talk(strict) as three:

@@ -9,13 +9,12 @@ import pytest
 
 from tests.scripted_recognizer import say
 from tests.system.server import Server
-from tests.system.talk import STATUSES, Talk, story
+from tests.system.sessions import VERSE, Text, moves_of, open_sessions
+from tests.system.talk import STATUSES, Talk
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(90)]
 
-VERSE = ["apple", "river", "stone", "cloud", "green", "window", "paper", "silver", "garden", "music"]
-POEM = [*VERSE, 0.7, *reversed(VERSE)]
-TEXT = " ".join(word for word in POEM if isinstance(word, str))
+TEXT = Text()
 
 
 @pytest.fixture(scope="module")
@@ -25,44 +24,17 @@ def server(start_server):
 
 
 @pytest.fixture(autouse=True)
-def _whole_again(request):
+def _restored(request):
     """Start again what a test has killed."""
     yield
     if "server" in request.fixturenames:
-        server = request.getfixturevalue("server")
-        for number, worker in server.workers.items():
-            if worker.poll() is not None:
-                server.start_worker(number)
-        server.wait_serving(4)
-        server.wait_loads(0, 0, 0, 0)
+        request.getfixturevalue("server").restore()
 
 
-async def open_all(guests, server, count):
-    """Return so many sessions that are ready, opened one after the other."""
-    talks = []
-    for number in range(count):
-        talk = await guests.enter_async_context(Talk(server, mode="events" if number % 2 == 0 else "full"))
-        talks.append(await talk.ready())
-    return talks
-
-
-async def finish_all(talks, speech):
-    """End all sessions; each must have exactly the words of the speech, with nothing dropped."""
-    for talk in talks:
-        await talk.finish()
-    for talk in talks:
-        books = await talk.done()
-        assert (books["received"], books["dropped"]) == (len(speech.pcm), 0)
-        assert talk.text == TEXT
-
-
-@story
 async def test_killed_workers_lose_no_word(server):
-    """Two workers are killed one after the other while eight people speak: nobody loses a word or hears one twice."""
-    speech = say(POEM)
-    async with contextlib.AsyncExitStack() as guests:
-        talks = await open_all(guests, server, 8)
-        speaking = asyncio.gather(*(talk.send(speech.pcm.tobytes(), real_time=True) for talk in talks))
+    """Two workers are killed one after the other while eight sessions are sent audio: none loses a word or has one twice."""
+    async with open_sessions(server, 8) as talks:
+        speaking = TEXT.send(talks)
         await talks[0].words(4)
         server.signal_worker(0, signal.SIGKILL)
         await talks[0].until(lambda talk: talk.of("moved"))
@@ -71,59 +43,33 @@ async def test_killed_workers_lose_no_word(server):
         await talks[0].words(10)
         server.signal_worker(second, signal.SIGKILL)
         await speaking
-        await finish_all(talks, speech)
+        assert all(0 < move["gap_ms"] < 3000 for move in moves_of(server, talks))
+        await TEXT.finish(talks)
         assert len(talks[0].of("moved")) == 2
         assert {talk.gpu_id for talk in talks} == {0, 1, 2, 3} - {0, second}
     lost = server.log.find("worker_lost")
     assert [entry["gpu_id"] for entry in lost[-2:]] == [0, second]
 
 
-@story
-async def test_stopped_worker_is_asked_to_and_hands_over(server):
-    """A worker that is told to stop says goodbye: its sessions go on elsewhere at once, not after a timeout."""
-    speech = say(POEM)
-    half = len(speech.pcm) // 2
-    async with contextlib.AsyncExitStack() as guests:
-        talks = await open_all(guests, server, 4)
-        for talk in talks:
-            await talk.send(speech.pcm[:half].tobytes())
-        began = time.monotonic()
-        server.signal_worker(2, signal.SIGTERM)
-        await talks[2].until(lambda talk: any(status.startswith("Moving") for status in talk.statuses))
-        assert time.monotonic() - began < 1.5
-        for talk in talks:
-            await talk.send(speech.pcm[half:].tobytes())
-        await finish_all(talks, speech)
-    assert server.workers[2].wait(10) == 0
-
-
-@story
 async def test_quick_restart(server):
     """A worker killed and started again before anybody missed it gets its new sessions, not its old ones."""
-    speech = say(POEM)
-    half = len(speech.pcm) // 2
-    async with contextlib.AsyncExitStack() as guests:
-        talks = await open_all(guests, server, 4)
+    async with open_sessions(server, 4) as talks:
         for talk in talks:
-            await talk.send(speech.pcm[:half].tobytes())
+            await talk.send(TEXT.pcm[: TEXT.half])
         server.signal_worker(3, signal.SIGKILL)
         server.workers[3].wait()
         server.start_worker(3)
         await talks[3].until(lambda talk: any(status.startswith("Moving") for status in talk.statuses))
         for talk in talks:
-            await talk.send(speech.pcm[half:].tobytes())
-        await finish_all(talks, speech)
+            await talk.send(TEXT.pcm[TEXT.half :])
+        await TEXT.finish(talks)
 
 
-@story
 async def test_hanging_worker(server):
     """A worker that hangs is lost after two seconds with its slots and its memory; when it goes on it is back, empty."""
-    speech = say(POEM)
-    half = len(speech.pcm) // 2
-    async with contextlib.AsyncExitStack() as guests:
-        talks = await open_all(guests, server, 4)
+    async with open_sessions(server, 4) as talks:
         for talk in talks:
-            await talk.send(speech.pcm[:half].tobytes())
+            await talk.send(TEXT.pcm[: TEXT.half])
         losses = len(server.log.find("worker_lost", worker="gpu1"))
         server.signal_worker(1, signal.SIGSTOP)
         began = time.monotonic()
@@ -141,60 +87,54 @@ async def test_hanging_worker(server):
             assert "whisperlivekit_gpu_total 3.0" in metrics
             assert 'whisperlivekit_gpu_memory_allocated_gb{gpu="1"}' not in metrics
             for talk in talks:
-                await talk.send(speech.pcm[half:].tobytes())
-            await finish_all(talks, speech)
+                await talk.send(TEXT.pcm[TEXT.half :])
+            await TEXT.finish(talks)
         finally:
             server.signal_worker(1, signal.SIGCONT)
         await asyncio.to_thread(server.wait_serving, 4, 5)
         assert server.loads()[1] == 0
     await asyncio.to_thread(server.wait_loads, 0, 0, 0, 0)
-    async with contextlib.AsyncExitStack() as guests:
-        again = await open_all(guests, server, 4)
+    async with open_sessions(server, 4) as again:
         assert [talk.gpu_id for talk in again] == [0, 1, 2, 3]
         for talk in again:
-            await talk.send(speech.pcm.tobytes())
-        await finish_all(again, speech)
+            await talk.send(TEXT.pcm)
+        await TEXT.finish(again)
 
 
-@story
 async def test_killed_with_no_room_elsewhere(server):
     """With all slots taken, a killed worker's sessions wait in line, are told so, and go on as others end: no word is lost."""
-    speech = say(POEM)
-    half = len(speech.pcm) // 2
-    async with contextlib.AsyncExitStack() as guests:
-        talks = await open_all(guests, server, 16)
+    async with open_sessions(server, 16) as talks:
         for talk in talks:
-            await talk.send(speech.pcm[:half].tobytes())
+            await talk.send(TEXT.pcm[: TEXT.half])
         server.signal_worker(0, signal.SIGKILL)
         waiting = talks[::4]
         others = [talk for talk in talks if talk not in waiting]
         for talk in waiting:
             await talk.until(lambda talk: talk.statuses[-1] == "Waiting for a free GPU...")
         for talk in talks:
-            await talk.send(speech.pcm[half:].tobytes())
-        await finish_all(others, speech)
-        await finish_all(waiting, speech)
+            await talk.send(TEXT.pcm[TEXT.half :])
+        await TEXT.finish(others)
+        await TEXT.finish(waiting)
         assert all(talk.gpu_id != 0 for talk in waiting)
 
 
-@story
 async def test_the_line_has_an_end(tmp_path):
     """A session that waits in line for too long ends with an error in words; what it has said so far stays said."""
     with Server(tmp_path, workers=2, SLOTS_PER_GPU="1", LINE_WAIT_S="1", STEP_MIN_S="0.2") as own:
         own.start()
         speech = say([*VERSE, 1.0])
-        async with Talk(own) as unlucky, Talk(own) as lucky:
-            for talk in (unlucky, lucky):
+        async with Talk(own) as waiting, Talk(own) as other:
+            for talk in (waiting, other):
                 await talk.ready()
-            await unlucky.send(speech.pcm.tobytes())
-            await unlucky.until(lambda talk: talk.of("final"))
+            await waiting.send(speech.pcm.tobytes())
+            await waiting.until(lambda talk: talk.of("final"))
             own.signal_worker(0, signal.SIGKILL)
-            assert await unlucky.ended() == 1013
-            ((code, sentence),) = unlucky.errors
+            assert await waiting.ended() == 1013
+            ((code, sentence),) = waiting.errors
             assert code == "no_capacity"
             assert "no slot became free within 1 s" in sentence
-            assert unlucky.text == " ".join(VERSE)
-            assert await lucky.say(speech) == unlucky.text
+            assert waiting.text == " ".join(VERSE)
+            assert await other.say(speech) == waiting.text
         own.stop()
 
 
@@ -208,7 +148,6 @@ def own(tmp_path):
         yield server
 
 
-@story
 async def test_gateway_flushes_before_it_stops(own):
     """Told to stop, the gateway has every session's last words said, then says why and closes with 1012."""
     own.start()
@@ -241,27 +180,24 @@ async def test_gateway_flushes_before_it_stops(own):
     own.stop()
 
 
-@story
 async def test_killed_gateway_leaves_no_orphans(own):
     """After the gateway was killed under all its sessions, a new one has every slot free, and the workers go on."""
     own.start()
-    async with contextlib.AsyncExitStack() as guests:
-        for talk in await open_all(guests, own, 8):
+    async with open_sessions(own, 8) as talks:
+        for talk in talks:
             await talk.send(say(VERSE).pcm.tobytes())
         own.gateway.kill()
         own.gateway.wait()
     own.log.entries.clear()  # the old gateway's leases have no end
     own.start_gateway()
     await asyncio.to_thread(own.wait_serving, 2)
-    async with contextlib.AsyncExitStack() as guests:
-        talks = await open_all(guests, own, 8)
+    async with open_sessions(own, 8) as talks:
         assert own.loads() == [4, 4]
         for talk in talks:
             assert await talk.say(say(VERSE)) == " ".join(VERSE)
     own.stop()
 
 
-@story
 async def test_sessions_before_the_first_worker(own):
     """Without any worker yet, health is critical with 503, and sessions wait with all their audio until one comes."""
     own.start_gateway()
@@ -269,8 +205,8 @@ async def test_sessions_before_the_first_worker(own):
     assert (health.status_code, health.json()["status"]) == (503, "critical")
     assert health.json()["capacity"]["total_slots"] == 0
     speech = say(VERSE)
-    async with contextlib.AsyncExitStack() as guests:
-        talks = [await guests.enter_async_context(Talk(own)) for _ in range(3)]
+    async with contextlib.AsyncExitStack() as stack:
+        talks = [await stack.enter_async_context(Talk(own)) for _ in range(3)]
         for talk in talks:
             await talk.send(speech.pcm.tobytes())
             await talk.finish()
@@ -284,7 +220,6 @@ async def test_sessions_before_the_first_worker(own):
     own.stop()
 
 
-@story
 async def test_waiting_for_a_worker_ends(tmp_path):
     """A session that no worker comes for is refused in words after the longest wait."""
     with Server(tmp_path, workers=1, START_WAIT_S="1") as own:

@@ -8,8 +8,8 @@ import threading
 import pytest
 
 from tests.system import chromium
-from tests.system.crowd import speakers
 from tests.system.server import STOP_LIMIT_S, eventually
+from tests.system.sessions import open_sessions
 from tests.system.talk import Talk
 
 pytestmark = [
@@ -37,13 +37,6 @@ LOUD = """(() => {
 
 
 @pytest.fixture(scope="module")
-def browser():
-    with chromium.Chromium() as running:
-        running.look()
-        yield running
-
-
-@pytest.fixture(scope="module")
 def server(start_server):
     """Give a server for all tests but the last; only the first has sessions on it."""
     return start_server(workers=WORKERS, WORKER_LOST_S="1")
@@ -59,7 +52,7 @@ def people():
             arrived, leave = threading.Event(), threading.Event()
 
             async def stay():
-                async with speakers(server, count):
+                async with open_sessions(server, count):
                     arrived.set()
                     while not leave.is_set():
                         await asyncio.sleep(0.05)

@@ -9,7 +9,7 @@ import pytest
 from gateway.monitoring.reports import KEYS
 from tests.scripted_recognizer import say
 from tests.system.server import Server, eventually
-from tests.system.talk import Talk, story
+from tests.system.talk import Talk
 
 pytestmark = pytest.mark.system
 
@@ -32,12 +32,15 @@ async def spoken(server, **options) -> Talk:
     return talk
 
 
-def test_ready_from_the_first_worker_until_the_stop(tmp_path):
+async def test_ready_from_the_first_worker_until_the_stop(tmp_path):
     """Alive at once, ready when a worker serves, not while it drains; a session on it gets its last words first."""
     speech = say([*WORDS, *WORDS])
-
-    @story
-    async def stopped(server):
+    with Server(tmp_path, workers=1, recognizer={"step_s": 0.7}) as server:
+        server.start_gateway()
+        assert [status(server, path) for path in ("/livez", "/readyz", "/health")] == [200, 503, 503]
+        server.start_worker(0)
+        server.wait_serving(1)
+        assert [status(server, path) for path in ("/livez", "/readyz", "/health")] == [200, 200, 200]
         async with Talk(server) as talk:
             await talk.ready()
             await talk.send(speech.pcm.tobytes())
@@ -47,24 +50,16 @@ def test_ready_from_the_first_worker_until_the_stop(tmp_path):
             assert status(server, "/livez") == 200
             assert await talk.ended() == 1012
         assert talk.text.split() == [*WORDS, *WORDS]
-
-    with Server(tmp_path, workers=1, SCRIPTED_STEP_S="0.7") as server:
-        server.start_gateway()
-        assert [status(server, path) for path in ("/livez", "/readyz", "/health")] == [200, 503, 503]
-        server.start_worker(0)
-        server.wait_serving(1)
-        assert [status(server, path) for path in ("/livez", "/readyz", "/health")] == [200, 200, 200]
-        stopped(server)
         server.stop()
 
 
 @pytest.mark.parametrize("log_format", ["json", "console"])
-def test_no_word_and_no_token_in_any_line(tmp_path, log_format):
-    """What was said and what was shown at the door stands in no log, whatever happens to the session meanwhile."""
-
-    @story
-    async def told(server):
-        query = f"&token={quote(CLIENT_TOKEN, safe='')}"
+async def test_no_word_and_no_token_in_any_line(tmp_path, log_format):
+    """What was said and the tokens that were sent are in no log, whatever happens to the session meanwhile."""
+    query = f"&token={quote(CLIENT_TOKEN, safe='')}"
+    settings = {"API_TOKENS": CLIENT_TOKEN, "MONITOR_TOKEN": MONITOR_TOKEN, "LOG_LEVEL": "info"}
+    with Server(tmp_path, workers=2, **settings | {"LOG_FORMAT": log_format}) as server:
+        server.start()
         await spoken(server, query=query)
         await spoken(server, query=query, mode="full")
         async with Talk(server, query=query) as talk:
@@ -77,11 +72,6 @@ def test_no_word_and_no_token_in_any_line(tmp_path, log_format):
             await talk.done()
         async with Talk(server, query="&token=pencil&language=yellow") as refused:
             assert await refused.ended() == 4401
-
-    settings = {"API_TOKENS": CLIENT_TOKEN, "MONITOR_TOKEN": MONITOR_TOKEN, "LOG_LEVEL": "info"}
-    with Server(tmp_path, workers=2, **settings | {"LOG_FORMAT": log_format}) as server:
-        server.start()
-        told(server)
         # The last one needs no token any more: the client has kept the cookie.
         for path, code in (("/gpu-status", 401), ("/monitor", 303), ("/monitor/state", 303), ("/gpu-status", 200)):
             assert status(server, f"{path}?token={quote(MONITOR_TOKEN, safe='')}") == code
@@ -97,34 +87,24 @@ def test_no_word_and_no_token_in_any_line(tmp_path, log_format):
     assert not [secret for secret in (*secrets, *WORDS, "woodc", "wood") if secret in text]
 
 
-def test_the_level_is_a_setting(tmp_path):
+async def test_the_level_is_a_setting(tmp_path):
     """With LOG_LEVEL=warning a whole session leaves no line."""
-
-    @story
-    async def told(server):
-        await spoken(server)
-
     with Server(tmp_path, workers=1, LOG_LEVEL="warning") as server:
         server.start()
-        told(server)
+        await spoken(server)
         server.stop()
         assert server.log.lines == []
 
 
-def test_performance_explains_real_sessions(tmp_path):
+async def test_performance_explains_real_sessions(tmp_path):
     """After a session on each GPU every figure has percentiles, of all and by GPU, since the start and of late."""
-
-    @story
-    async def told(server):
+    with Server(tmp_path, workers=2, MONITOR_TOKEN=MONITOR_TOKEN) as server:
+        server.start()
         async with Talk(server) as first, Talk(server) as second:
             for talk in (first, second):
                 await talk.ready()
             for talk in (first, second):
                 await talk.say(say([*WORDS, 0.3]))
-
-    with Server(tmp_path, workers=2, MONITOR_TOKEN=MONITOR_TOKEN) as server:
-        server.start()
-        told(server)
         url, headers = f"{server.http_url}/performance", {"Authorization": f"Bearer {MONITOR_TOKEN}"}
         assert status(server, "/performance") == 401
         body = httpx.get(url, headers=headers, trust_env=False).json()

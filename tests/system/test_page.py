@@ -21,20 +21,6 @@ COLLECT_STATUSES = """
 """
 
 
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory):
-    microphone = tone.write(tmp_path_factory.mktemp("microphone") / "tone.wav")
-    with chromium.Chromium(microphone, flags=("--host-resolver-rules=MAP plain.test 127.0.0.1",)) as running:
-        running.look()
-        yield running
-
-
-@pytest.fixture(scope="module")
-def running_server():
-    with ScriptedServer() as running:
-        yield running
-
-
 @pytest.fixture
 def server(running_server, browser):
     """Return the server with the plain script; afterwards, the page must have raised nothing and broken no policy."""

@@ -1,22 +1,20 @@
 """The page in a real Chromium while its network breaks, against a scripted server and against the real gateway."""
 
-import sys
 import time
 
 import pytest
 
 from tests.gateway.web import tone
-from tests.gateway.web.positional_worker import VERSE, WORD_SAMPLES
 from tests.gateway.web.relay import Relay
-from tests.gateway.web.scripted_server import SAMPLE_RATE, WORDS, WORDS_PER_SEGMENT, Script, ScriptedServer
+from tests.gateway.web.scripted_server import SAMPLE_RATE, WORDS, WORDS_PER_SEGMENT, Script
 from tests.system import chromium
+from tests.system.scripted_worker import COMMON_WORDS, WORD_SAMPLES
 
 pytestmark = [
     pytest.mark.system,
     pytest.mark.skipif(chromium.installed() is None, reason="Chromium is not installed"),
 ]
 
-WORKER = (sys.executable, "-m", "tests.gateway.web.positional_worker")
 IDLE = "document.querySelector('#record').getAttribute('aria-pressed') === 'false'"
 STATUS = "document.querySelector('#status').textContent"
 LOST = f"{STATUS}.startsWith('Connection lost. Reconnecting… your words are kept.')"
@@ -24,20 +22,6 @@ FINISHED = f"{IDLE} && {STATUS}.startsWith('Finished')"
 HEARD = (
     "[...document.querySelectorAll('.line:not([hidden]) .words')].map(p => p.textContent).join(' ').trim().split(' ')"
 )
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory):
-    microphone = tone.write(tmp_path_factory.mktemp("microphone") / "tone.wav")
-    with chromium.Chromium(microphone) as running:
-        running.look()
-        yield running
-
-
-@pytest.fixture(scope="module")
-def running_server():
-    with ScriptedServer() as running:
-        yield running
 
 
 @pytest.fixture
@@ -151,15 +135,15 @@ def test_waits_for_a_slot_after_a_restart(browser, server, relay):
 @pytest.fixture(scope="module")
 def gateway(start_server):
     """Return the real gateway with one worker whose recognizer is scripted."""
-    return start_server(workers=1, worker=WORKER, STEP_MIN_S="0.2", RESUME_GRACE_S="20", DRAIN_S="5")
+    return start_server(workers=1, recognizer={"by_position": True}, STEP_MIN_S="0.2", RESUME_GRACE_S="20", DRAIN_S="5")
 
 
 def numbered(words):
     """Return the words as their places in the verse, counted on; a word out of turn fails."""
-    places = [VERSE.index(words[0])]
+    places = [COMMON_WORDS.index(words[0])]
     for word in words[1:]:
         places.append(places[-1] + 1)
-        assert word == VERSE[places[-1] % len(VERSE)], (len(places), words)
+        assert word == COMMON_WORDS[places[-1] % len(COMMON_WORDS)], (len(places), words)
     return places
 
 

@@ -1,22 +1,20 @@
 """The page in a real Chromium, loaded anew during a recording, against a scripted server and against the real gateway."""
 
 import json
-import sys
 import time
 
 import pytest
 
 from tests.gateway.web import tone
-from tests.gateway.web.positional_worker import VERSE, WORD_SAMPLES
-from tests.gateway.web.scripted_server import SAMPLE_RATE, WORDS, Script, ScriptedServer
+from tests.gateway.web.scripted_server import SAMPLE_RATE, WORDS, Script
 from tests.system import chromium
+from tests.system.scripted_worker import COMMON_WORDS, WORD_SAMPLES
 
 pytestmark = [
     pytest.mark.system,
     pytest.mark.skipif(chromium.installed() is None, reason="Chromium is not installed"),
 ]
 
-WORKER = (sys.executable, "-m", "tests.gateway.web.positional_worker")
 WORD_S = 1 / 16
 SENTENCE_SAMPLES = int(len(WORDS) * WORD_S * SAMPLE_RATE)
 PHASE = "document.body.dataset.phase"
@@ -31,20 +29,6 @@ HIDE = """
     delete document.visibilityState;
 """
 KEPT = "JSON.parse(sessionStorage.getItem('session'))"
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory):
-    microphone = tone.write(tmp_path_factory.mktemp("microphone") / "tone.wav")
-    with chromium.Chromium(microphone) as running:
-        running.look()
-        yield running
-
-
-@pytest.fixture(scope="module")
-def running_server():
-    with ScriptedServer() as running:
-        yield running
 
 
 @pytest.fixture
@@ -289,7 +273,9 @@ def test_the_page_opened_anew_begins_anew(browser, server):
 
 def test_the_gateway_keeps_the_session(browser, start_server):
     """With the real gateway a reload in speech, for longer than a slot is held, loses and doubles no word."""
-    gateway = start_server(workers=1, worker=WORKER, STEP_MIN_S="0.2", RESUME_GRACE_S="20", DRAIN_S="5")
+    gateway = start_server(
+        workers=1, recognizer={"by_position": True}, STEP_MIN_S="0.2", RESUME_GRACE_S="20", DRAIN_S="5"
+    )
     browser.navigate(f"http://localhost:{gateway.port}/")
     browser.click("#record")
     browser.wait_for(f"{HEARD}.length > 5")
@@ -302,6 +288,6 @@ def test_the_gateway_keeps_the_session(browser, start_server):
     assert len(gateway.log.find("session_closed")) == 1
     assert (closed["dropped"], closed["outcome"]) == (0, "complete")
     words = browser.evaluate(HEARD)
-    first = VERSE.index(words[0])
-    assert words == [VERSE[i % len(VERSE)] for i in range(first, first + len(words))]
+    first = COMMON_WORDS.index(words[0])
+    assert words == [COMMON_WORDS[i % len(COMMON_WORDS)] for i in range(first, first + len(words))]
     assert first + len(words) == pytest.approx(closed["received"] / WORD_SAMPLES, abs=1.1)

@@ -1,35 +1,30 @@
 """Sessions that outlive their workers and their networks, as real processes; the recognizer is scripted, with faults."""
 
 import asyncio
-import json
 import signal
-import sys
 
 import pytest
 
 from tests.scripted_recognizer import POISON, say
-from tests.system.crowd import Poem, moves_of, revived, speakers
 from tests.system.server import eventually
-from tests.system.talk import Talk, story
+from tests.system.sessions import Text, moves_of, open_sessions, restarting_workers
+from tests.system.talk import Talk
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(90)]
 
-FAULTY_WORKER = (sys.executable, "-m", "tests.system.faulty_worker")
-POEM = Poem()
-PCM = POEM.pcm
+TEXT = Text()
+PCM = TEXT.pcm
 
 
 @pytest.fixture(scope="module")
 def start_faulty(start_server):
     """Give a function that starts a server whose workers have these faults."""
 
-    def start(*, workers=2, slots=4, settings=None, **faults):
+    def start(*, workers=2, settings=None, **faults):
         return start_server(
             workers=workers,
-            worker=FAULTY_WORKER,
-            SLOTS_PER_GPU=str(slots),
+            recognizer=faults,
             STEP_MIN_S="0.2",
-            FAULTS=json.dumps(faults),
             **(settings or {}),
         )
 
@@ -43,22 +38,16 @@ def four(start_faulty):
 
 
 @pytest.fixture(autouse=True)
-def _whole_again(request):
+def _restored(request):
     """Start again what a test on the shared server has killed."""
     yield
     if "four" in request.fixturenames:
-        server = request.getfixturevalue("four")
-        for number, worker in server.workers.items():
-            if worker.poll() is not None:
-                server.start_worker(number)
-        server.wait_serving(4)
-        server.wait_loads(0, 0, 0, 0)
+        request.getfixturevalue("four").restore()
 
 
 # --- workers that die ---------------------------------------------------------------------------------------
 
 
-@story
 async def test_killed_during_load(start_faulty):
     """A worker killed while it loads for a session: another loads for it, and no word said meanwhile is lost."""
     server = start_faulty(load_s=1.5, settings={"MODEL_IDLE_UNLOAD_S": "0"})
@@ -70,22 +59,21 @@ async def test_killed_during_load(start_faulty):
         await talk.ready()
         await talk.finish()
         (last,) = await talk.until(lambda talk: talk.of("ready_to_stop"))
-        POEM.check(talk, last["audio"])
+        TEXT.check(talk, last["audio"])
         assert talk.of("moved") == []
     assert moves_of(server, [talk]) == []
 
 
-@story
 async def test_a_load_that_never_ends(start_faulty):
     """A worker that lives but never ends its load is left by its session, and takes no other until it has loaded."""
-    server = start_faulty(stalls=[0], settings={"OPEN_WAIT_S": "1"})
+    server = start_faulty(stalls=[0], settings={"OPEN_WAIT_S": "1", "DRAIN_S": "1"})
     async with Talk(server) as talk, Talk(server) as another:
         await talk.until(lambda talk: "Loading models on GPU 0..." in talk.statuses)
         await talk.send(PCM)
         await talk.until(lambda talk: talk.statuses[-2:] == ["Loading models on GPU 1...", "Ready to transcribe"])
         await talk.finish()
         (last,) = await talk.until(lambda talk: talk.of("ready_to_stop"))
-        POEM.check(talk, last["audio"])
+        TEXT.check(talk, last["audio"])
         await another.ready()
         assert another.gpu_id == 1
         assert [gpu["state"] for gpu in server.get("/gpu-status")["gpus"]] == ["lost", "serving"]
@@ -94,11 +82,10 @@ async def test_a_load_that_never_ends(start_faulty):
     assert len(server.log.find("worker_registered", worker="gpu0")) == 1
 
 
-@story
 async def test_killed_during_flush(start_faulty):
     """A worker killed between the end of the audio and its last words: another says them."""
     server = start_faulty(step_s=0.4)
-    async with speakers(server, 2) as talks:
+    async with open_sessions(server, 2) as talks:
         for talk in talks:
             await talk.send(PCM)
             await talk.finish()
@@ -106,54 +93,37 @@ async def test_killed_during_flush(start_faulty):
         server.signal_worker(0, signal.SIGKILL)
         assert not talks[0].of("ready_to_stop")
         for talk in talks:
-            POEM.check(talk, await talk.done())
+            TEXT.check(talk, await talk.done())
         assert [move["reason"] for move in moves_of(server, talks)] == ["worker_lost"]
 
 
-@story
-async def test_two_workers_at_once(four):
-    """Two of four workers killed in the same moment: their sessions go on on the others, and all words are there."""
-    async with speakers(four, 8) as talks:
-        speaking = POEM.speak(talks)
-        await talks[0].words(5)
-        for number in (0, 1):
-            four.signal_worker(number, signal.SIGKILL)
-        await speaking
-        moves = moves_of(four, talks)
-        assert sorted(move["from_gpu"] for move in moves if move["reason"] == "worker_lost") == [0, 0, 1, 1]
-        assert all(0 < move["gap_ms"] < 3000 for move in moves)
-        await POEM.all_done(talks)
-
-
-@story
 async def test_all_workers_at_once(four):
     """All workers killed: every session waits in line, is told so, and goes on when workers are back."""
-    async with speakers(four, 9) as talks:
+    async with open_sessions(four, 9) as talks:
         for talk in talks:
-            await talk.send(PCM[: POEM.half])
+            await talk.send(PCM[: TEXT.half])
         await talks[0].words(5)
         for worker in four.workers.values():
             worker.kill()
         for talk in talks:
             await talk.until(lambda talk: talk.statuses[-1] == "Waiting for a free GPU...")
-            await talk.send(PCM[POEM.half :])
+            await talk.send(PCM[TEXT.half :])
         assert sorted(four.get("/gpu-status")["waiting_connection_ids"]) == sorted(
             talk.messages[0]["session"] for talk in talks
         )
         assert four.fetch("/health").status_code == 503
-        async with revived(four):
-            await POEM.all_done(talks)
+        async with restarting_workers(four):
+            await TEXT.finish(talks)
 
 
-@story
 async def test_broken_workers(start_faulty):
     """Of three workers one raises on every step and one never ends its first: both are left, and end themselves."""
     server = start_faulty(workers=3, raises=[0], hangs=[1])
-    async with speakers(server, 3) as talks:
+    async with open_sessions(server, 3) as talks:
         assert [talk.gpu_id for talk in talks] == [0, 1, 2]
         for talk in talks:
             await talk.send(PCM)
-        await POEM.all_done(talks, 30)
+        await TEXT.finish(talks, 30)
         assert {talk.gpu_id for talk in talks} == {2}
         reasons = {move["reason"] for move in moves_of(server, talks)}
         assert {"stream_failed", "worker_lost"} <= reasons
@@ -165,24 +135,22 @@ async def test_broken_workers(start_faulty):
     assert len(server.log.find("worker_registered", worker="gpu1")) == 1
 
 
-@story
 async def test_poison(start_faulty):
     """Audio that kills its worker each time ends its own session after three; the innocent beside it lose no word."""
     server = start_faulty(workers=2, deadly=True, settings={"WORKER_LOST_S": "4"})
-    async with revived(server) as ends, speakers(server, 5) as talks, Talk(server) as sick:
+    async with restarting_workers(server) as ends, open_sessions(server, 5) as talks, Talk(server) as sick:
         await sick.ready()
-        speaking = POEM.speak(talks)
+        speaking = TEXT.send(talks)
         await talks[0].words(3)
         await sick.send(say(["apple", POISON, "river"]).pcm.tobytes())
         assert await sick.ended() == 1011
         assert [code for code, _ in sick.errors] == ["recognition_failed"]
         await speaking
-        await POEM.all_done(talks)
+        await TEXT.finish(talks)
     assert ends == 3 * [-signal.SIGKILL]
     await asyncio.to_thread(server.wait_serving, 2)
 
 
-@story
 async def test_a_newcomer_does_not_wait_for_a_step(start_faulty):
     """With the weights on the device a session is ready at once, however long the step that runs for another takes."""
     server = start_faulty(workers=1, step_s=4.0)
@@ -199,11 +167,10 @@ async def test_a_newcomer_does_not_wait_for_a_step(start_faulty):
 # --- workers that leave -------------------------------------------------------------------------------------
 
 
-@story
 async def test_drain_under_speech(four):
-    """A worker told to stop while eight people speak leaves nobody: its sessions have moved before it says goodbye."""
-    async with speakers(four, 8) as talks:
-        speaking = POEM.speak(talks)
+    """A worker told to stop under eight sessions leaves none behind: they have moved before it says goodbye."""
+    async with open_sessions(four, 8) as talks:
+        speaking = TEXT.send(talks)
         await talks[0].words(5)
         known = len(four.log.find("worker_lost", worker="gpu1"))
         four.signal_worker(1, signal.SIGTERM)
@@ -214,24 +181,23 @@ async def test_drain_under_speech(four):
         assert [move["from_gpu"] for move in moves] == [1, 1]
         assert all(move["gap_ms"] < 1000 for move in moves)
         await speaking
-        await POEM.all_done(talks)
+        await TEXT.finish(talks)
 
 
-@story
 async def test_balance_after_a_return(four):
     """When a worker is back, sessions move to it until loads differ by at most one, and lose nothing."""
     four.signal_worker(3, signal.SIGKILL)
     four.workers[3].wait()
     await asyncio.to_thread(four.wait_serving, 3)
-    async with speakers(four, 7) as talks:
+    async with open_sessions(four, 7) as talks:
         for talk in talks:
-            await talk.send(PCM[: POEM.half])
+            await talk.send(PCM[: TEXT.half])
         assert four.loads() == [3, 2, 2, 0]
         four.start_worker(3)
         await asyncio.to_thread(four.wait_loads, 2, 2, 2, 1, limit_s=20)
         for talk in talks:
-            await talk.send(PCM[POEM.half :])
-        await POEM.all_done(talks)
+            await talk.send(PCM[TEXT.half :])
+        await TEXT.finish(talks)
         assert {move["reason"] for move in moves_of(four, talks)} == {"balance"}
 
 
@@ -261,7 +227,6 @@ class Resumed(Talk):
         assert seqs == sorted(set(seqs))
 
 
-@story
 async def test_cut_twice_and_during_a_move(four):
     """A connection is cut, cut again, and cut while its worker dies: the words show no seam."""
     third = len(PCM) // 3 & ~1
@@ -286,11 +251,10 @@ async def test_cut_twice_and_during_a_move(four):
         at = await last.received()
         await last.send(PCM[at:], real_time=True)
         await last.finish()
-        POEM.check(last, await last.done())
+        TEXT.check(last, await last.done())
         assert "worker_lost" in [move["reason"] for move in moves_of(four, [last])]
 
 
-@story
 async def test_cut_before_the_last_words_came(four):
     """A connection cut after the end of the audio: the client comes back and hears the last words and the books."""
     async with Talk(four) as first:
@@ -304,4 +268,4 @@ async def test_cut_before_the_last_words_came(four):
         await again.received()
         books = await again.done()
         assert await again.ended() == 1000
-        POEM.check(again, books)
+        TEXT.check(again, books)

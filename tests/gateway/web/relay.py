@@ -11,6 +11,7 @@ from typing import Any, Self, TypeVar
 Result = TypeVar("Result")
 
 PIECE_BYTES = 65_536
+SMALL_PIECE_BYTES = 4096
 RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
 
@@ -19,10 +20,13 @@ class Relay:
 
     Args:
         target: the server's port.
+        bytes_per_s: how much it carries; None: as much as it can.
     """
 
-    def __init__(self, target: int) -> None:
+    def __init__(self, target: int, bytes_per_s: float | None = None) -> None:
         self.port = 0
+        self.connections = 0
+        self._bytes_per_s = bytes_per_s
         self._target = target
         self._is_down = False
         self._open: set[asyncio.StreamWriter] = set()
@@ -51,6 +55,11 @@ class Relay:
         self._is_down = True
         self._do(self._reset())
 
+    def break_once(self) -> None:
+        """Break every connection, and let new ones through."""
+        self.cut()
+        self.mend()
+
     def mend(self) -> None:
         """Let new connections through."""
         self._is_down = False
@@ -66,19 +75,21 @@ class Relay:
         if self._is_down:
             _reset(writer)
             return
+        self.connections += 1
         server_reader, server_writer = await asyncio.open_connection("127.0.0.1", self._target)
         ends = {writer, server_writer}
         self._open |= ends
-        await asyncio.gather(_pass_on(reader, server_writer), _pass_on(server_reader, writer))
+        await asyncio.gather(self._pass_on(reader, server_writer), self._pass_on(server_reader, writer))
         self._open -= ends
 
-
-async def _pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    with contextlib.suppress(ConnectionError):
-        while piece := await reader.read(PIECE_BYTES):
-            writer.write(piece)
-            await writer.drain()
-    writer.close()
+    async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(ConnectionError):
+            while piece := await reader.read(PIECE_BYTES if self._bytes_per_s is None else SMALL_PIECE_BYTES):
+                writer.write(piece)
+                await writer.drain()
+                if self._bytes_per_s is not None:
+                    await asyncio.sleep(len(piece) / self._bytes_per_s)
+        writer.close()
 
 
 def _reset(writer: asyncio.StreamWriter) -> None:

@@ -1,4 +1,4 @@
-"""Several people who say the same scripted poem at once, and what each of them must have at the end."""
+"""Several sessions that are sent the same scripted text, and what each of them must have at the end."""
 
 import asyncio
 import contextlib
@@ -9,8 +9,8 @@ from tests.system.talk import Talk
 VERSE = ["apple", "river", "stone", "cloud", "green", "window", "paper", "silver", "garden", "music"]
 
 
-class Poem:
-    """What is said, so many times over."""
+class Text:
+    """Words with a pause in their midst, ``times`` over, as audio."""
 
     def __init__(self, times: int = 1) -> None:
         script = [*VERSE, 0.7, *reversed(VERSE)] * times
@@ -20,7 +20,7 @@ class Poem:
         self.text = " ".join(word for word in script if isinstance(word, str))
         self.half = self.samples // 2 * 2
 
-    async def all_done(self, talks, limit_s=20):
+    async def finish(self, talks, limit_s=20):
         """End all sessions; each must have exactly these words, and balanced books with nothing dropped."""
         for talk in talks:
             await talk.finish()
@@ -32,18 +32,18 @@ class Poem:
         assert (books["received"], books["dropped"]) == (self.samples, 0)
         assert talk.text == self.text
 
-    def speak(self, talks):
-        """Return a task that says it to all of them in real time."""
+    def send(self, talks):
+        """Return a task that sends it to all of them in real time."""
         return asyncio.gather(*(talk.send(self.pcm, real_time=True) for talk in talks))
 
 
 @contextlib.asynccontextmanager
-async def speakers(server, count, modes=("events", "full")):
-    """Give so many sessions that are ready, opened one after the other, in these modes by turns."""
-    async with contextlib.AsyncExitStack() as guests:
+async def open_sessions(server, count, modes=("events", "full")):
+    """Give ``count`` sessions that are ready, opened one after the other, in these modes by turns."""
+    async with contextlib.AsyncExitStack() as stack:
         talks = []
         for number in range(count):
-            talk = await guests.enter_async_context(Talk(server, mode=modes[number % len(modes)]))
+            talk = await stack.enter_async_context(Talk(server, mode=modes[number % len(modes)]))
             talks.append(await talk.ready())
         yield talks
 
@@ -55,8 +55,8 @@ def moves_of(server, talks):
 
 
 @contextlib.asynccontextmanager
-async def revived(server):
-    """Start every worker that dies again, as supervisord would; give the list of how they ended."""
+async def restarting_workers(server):
+    """Start every worker that dies again, as supervisord would; give the list of their exit codes."""
     ends = []
 
     async def watch():

@@ -1,8 +1,8 @@
-"""The real gateway with one fault, for `scripts/verify_scaling` to find.
+"""The real gateway with one fault, for `scripts/verify_scaling` to find or for its log to tell.
 
-``PLANT`` names it: ``first_gpu`` (a GPU is filled before the next one gets a session), ``surplus`` (one slot a worker
+``GATEWAY_FAULT`` names it: ``first_gpu`` (a GPU is filled before the next one gets a session), ``surplus`` (one slot a worker
 is kept secret, and served), ``slow_accept`` (a socket is accepted after half a second), ``always_healthy``,
-``deaf`` (the socket to the workers is closed after some seconds).
+``socket_lost`` (the socket to the workers is closed after some seconds).
 """
 
 import asyncio
@@ -12,16 +12,16 @@ import sys
 
 from gateway import server
 from gateway.__main__ import main
-from gateway.monitoring.reports import health_status
+from gateway.monitoring.snapshot import health_status
 from gateway.placement.workers import WorkerRegistry
 from gateway.transport.worker_link import WorkerLink
 
-PLANT = os.environ["PLANT"]
+FAULT = os.environ["GATEWAY_FAULT"]
 ACCEPT_S = 0.5
-DEAF_AFTER_S = 3.0
+SOCKET_LOST_AFTER_S = 3.0
 
 
-class Liar:
+class WrongAnswers:
     """Answers for the application where the fault is in what the server says or when."""
 
     def __init__(self, app):
@@ -29,10 +29,10 @@ class Liar:
 
     async def __call__(self, scope, receive, send):
         """Serve one request."""
-        if scope["type"] == "websocket" and PLANT == "slow_accept":
+        if scope["type"] == "websocket" and FAULT == "slow_accept":
             await asyncio.sleep(ACCEPT_S)
-        lie = {("/gpu-status", "surplus"): hide, ("/health", "surplus"): less, ("/health", "always_healthy"): fine}
-        change = lie.get((scope.get("path"), PLANT)) if scope["type"] == "http" else None
+        changes = {("/gpu-status", "surplus"): hide, ("/health", "surplus"): less, ("/health", "always_healthy"): fine}
+        change = changes.get((scope.get("path"), FAULT)) if scope["type"] == "http" else None
         await self._app(scope, receive, changed(send, change) if change else send)
 
 
@@ -76,15 +76,15 @@ def fine(health):
 
 
 if __name__ == "__main__":
-    if PLANT == "first_gpu":
+    if FAULT == "first_gpu":
         with_room = WorkerRegistry.with_room
         WorkerRegistry.with_room = lambda registry: with_room(registry)[:1]
         WorkerRegistry.most_overloaded = lambda _pool: None
-    if PLANT == "deaf":
+    if FAULT == "socket_lost":
         bind = WorkerLink.bind
         WorkerLink.bind = lambda link: (
-            bind(link) or asyncio.get_running_loop().call_later(DEAF_AFTER_S, link._socket.close)
+            bind(link) or asyncio.get_running_loop().call_later(SOCKET_LOST_AFTER_S, link._socket.close)
         )
     create_app = server.create_app
-    server.create_app = lambda *arguments: Liar(create_app(*arguments))
+    server.create_app = lambda *arguments: WrongAnswers(create_app(*arguments))
     sys.exit(main())
