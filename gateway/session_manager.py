@@ -12,12 +12,12 @@ from collections.abc import Callable, Sequence
 from gateway.placement.coordinator import Coordinator
 from gateway.placement.events import LoopDelayed, NoSlotFree, SessionClosed
 from gateway.placement.observer import Observers
+from gateway.placement.worker_handle import WorkerSocket
 from gateway.placement.worker_messages import WorkerMessages
 from gateway.placement.workers import WorkerRegistry
 from gateway.sessions.client_session import ClientSession
 from gateway.sessions.commands import Command
 from gateway.sessions.deadlines import RETRY_AFTER_S
-from gateway.transport.worker_link import WorkerLink
 from shared import logs
 from shared.errors import NoCapacityError, ServiceRestartError, SessionError
 
@@ -50,7 +50,7 @@ class SessionManager:
     def __init__(
         self,
         name: str,
-        link: WorkerLink,
+        link: WorkerSocket,
         workers: WorkerRegistry,
         observers: Observers,
         clock: Callable[[], float] = time.monotonic,

@@ -48,14 +48,14 @@ CLOCKLESS_EXCEPT = {"gateway.sessions.client_session": ("secrets",)}
 
 LAYERS = {
     "gateway.sessions": ("shared", "gateway.sessions"),
-    "gateway.placement": ("shared", "gateway.sessions", "gateway.placement", "gateway.transport.worker_link"),
+    "gateway.placement": ("shared", "gateway.sessions", "gateway.placement"),
     "gateway.protocols": ("shared", "gateway.sessions", "gateway.protocols"),
     "gateway.auth": ("shared", "gateway.auth"),
     "gateway.transport": (
         "shared", "gateway.sessions", "gateway.placement.events", "gateway.protocols.base", "gateway.auth",
         "gateway.session_manager", "gateway.transport",
     ),
-    "gateway.session_manager": ("shared", "gateway.sessions", "gateway.placement", "gateway.transport.worker_link"),
+    "gateway.session_manager": ("shared", "gateway.sessions", "gateway.placement"),
     "gateway.monitoring": (
         "shared", "gateway.sessions", "gateway.placement", "gateway.session_manager", "gateway.auth",
         "gateway.background", "gateway.monitoring",
@@ -264,6 +264,7 @@ def copy(tmp_path_factory):
         ("gateway/sessions/client_session.py", "from gateway.protocols.asr_events import EventsProtocol"),
         ("gateway/sessions/session.py", "from ..transport.client_connection import ClientConnection"),
         ("gateway/placement/coordinator.py", "from gateway.transport.client_connection import ClientConnection"),
+        ("gateway/placement/coordinator.py", "from gateway.transport.worker_link import WorkerLink"),
         ("gateway/placement/coordinator.py", "from gateway.monitoring.statistics import Statistics"),
         ("gateway/placement/leases.py", "from gateway.placement.coordinator import Coordinator"),
         ("gateway/session_manager.py", "from gateway.monitoring import log_observer"),

@@ -9,7 +9,7 @@ from gateway.placement import events
 from gateway.placement.leases import LeaseTable
 from gateway.placement.observer import Observers
 from gateway.placement.rebalancer import Rebalancer
-from gateway.placement.worker_handle import Lease, WorkerHandle
+from gateway.placement.worker_handle import Lease, WorkerHandle, WorkerSocket
 from gateway.placement.workers import WorkerRegistry
 from gateway.sessions.client_session import ClientSession
 from gateway.sessions.commands import (
@@ -25,7 +25,6 @@ from gateway.sessions.commands import (
 from gateway.sessions.deadlines import RETRY_AFTER_S
 from gateway.sessions.session import Session
 from gateway.sessions.state import IllegalTransitionError, State
-from gateway.transport.worker_link import WorkerLink
 from shared import logs
 from shared import messages as m
 from shared.errors import NoCapacityError, SessionError
@@ -49,7 +48,7 @@ class Coordinator:
     """
 
     def __init__(
-        self, name: str, link: WorkerLink, workers: WorkerRegistry, observers: Observers, clock: Callable[[], float]
+        self, name: str, link: WorkerSocket, workers: WorkerRegistry, observers: Observers, clock: Callable[[], float]
     ) -> None:
         self.leases = LeaseTable(workers)
         self._name = name

@@ -2,7 +2,9 @@
 
 import enum
 from dataclasses import dataclass, field
+from typing import Protocol
 
+from shared import wire
 from shared.messages import Heartbeat, Register
 
 STUCK_S = 5.0
@@ -17,6 +19,18 @@ RETURN_PATIENCE = 2.0
 RETURN_S = 30.0
 """A worker that was lost for its silence and came back alive may be silent this many times as long, during this time:
 on an overloaded machine, moving its sessions again and again would only add to the load."""
+
+
+class WorkerSocket(Protocol):
+    """The socket to all workers."""
+
+    malformed_messages: int
+
+    def send(self, identity: bytes, message: wire.Message) -> bool:
+        """Send at once; False if the worker cannot be reached or does not drain its queue."""
+
+    async def receive(self) -> tuple[bytes, wire.Message]:
+        """Wait for the next message, and return its sender's identity with it."""
 
 
 class WorkerState(enum.Enum):

@@ -6,11 +6,10 @@ from typing import assert_never
 from gateway.placement import events
 from gateway.placement.coordinator import Coordinator
 from gateway.placement.observer import Observers
-from gateway.placement.worker_handle import WorkerHandle, WorkerState
+from gateway.placement.worker_handle import WorkerHandle, WorkerSocket, WorkerState
 from gateway.placement.workers import WorkerRegistry
 from gateway.sessions.client_session import ClientSession
 from gateway.sessions.state import SETTLED
-from gateway.transport.worker_link import WorkerLink
 from shared import logs
 from shared import messages as m
 
@@ -37,7 +36,7 @@ class WorkerMessages:
         coordinator: Coordinator,
         *,
         name: str,
-        link: WorkerLink,
+        link: WorkerSocket,
         workers: WorkerRegistry,
         observers: Observers,
         clock: Callable[[], float],
