@@ -13,7 +13,7 @@ from gpu_worker.serving.slots import SlotTable
 from shared import logs
 from shared import messages as m
 
-log = logs.get("gpu_worker.serving.worker")
+log = logs.get("gpu_worker")
 
 HEARTBEAT_S = 0.25
 MEMORY_EVERY_S = 1.0

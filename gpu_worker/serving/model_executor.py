@@ -8,7 +8,7 @@ from typing import TypeVar
 from gpu_worker.recognizer import Recognizer
 from shared import logs
 
-log = logs.get("gpu_worker.model")
+log = logs.get("gpu_worker")
 
 Result = TypeVar("Result")
 

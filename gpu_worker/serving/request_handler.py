@@ -9,7 +9,7 @@ from gpu_worker.serving.slots import Slot, SlotTable
 from shared import logs
 from shared import messages as m
 
-log = logs.get("gpu_worker.serving.worker")
+log = logs.get("gpu_worker")
 
 
 class RequestHandler:

@@ -16,7 +16,7 @@ from shared import logs
 from shared import messages as m
 from shared.messages import SAMPLE_RATE
 
-log = logs.get("gpu_worker.serving.worker")
+log = logs.get("gpu_worker")
 
 Answer = VadResult | WindowResult | Exception
 

@@ -25,7 +25,7 @@ from shared import messages as m
 from shared.settings import WorkerSettings
 from shared.zmq_socket import Context
 
-log = logs.get("gpu_worker.serving.worker")
+log = logs.get("gpu_worker")
 
 BATCH_CPU = 8
 """Windows of one step on a CPU, which gains little beyond: a decode takes 26.5, 22.4, 17.7, 15.9 ms at 1, 2, 4, 8."""

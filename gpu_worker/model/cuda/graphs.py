@@ -13,7 +13,7 @@ from torch import Tensor
 
 from shared import logs
 
-log = logs.get("gpu_worker.model.cuda.graphs")
+log = logs.get("gpu_worker")
 
 Work = Callable[..., Tensor]
 """Tensors in, one tensor out; the same kernels for the same shapes, and nothing that waits for the device."""
