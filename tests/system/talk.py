@@ -49,7 +49,7 @@ class Talk:
 
     async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
         """Leave properly; cut the connection when something failed or no message is read."""
-        if kind is None and self._reader:
+        if kind is None and self._reader and not self._reader.done():
             with contextlib.suppress(TimeoutError):
                 await self.socket.close()
         if self._reader:
