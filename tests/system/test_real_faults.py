@@ -182,8 +182,8 @@ async def test_steps_that_raise_and_audio_that_kills(server, undisturbed):
 
 
 async def test_sixteen_on_sixteen_slots(server, undisturbed):
-    """With every slot taken a seventeenth comes in when one has left; then workers are restarted, and nothing is lost."""
-    spoken, text = reading(3), await asyncio.to_thread(undisturbed, 3)
+    """With every slot taken a seventeenth comes in when one has left; then each worker is restarted, and nothing is lost."""
+    spoken, text = reading(4), await asyncio.to_thread(undisturbed, 4)
     async with open_sessions(server, 15) as talks, Talk(server) as extra:
         await extra.ready()
         assert server.loads() == [4, 4, 4, 4]
@@ -195,14 +195,13 @@ async def test_sixteen_on_sixteen_slots(server, undisturbed):
         async with Talk(server) as seventeenth:
             await seventeenth.ready()
             everybody = [*talks, seventeenth]
-            for sentence, number in enumerate((0, 3)):
-                async with saying(everybody, spoken, sentence):
+            for number in range(WORKERS):
+                async with saying(everybody, spoken, number):
                     server.signal_worker(number, signal.SIGTERM)
                     assert await asyncio.to_thread(server.workers[number].wait, PATIENCE_S) == 0
                     server.start_worker(number)
                     await asyncio.to_thread(server.wait_serving, WORKERS)
             for talk in everybody:
-                await talk.send(spoken.pieces[2])
                 await talk.finish()
             await check_all(everybody, spoken, text)
             assert all(talk.errors == [] for talk in everybody)
