@@ -62,7 +62,7 @@ class ResumeState:
         committed: tokens committed inside the window, a forced prefix of the next decode.
         draft: tokens of the last tail.
         language: the one to go on with, once the words of a long window have settled it.
-        books: the accounting up to ``keep_from``.
+        accounting: the accounting up to ``keep_from``.
     """
 
     window_start: int
@@ -70,7 +70,7 @@ class ResumeState:
     committed: tuple[CommittedToken, ...]
     draft: tuple[int, ...]
     language: str | None
-    books: AudioAccounting
+    accounting: AudioAccounting
 
 
 @dataclass(frozen=True, slots=True)
@@ -281,10 +281,10 @@ class Hypothesis:
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """All audio is decoded and committed, and the slot is free again; ``books`` accounts for the whole session."""
+    """All audio is decoded and committed, and the slot is free again; ``accounting`` covers the whole session."""
 
     lease: int
-    books: AudioAccounting
+    accounting: AudioAccounting
 
 
 @dataclass(frozen=True, slots=True)

@@ -75,7 +75,7 @@ class Checkpoint:
 
         The ends of committed words are not compared: after a migration they may differ by a little.
         """
-        accounting, keep_from = message.resume.books, message.keep_from
+        accounting, keep_from = message.resume.accounting, message.keep_from
         known = self.journal.start <= keep_from <= self.received
         return known and accounting.until == keep_from == accounting.transcribed + accounting.silence
 
@@ -94,7 +94,7 @@ class Checkpoint:
 
     def close(self, accounting: m.AudioAccounting | None, outcome: str) -> SessionAccounting:
         """Drop the audio; return what became of it, by the worker's final accounting or that of the last hypothesis."""
-        done = accounting or (self._resume.books if self._resume else m.AudioAccounting(0, 0, 0))
+        done = accounting or (self._resume.accounting if self._resume else m.AudioAccounting(0, 0, 0))
         dropped = self.received - done.until
         self.journal.trim(self.journal.end)
         self._resume = None

@@ -307,7 +307,7 @@ class Session:
 
     def on_finished(self, message: m.Finished) -> list[Command]:
         """End: all audio is decoded and committed."""
-        accounting = message.books
+        accounting = message.accounting
         if not self.checkpoint.is_complete(accounting):
             return self._fail(RecognitionError("The worker's books do not add up"))
         self.checkpoint.decoded = self.received

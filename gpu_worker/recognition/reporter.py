@@ -102,7 +102,7 @@ class StreamReporter:
             committed=window.committed if window else (),
             draft=window.draft if window else (),
             language=self.settled_language,
-            books=self.ledger.accounting,
+            accounting=self.ledger.accounting,
         )
         self._out.append(
             Hypothesis(

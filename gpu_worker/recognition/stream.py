@@ -45,7 +45,7 @@ class Stream:
         Raises:
             ValueError: ``start`` is after the first sample that ``resume`` needs.
         """
-        accounting = resume.books if resume else AudioAccounting(start, 0, 0)
+        accounting = resume.accounting if resume else AudioAccounting(start, 0, 0)
         if start > accounting.until:
             raise ValueError(f"audio from {start} leaves a gap: the stream goes on from {accounting.until}")
         self.key, self.lease, self.session = key, lease, session
@@ -72,8 +72,8 @@ class Stream:
         start = state.window_start
         if not state.speaking:
             # What lies between is the end of an utterance that the last worker decoded, with all its words committed.
-            self._settled = max(start, state.books.until)
-            self._reporter.ledger.decoded(state.books.until, self._settled)
+            self._settled = max(start, state.accounting.until)
+            self._reporter.ledger.decoded(state.accounting.until, self._settled)
             self._reporter.resume_at(self._settled, inside=False)
             return
         self._settled = settled = max([start, *(item.end for item in state.committed)])

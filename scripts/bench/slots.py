@@ -71,7 +71,7 @@ class SlotRun:
         stream, transcription = self._stream, self._transcription
         for message in stream.take():
             if isinstance(message, Finished):
-                transcription.accounting = message.books
+                transcription.accounting = message.accounting
                 continue
             transcription.words += message.words
             transcription.language = message.language

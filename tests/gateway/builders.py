@@ -63,7 +63,7 @@ def resume(until=0, window_start=None, committed=(), language="en") -> m.ResumeS
         committed=committed,
         draft=(),
         language=language,
-        books=books(until),
+        accounting=books(until),
     )
 
 

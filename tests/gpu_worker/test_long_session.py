@@ -173,5 +173,5 @@ def test_all_of_it_is_said_and_accounted_for(session, spoken):
     """As many words come out as were said, within a fiftieth; they follow one another, and each sample is accounted for."""
     assert len("".join(word.text for word in session.words).split()) == pytest.approx(len(spoken[1]), rel=0.02)
     assert all(one.end <= next_one.end for one, next_one in zip(session.words, session.words[1:], strict=False))
-    total = session.finished.books
+    total = session.finished.accounting
     assert total.until == total.transcribed + total.silence == len(spoken[0])

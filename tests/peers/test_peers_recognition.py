@@ -216,8 +216,8 @@ def test_15_nothing_is_skipped_past_thirty_seconds(driver, model):
     errors, words = word_errors(" ".join(clip.text for clip in clips), driver.text)
     assert errors <= 0.15 * words, driver.text
     (finished,) = [message for message in driver.out if isinstance(message, Finished)]
-    assert finished.books.until == len(pcm)
-    assert finished.books.transcribed > 0.9 * len(pcm)
+    assert finished.accounting.until == len(pcm)
+    assert finished.accounting.transcribed > 0.9 * len(pcm)
 
 
 class Speller(ScriptedRecognizer):

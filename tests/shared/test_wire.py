@@ -39,7 +39,7 @@ def values_of(hint):
 
 MESSAGES = st.one_of(*(values_of(kind) for kind in KINDS))
 RESUME = m.ResumeState(
-    window_start=0, speaking=False, committed=(), draft=(), language=None, books=m.AudioAccounting(0, 0, 0)
+    window_start=0, speaking=False, committed=(), draft=(), language=None, accounting=m.AudioAccounting(0, 0, 0)
 )
 HYPOTHESIS = m.Hypothesis(
     lease=1,

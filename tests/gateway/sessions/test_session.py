@@ -151,7 +151,7 @@ def test_a_hypothesis_trims_the_journal_and_is_sent(session):
         hypothesis(keep_from=101),
         hypothesis(keep_from=0, resume=resume(1)),
         hypothesis(keep_from=50, resume=resume(40)),
-        hypothesis(keep_from=50, resume=m.ResumeState(50, speaking=False, committed=(), draft=(), language=None, books=books(50, 20, 20))),
+        hypothesis(keep_from=50, resume=m.ResumeState(50, speaking=False, committed=(), draft=(), language=None, accounting=books(50, 20, 20))),
     ],
     ids=["audio not received", "resume state ahead", "resume state elsewhere", "accounting"],
 )  # fmt: skip

@@ -104,7 +104,7 @@ def test_positions_never_go_back():
     reporter.move(2_000, 3_000)
     message = report(reporter)
     assert (message.keep_from, message.committed_until, message.decoded) == (5_000, 5_000, 6_000)
-    assert message.resume.books == AudioAccounting(5_000, 0, 5_000)
+    assert message.resume.accounting == AudioAccounting(5_000, 0, 5_000)
     assert reporter.unreported == 0
 
 

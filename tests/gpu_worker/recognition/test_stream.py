@@ -150,7 +150,7 @@ def test_finish_says_everything_and_then_finished():
     assert isinstance(driver.out[-1], Finished)
     assert driver.out[-1].lease == 7
     assert sum(isinstance(message, Finished) for message in driver.out) == 1
-    total = driver.out[-1].books
+    total = driver.out[-1].accounting
     assert total.transcribed + total.silence == total.until == len(speech.pcm)
 
 
@@ -212,7 +212,7 @@ def test_finalize_commits_in_the_middle_of_speech_and_goes_on():
     driver.feed(second.pcm)
     driver.finish()
     assert driver.text == " one two three four five"
-    total = driver.out[-1].books
+    total = driver.out[-1].accounting
     assert total.transcribed + total.silence == total.until
 
 
@@ -345,7 +345,7 @@ def test_positions_only_grow_and_words_do_not_overlap():
             assert getattr(before, name) <= getattr(after, name)
     for message in driver.hypotheses:
         assert message.keep_from <= message.committed_until <= message.tail_end <= len(SPEECH.pcm)
-        assert message.resume.books.until == message.keep_from
+        assert message.resume.accounting.until == message.keep_from
         assert not message.resume.speaking or message.keep_from <= message.resume.window_start
     for before, after in itertools.pairwise(driver.words):
         assert before.end <= after.start
@@ -485,7 +485,7 @@ def test_noise_without_words_is_bounded():
     driver.finish()
     assert driver.text == ""
     assert not any(message.closes for message in driver.hypotheses)
-    assert driver.out[-1].books.until == driver.stream.received
+    assert driver.out[-1].accounting.until == driver.stream.received
 
 
 def test_memory_does_not_grow_with_time():
@@ -509,7 +509,7 @@ def test_memory_does_not_grow_with_time():
 def test_a_resume_state_that_leaves_a_gap_is_refused():
     """Audio that begins after what the state needs cannot be resumed."""
     state = ResumeState(
-        8000, speaking=False, committed=(), draft=(), language=None, books=AudioAccounting(8000, 0, 8000)
+        8000, speaking=False, committed=(), draft=(), language=None, accounting=AudioAccounting(8000, 0, 8000)
     )
     with pytest.raises(ValueError, match="gap"):
         open_stream(start=8001, resume=state)
@@ -524,7 +524,7 @@ def test_a_resumed_stream_waits_for_the_audio_of_its_forced_tokens():
         committed=(CommittedToken(0, 32_000),),
         draft=(),
         language="en",
-        books=AudioAccounting(0, 0, 0),
+        accounting=AudioAccounting(0, 0, 0),
     )
     stream = open_stream(resume=state)
     model = ScriptedRecognizer()
@@ -537,7 +537,9 @@ def test_a_resumed_stream_waits_for_the_audio_of_its_forced_tokens():
 
 def test_a_resumed_vad_gets_time_to_find_the_speech():
     """A resumed utterance does not end because the VAD, without its memory, takes a moment to detect the voice."""
-    state = ResumeState(8_000, speaking=True, committed=(), draft=(), language="en", books=AudioAccounting(0, 0, 0))
+    state = ResumeState(
+        8_000, speaking=True, committed=(), draft=(), language="en", accounting=AudioAccounting(0, 0, 0)
+    )
     stream = open_stream(resume=state)
     stream.receive(0, bytes(2 * 40 * VAD_FRAME))
     stream.vad_request()
@@ -551,7 +553,12 @@ def test_a_resumed_segment_goes_on_where_it_was():
     """Its words follow the committed ones in time, and its end closes it even if nothing more was said."""
     speech = say(["one", "two", 1.0])
     state = ResumeState(
-        0, speaking=True, committed=(CommittedToken(0, 9_000),), draft=(), language="en", books=AudioAccounting(0, 0, 0)
+        0,
+        speaking=True,
+        committed=(CommittedToken(0, 9_000),),
+        draft=(),
+        language="en",
+        accounting=AudioAccounting(0, 0, 0),
     )
     driver = Driver(stream=open_stream(resume=state))
     driver.feed(speech.pcm, chunk=len(speech.pcm))
@@ -621,8 +628,8 @@ def test_a_move_within_speech_does_not_turn_speech_into_silence():
     moved = Driver(stream=open_stream(start=last.keep_from, resume=last.resume), period=16_000)
     moved.feed(speech.pcm[last.keep_from :])
     moved.finish()
-    assert moved.out[-1].books.until == driver.out[-1].books.until
-    assert moved.out[-1].books.silence - driver.out[-1].books.silence <= round(0.1 * S)
+    assert moved.out[-1].accounting.until == driver.out[-1].accounting.until
+    assert moved.out[-1].accounting.silence - driver.out[-1].accounting.silence <= round(0.1 * S)
 
 
 scripts = st.lists(
@@ -644,7 +651,7 @@ def test_any_speech_in_any_pieces_at_any_period_is_said_once(script, chunk, peri
     driver.feed(speech.pcm, chunk=chunk)
     driver.finish()
     assert driver.text == speech.text
-    total = driver.out[-1].books
+    total = driver.out[-1].accounting
     assert total.transcribed + total.silence == total.until == len(speech.pcm)
     assert total.transcribed >= sum(word.end - word.start for word in speech.words) - 2 * FRAME * len(speech.words)
 
@@ -666,7 +673,7 @@ def test_a_cut_at_any_hypothesis_is_not_seen_in_the_words(script, chunk, period,
     moved.feed(speech.pcm[last.keep_from :], chunk=moved_chunk)
     moved.finish()
     assert "".join(word.text for word in before) + moved.text == speech.text
-    total = moved.out[-1].books
+    total = moved.out[-1].accounting
     assert total.transcribed + total.silence == total.until == len(speech.pcm)
     words = [*before, *moved.words]
     for one, two in itertools.pairwise(words):
