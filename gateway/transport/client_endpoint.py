@@ -72,7 +72,7 @@ class ClientEndpoints:
 
     async def _serve(self, websocket: WebSocket, requested_at: float, accept_ms: float) -> None:
         manager, session_id = self._manager, str(uuid.uuid4())
-        factory = self._protocols[websocket.url.path]
+        factory = self._protocols[websocket.scope["path"]]
         manager.observers.observe(ConnectionAccepted(session_id, accept_ms))
         try:
             token = self._authorize(websocket)
