@@ -7,7 +7,7 @@ from whisper_live_client.audio import SAMPLE_RATE, duration_s
 from whisper_live_client.outcome import Exit
 from whisper_live_client.transcript import Transcript
 
-from scripts.tools.driver import SessionResult, accounts_balance
+from scripts.tools.driver import SessionResult
 from scripts.tools.scoring import Normalise, Score, score
 from scripts.tools.word_timing import WordTime, word_times
 
@@ -84,7 +84,7 @@ def report(number: int, result: SessionResult, normalise: Normalise, message_sam
         last_words_s=_last_words_s(transcript),
         flush_s=_between(transcript.ended_s, transcript.done_s),
         held_back_s=_held_back_s(speaking_s, transcript.sent_samples - message_samples),
-        books=accounts_balance(transcript),
+        books=transcript.balanced,
         dropped_s=duration_s(transcript.accounting.dropped) if transcript.accounting else 0.0,
         moves=len(transcript.moves),
         violations=tuple(transcript.violations),

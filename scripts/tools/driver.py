@@ -169,11 +169,3 @@ class SessionDriver:
             if self._stopping.is_set():
                 return
             yield block
-
-
-def accounts_balance(transcript: Transcript) -> bool | None:
-    """Return whether received = sent = transcribed + silence + dropped; None where the server keeps no accounts."""
-    told = transcript.accounting
-    if told is None:
-        return None
-    return told.received == transcript.sent_samples == told.transcribed + told.silence + told.dropped
