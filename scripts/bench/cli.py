@@ -5,8 +5,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import click
+from whisper_live_client.cli.session_options import SETTINGS, run_command
 
-from scripts.tools.options import SETTINGS, json_option, run_command
+from scripts.tools.options import json_option
 
 _SHIPPED_SECONDS = 60.0
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)

@@ -8,9 +8,10 @@ from typing import Any
 
 import click
 from rich.console import Console
+from whisper_live_client.cli.session_options import SETTINGS
 
 from scripts.server.supervise import find_run_dir
-from scripts.tools.options import SETTINGS, run_dir_option
+from scripts.tools.options import run_dir_option
 from scripts.tools.server_api import UnreachableError
 from scripts.tools.supervisord import SupervisordError
 

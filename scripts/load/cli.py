@@ -5,21 +5,20 @@ from pathlib import Path
 from typing import Any
 
 import click
+from whisper_live_client.cli.session_options import (
+    SETTINGS,
+    language_option,
+    mode_option,
+    run_command,
+    seconds_option,
+    token_option,
+    url_option,
+)
 from whisper_live_client.outcome import Exit
 
 from scripts.server.supervise import find_run_dir
 from scripts.tools.driver import SessionSettings
-from scripts.tools.options import (
-    SETTINGS,
-    json_option,
-    mode_option,
-    monitor_token_option,
-    run_command,
-    run_dir_option,
-    seconds_option,
-    session_url_option,
-    token_option,
-)
+from scripts.tools.options import json_option, monitor_token_option, run_dir_option
 
 from .bounds import Bound, parse_bound
 from .chart import draw, read
@@ -61,7 +60,7 @@ def _bounds(_context: click.Context, _option: click.Parameter, values: tuple[str
 
 @click.command(epilog=_EPILOG, context_settings=SETTINGS)
 @click.argument("files", nargs=-1, type=_FILE)
-@session_url_option
+@url_option
 @click.option("--streams", "counts", default="1", show_default=True, callback=_counts, metavar="N[,N...]",
               help="Sessions at the same time; of several numbers, one load after another.")  # fmt: skip
 @click.option("--seconds", type=click.FloatRange(min=0, min_open=True),
@@ -73,7 +72,7 @@ def _bounds(_context: click.Context, _option: click.Parameter, values: tuple[str
               "[default: the shipped clips]")  # fmt: skip
 @click.option("--set", "set_name", metavar="NAME", help="The set of --manifest to say.")
 @mode_option
-@click.option("--language", metavar="CODE", help="Language that is spoken, like en or fr.")
+@language_option
 @token_option
 @monitor_token_option
 @click.option("--message-ms", type=click.IntRange(1, 10_000), default=100, show_default=True, help="Audio a message.")

@@ -9,10 +9,11 @@ from pathlib import Path
 import click
 from rich.console import Console
 from rich.markup import escape
+from whisper_live_client.cli.session_options import SETTINGS, seconds_option
 
 from scripts.ops.restart import KEPT, Restart, refusal, sessions
 from scripts.server.supervise import find_run_dir
-from scripts.tools.options import SETTINGS, gateway_token_option, gateway_url_option, run_dir_option
+from scripts.tools.options import gateway_token_option, gateway_url_option, run_dir_option
 from scripts.tools.server_api import AnswerError, GpuStatus, Move, Performance, ServerApi, UnreachableError
 from scripts.tools.supervisord import DOWN, Supervisord, SupervisordError
 from shared.settings import CommonSettings
@@ -35,9 +36,7 @@ Exit codes:
 @run_dir_option("The server's RUN_DIR.")
 @gateway_token_option
 @click.option("--force", is_flag=True, help="Also when its sessions would have to wait in line for a slot.")
-@click.option(
-    "--timeout", "timeout_s", metavar="S", default=120.0, show_default=True, help="Bound on one worker's restart."
-)
+@seconds_option("--timeout", "timeout_s", "Bound on one worker's restart.", default=120.0)
 def command(
     *, gpu_id: int | None, everyone: bool, url: str, run_dir: Path, token: str | None, force: bool, timeout_s: float
 ) -> None:

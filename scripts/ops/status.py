@@ -15,10 +15,11 @@ from typing import TypeVar
 import click
 from rich.console import Console
 from rich.live import Live
+from whisper_live_client.cli.session_options import SETTINGS, seconds_option
 
 from scripts.ops.screen import WIDTH, State, screen
 from scripts.server.supervise import find_run_dir
-from scripts.tools.options import SETTINGS, gateway_token_option, gateway_url_option, run_dir_option
+from scripts.tools.options import gateway_token_option, gateway_url_option, run_dir_option
 from scripts.tools.server_api import TIMEOUT_S, ServerApi, UnreachableError
 from scripts.tools.supervisord import Supervisord, SupervisordError
 
@@ -36,15 +37,7 @@ Exit codes:
 @run_dir_option("The server's RUN_DIR, where supervisord's socket is.")
 @gateway_token_option
 @click.option("--watch", is_flag=True, help="Again and again, until Ctrl-C.")
-@click.option(
-    "--every",
-    "every_s",
-    metavar="S",
-    type=click.FloatRange(min=0.2),
-    default=1.0,
-    show_default=True,
-    help="How often to look, with --watch.",
-)
+@seconds_option("--every", "every_s", "How often to look, with --watch.", default=1.0, least=0.2)
 @click.option("--json", "as_json", is_flag=True, help="Everything as JSON; with --watch one line each time.")
 def command(*, url: str, run_dir: Path, token: str | None, watch: bool, every_s: float, as_json: bool) -> None:
     """Show a server's whole state on one screen: health, GPUs, sessions, processes, last events."""

@@ -8,20 +8,19 @@ from typing import Any
 
 import click
 from whisper_live_client import Mode
-from whisper_live_client.connection import session_url
-
-from scripts.tools.driver import SessionSettings
-from scripts.tools.options import (
-    INTERRUPTED,
+from whisper_live_client.cli.session_options import (
     SETTINGS,
-    json_option,
     mode_option,
-    monitor_token_option,
     run_command,
     seconds_option,
-    session_url_option,
     token_option,
+    url_option,
 )
+from whisper_live_client.connection import session_url
+from whisper_live_client.outcome import Exit
+
+from scripts.tools.driver import SessionSettings
+from scripts.tools.options import json_option, monitor_token_option
 from scripts.tools.server_api import ServerApi, UnreachableError
 
 from .checks import good, judge
@@ -43,7 +42,7 @@ Exit codes:
 
 
 @click.command(epilog=_EXIT_CODES, context_settings=SETTINGS)
-@session_url_option
+@url_option
 @token_option
 @monitor_token_option
 @seconds_option("--seconds", "seconds", "How long all sessions speak together.", default=10.0, least=1.0)
@@ -96,12 +95,12 @@ def run(settings: SessionSettings, limits: Limits, api: ServerApi, json_path: st
     if trouble is not None:
         code = CANNOT_RUN
     elif interrupted or not rows:
-        code = INTERRUPTED
+        code = Exit.INTERRUPTED
     print_report(console, settings.url, rows, runner.seen, passed=code == GOOD)
     if trouble is not None:
         trouble_line = f"{'Stopped' if runner.seen else 'Cannot run'}: {trouble}"
         console.print(trouble_line, style="red", markup=False, soft_wrap=True)
-    if code == INTERRUPTED and runner.left == 0:
+    if code == Exit.INTERRUPTED and runner.left == 0:
         console.print("Interrupted; no session was left behind.", markup=False)
     if runner.left:
         console.print(f"The server still counts {runner.left} sessions more than before.", style="red", markup=False)
