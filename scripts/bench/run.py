@@ -20,7 +20,7 @@ from scripts.capacity.stages import clock_of
 from scripts.capacity.step_timing import NoDeviceError
 from scripts.tools.corpus import Corpus, ManifestError, Utterance, make_streams, read_language, read_set
 from scripts.tools.scoring import normaliser
-from scripts.tools.tables import Report, output
+from scripts.tools.tables import Report, make_console
 from shared.errors import ModelUnavailableError
 from shared.messages import Word
 
@@ -48,7 +48,7 @@ def run(options: Options) -> int:
         notes.print(str(error), style="red", markup=False)
         return _CANNOT
     if options.json_path != "-":
-        report.print(output())
+        report.print(make_console())
     if options.json_path is not None:
         about: dict[str, object] = {
             "began": datetime.now(UTC).isoformat(timespec="seconds"),

@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import Console
-from whisper_live_client.cli.session_options import SETTINGS
+from whisper_live_client.cli import session_options
 
 from scripts.server.supervise import find_run_dir
 from scripts.tools.options import run_dir_option
 from scripts.tools.server_api import UnreachableError
 from scripts.tools.supervisord import SupervisordError
+from scripts.tools.tables import make_console
 
 from .report import show
 from .run import run
@@ -28,7 +28,7 @@ Exit codes:
 """
 
 
-@click.command(epilog=_EXIT_CODES, context_settings=SETTINGS)
+@click.command(epilog=_EXIT_CODES, context_settings=session_options.SETTINGS)
 @click.option("--minutes", default=2.0, show_default=True, help="Speech in each of the three runs.")
 @click.option("--streams", "count", type=click.IntRange(min=1), default=4, show_default=True, help="Sessions at once.")
 @click.option("--seed", default=1, show_default=True, help="The same seed gives the same faults.")
@@ -41,7 +41,7 @@ def command(*, workers: int, url: str | None, run_dir: Path, **given: Any) -> No
 
     The same audio is streamed twice undisturbed before, to compare with.
     """
-    console = Console(width=None if sys.stdout.isatty() else WIDTH)
+    console = make_console(WIDTH)
     try:
         with ExitStack() as stack:
             running = RunningServer(url, find_run_dir(run_dir)) if url else None

@@ -13,15 +13,15 @@ from pathlib import Path
 from typing import TypeVar
 
 import click
-from rich.console import Console
 from rich.live import Live
-from whisper_live_client.cli.session_options import SETTINGS, seconds_option
+from whisper_live_client.cli import session_options
 
 from scripts.ops.screen import WIDTH, State, screen
 from scripts.server.supervise import find_run_dir
 from scripts.tools.options import gateway_token_option, gateway_url_option, run_dir_option
 from scripts.tools.server_api import TIMEOUT_S, ServerApi, UnreachableError
 from scripts.tools.supervisord import Supervisord, SupervisordError
+from scripts.tools.tables import make_console
 
 _T = TypeVar("_T")
 _EXIT_CODES = """\b
@@ -32,12 +32,12 @@ Exit codes:
 """
 
 
-@click.command(epilog=_EXIT_CODES, context_settings=SETTINGS)
+@click.command(epilog=_EXIT_CODES, context_settings=session_options.SETTINGS)
 @gateway_url_option
 @run_dir_option("The server's RUN_DIR, where supervisord's socket is.")
 @gateway_token_option
 @click.option("--watch", is_flag=True, help="Again and again, until Ctrl-C.")
-@seconds_option("--every", "every_s", "How often to look, with --watch.", default=1.0, least=0.2)
+@session_options.seconds("--every", "every_s", "How often to look, with --watch.", default=1.0, least=0.2)
 @click.option("--json", "as_json", is_flag=True, help="Everything as JSON; with --watch one line each time.")
 def command(*, url: str, run_dir: Path, token: str | None, watch: bool, every_s: float, as_json: bool) -> None:
     """Show a server's whole state on one screen: health, GPUs, sessions, processes, last events."""
@@ -79,7 +79,7 @@ def show(state: State, *, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(as_object(state), indent=2))
         return
-    console = _console()
+    console = make_console(WIDTH)
     console.print(screen(state, _now(), console.height))
 
 
@@ -96,7 +96,7 @@ def as_object(state: State) -> dict[str, object]:
 
 
 def _watch(look: Callable[[], State], every_s: float, *, as_json: bool) -> bool:
-    state, console = look(), _console()
+    state, console = look(), make_console(WIDTH)
     live = Live(console=console, screen=console.is_terminal, auto_refresh=False)
     with nullcontext() if as_json else live:
         try:
@@ -109,10 +109,6 @@ def _watch(look: Callable[[], State], every_s: float, *, as_json: bool) -> bool:
                 state = look()
         except KeyboardInterrupt:
             return state.healthy
-
-
-def _console() -> Console:
-    return Console(highlight=False) if sys.stdout.isatty() else Console(highlight=False, width=WIDTH)
 
 
 def _now() -> datetime:

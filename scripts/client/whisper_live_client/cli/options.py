@@ -6,16 +6,8 @@ from typing import Any
 
 import click
 
+from . import session_options
 from .run import Options, run
-from .session_options import (
-    SETTINGS,
-    language_option,
-    mode_option,
-    run_command,
-    seconds_option,
-    token_option,
-    url_option,
-)
 
 _EXIT_CODES = """\b
 Exit codes:
@@ -28,20 +20,20 @@ Exit codes:
 """
 
 
-@click.command(epilog=_EXIT_CODES, context_settings=SETTINGS)
+@click.command(epilog=_EXIT_CODES, context_settings=session_options.SETTINGS)
 @click.argument("source", required=False, metavar="[FILE|-]")
 @click.option("--mic", "microphone", is_flag=True, help="Listen to the microphone instead of a file.")
 @click.option("--device", metavar="NAME", help="Microphone to use, like alsa:hw:1 (with --mic).")
 @click.option("--raw", is_flag=True, help="The input is raw PCM: s16le, 16 kHz, mono.")
 @click.option("--fast", is_flag=True, help="Send as fast as the server takes it, not in real time.")
-@url_option
-@mode_option
-@seconds_option(
+@session_options.url
+@session_options.mode
+@session_options.seconds(
     "--reconnect", "reconnect_s", "Try for S seconds to get a lost connection back; 0 for never.", default=60.0
 )
-@language_option
+@session_options.language
 @click.option("--task", type=click.Choice(["transcribe", "translate"]))
-@token_option
+@session_options.token
 @click.option(
     "--format", "output_format", type=click.Choice(["text", "srt", "vtt", "json"]), default="text", show_default=True
 )
@@ -70,4 +62,4 @@ def command(**values: Any) -> int:
 
 
 def main() -> int:
-    return run_command(command)
+    return session_options.run_command(command)

@@ -22,7 +22,7 @@ def _server_url(_context: click.Context, _option: click.Parameter, value: str) -
     return value
 
 
-url_option = click.option(
+url = click.option(
     "--url",
     envvar="WHISPER_LIVE_URL",
     default="ws://127.0.0.1:8000/asr",
@@ -30,17 +30,17 @@ url_option = click.option(
     callback=_server_url,
     help="The server; http(s):// works too. [env: WHISPER_LIVE_URL]",
 )
-token_option = click.option(
+token = click.option(
     "--token",
     envvar="API_TOKEN",
     metavar="TOKEN",
     help="The server's token; safer in API_TOKEN, where other users do not see it.",
 )
-mode_option = click.option("--mode", type=click.Choice(["events", "full"]), default="events", show_default=True)
-language_option = click.option("--language", metavar="CODE", help="Language that is spoken, like en or fr.")
+mode = click.option("--mode", type=click.Choice(["events", "full"]), default="events", show_default=True)
+language = click.option("--language", metavar="CODE", help="Language that is spoken, like en or fr.")
 
 
-def seconds_option(
+def seconds(
     name: str, variable: str, about: str, *, default: float, least: float = 0.0
 ) -> Callable[[_Command], _Command]:
     return click.option(
