@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from itertools import chain, count
@@ -51,13 +50,11 @@ class SessionDriver:
     """Drives one session: `run` is the session, the other methods steer it from other tasks.
 
     An ``endless`` one says its stream over and over until `stop`, a ``silent`` one says nothing before `speak`.
-    ``first_message_s`` is when the server's first message came, on the transcript's clock.
     """
 
     def __init__(
         self, settings: SessionSettings, stream: Stream, *, endless: bool = False, silent: bool = False
     ) -> None:
-        self.first_message_s: float | None = None
         self.outcome: Outcome | None = None
         self.left = False
         self._stream = stream
@@ -145,8 +142,6 @@ class SessionDriver:
 
     async def _stream_all(self) -> None:
         async for event in self._session.stream(self._blocks(), realtime=True):
-            if self.first_message_s is None:
-                self.first_message_s = time.monotonic()
             if self.transcript.ready_s is not None:
                 self._decided.set()
             # Not at a final: the words that it hands over to the next segment stand there again with the next partial.
