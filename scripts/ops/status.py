@@ -9,6 +9,7 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import asdict
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -42,11 +43,7 @@ Exit codes:
 def command(*, url: str, run_dir: Path, token: str | None, watch: bool, every_s: float, as_json: bool) -> None:
     """Show a server's whole state on one screen: health, GPUs, sessions, processes, last events."""
     socket.setdefaulttimeout(TIMEOUT_S)  # for supervisord's socket, whose client knows no bound
-    api, supervisord = ServerApi(url, token), Supervisord(find_run_dir(run_dir))
-
-    def look() -> State:
-        return take_state(url.rstrip("/"), api, supervisord)
-
+    look = partial(take_state, url.rstrip("/"), ServerApi(url, token), Supervisord(find_run_dir(run_dir)))
     if not watch:
         state = look()
         show(state, as_json=as_json)
