@@ -189,7 +189,8 @@ class Session:
                 ahead_s = started_s + duration_s(samples) - time.monotonic()
                 if realtime and ahead_s > 0:
                     with suppress(TimeoutError):
-                        await asyncio.wait_for(self._stopping.wait(), ahead_s)
+                        async with asyncio.timeout(ahead_s):
+                            await self._stopping.wait()
                 if self._stopping.is_set():
                     break
                 await self.send(message)
