@@ -9,9 +9,7 @@ from pathlib import Path
 def run(module: str, *, anywhere: bool = False) -> None:
     """Replace this process by one of ``.venv``'s Python, or, in that one, exit with what the module's ``main`` returns.
 
-    Args:
-        module: the command's module.
-        anywhere: where there is no ``.venv``, as in a container, this Python has what the command needs.
+    With ``anywhere`` this Python has what the command needs where there is no ``.venv``, as in a container.
     """
     root = Path(__file__).resolve().parent.parent
     venv = root / ".venv"

@@ -9,8 +9,8 @@ from whisper.model import disable_sdpa
 from whisper.tokenizer import get_tokenizer
 
 from gpu_worker.model.alignment import token_boundaries
+from gpu_worker.model.checkpoint import locate
 from gpu_worker.model.checkpoint.official_models import alignment_heads
-from gpu_worker.model.recognizer import Weights
 from scripts.capacity.stages import Part
 
 from .local_agreement import HeardWord
@@ -27,14 +27,15 @@ class PlainWhisper:
     As good as it is made usually, and better: whisper itself encodes a second time for the times.
     """
 
-    def __init__(self, weights: Weights, language: str | None) -> None:
-        self._model = whisper.load_model(str(weights.file), device="cpu").float().eval()
+    def __init__(self, model: str, language: str | None) -> None:
+        file = locate.locate(model, cache_dir=locate.default_cache_dir())
+        self._model = whisper.load_model(str(file), device="cpu").float().eval()
         multilingual = self._model.is_multilingual
         self._language = language if multilingual else "en"
         self._tokenizer = get_tokenizer(
             multilingual, num_languages=self._model.num_languages, language=self._language, task="transcribe"
         )
-        self._heads = sorted(alignment_heads(weights.official, self._model.dims))
+        self._heads = sorted(alignment_heads(locate.official_name(model, file), self._model.dims))
 
     @torch.inference_mode()
     def hear(self, audio: NDArray[np.float32], prompt: str) -> list[HeardWord] | None:

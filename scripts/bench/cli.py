@@ -5,8 +5,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import click
+from whisper_live_client.cli import session_options
 
-from scripts.tools.options import SETTINGS, json_option, run_command
+from scripts.tools.options import json_option
 
 _SHIPPED_SECONDS = 60.0
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -55,7 +56,7 @@ def _list_of(convert: Callable[..., object]) -> Callable[..., tuple[object, ...]
     return callback
 
 
-@click.command(epilog=_EPILOG, context_settings=SETTINGS)
+@click.command(epilog=_EPILOG, context_settings=session_options.SETTINGS)
 @click.argument("files", nargs=-1, type=_FILE)
 @click.option("--manifest", type=_FILE, help="JSON lines of id, audio, text, words, lang; sets.json beside it.")
 @click.option("--set", "set_name", metavar="NAME", help="The set of --manifest to say. [default: the shipped clips]")
@@ -111,4 +112,4 @@ def command(**options: object) -> int:
 
 
 def main() -> int:
-    return run_command(command)
+    return session_options.run_command(command)

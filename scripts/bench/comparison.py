@@ -8,6 +8,7 @@ from functools import partial
 from rich.status import Status
 from whisper_live_client.audio import SAMPLE_RATE
 
+from gpu_worker.recognizer import Recognizer
 from scripts.capacity.stages import Clock, Stages
 from scripts.tools.corpus import Stream
 from scripts.tools.offline import transcribe
@@ -18,7 +19,6 @@ from .baselines import PLAIN_PARTS, PlainWhisper
 from .cli import Options
 from .figures import Figures, figures_of, score_result
 from .local_agreement import LocalAgreementRun
-from .models import Model
 from .samples import Contestant, Result, Sample, Transcription
 from .slots import ours
 
@@ -80,12 +80,12 @@ def hear_offline(
 
 
 def compare(
-    model: Model, streams: Sequence[Stream], samples: Sequence[Sample], options: Options, status: Status
+    recognizer: Recognizer, streams: Sequence[Stream], samples: Sequence[Sample], options: Options, status: Status
 ) -> list[Figures]:
     total_s = sum(sample.audio_s for sample in samples)
-    contestants = [ours(model.recognizer, period_s, options.language) for period_s in options.cadences]
+    contestants = [ours(recognizer, period_s, options.language) for period_s in options.cadences]
     if options.plain:
-        begin = partial(LocalAgreementRun, PlainWhisper(model.weights, options.language), _PLAIN_S)
+        begin = partial(LocalAgreementRun, PlainWhisper(options.model, options.language), _PLAIN_S)
         contestants.append(Contestant(f"plain, {_PLAIN_S:g} s", begin))
     results = race(samples, contestants, lambda at_s: status.update(f"{at_s:.0f} of {total_s:.0f} s of audio"))
     normalise = normaliser(options.language)
@@ -94,7 +94,7 @@ def compare(
     beside = []
     if options.offline:
         result = hear_offline(
-            model.asked, streams, options.language, lambda n: status.update(f"offline, stream {n}"), task="transcribe"
+            options.model, streams, options.language, lambda n: status.update(f"offline, stream {n}"), task="transcribe"
         )
         offline = score_result(result, samples, normalise)
         reference = list(offline.scores)

@@ -8,7 +8,7 @@ from whisper_live_client.audio import SAMPLE_RATE
 
 from scripts.capacity.stages import STAGES
 from scripts.tools.scoring import Normalise, Score, difference_interval, error_interval, error_rate, percentile, score
-from scripts.tools.tables import Table, interval, number, pair, value_of
+from scripts.tools.tables import Table, number, pair
 
 from .latencies import Latencies
 from .samples import Result, Sample
@@ -19,9 +19,9 @@ Figures = dict[str, Any]
 _ROWS: tuple[tuple[str, Callable[[Figures], str]], ...] = (
     ("words heard", lambda f: number(f["heard"], "d")),
     ("WER, %", lambda f: number(f["wer_percent"], ".2f")),
-    ("  95 % interval", lambda f: interval(f["wer"])),
-    ("WER above offline, points", lambda f: number(value_of(f["above_offline"]), "+.2f")),
-    ("  95 % interval", lambda f: interval(f["above_offline"])),
+    ("  95 % interval", lambda f: str(f["wer"] or "-")),
+    ("WER above offline, points", lambda f: number(f["above_offline"] and f["above_offline"].value, "+.2f")),
+    ("  95 % interval", lambda f: str(f["above_offline"] or "-")),
     ("shown, p50 / p95, s", lambda f: pair(f["shown_p50_s"], f["shown_p95_s"])),
     ("committed, p50 / p95, s", lambda f: pair(f["committed_p50_s"], f["committed_p95_s"])),
     ("words changed after shown, %", lambda f: number(f["changed_percent"], ".1f")),

@@ -3,15 +3,16 @@
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+from gpu_worker.recognizer import Recognizer
 from scripts.tools.corpus import Corpus, Stream, Utterance, make_streams
 from scripts.tools.offline import levelled
 from scripts.tools.scoring import normaliser
 from scripts.tools.tables import Report
 
 from .baselines import PlainWhisper
+from .cli import Options
 from .comparison import hear_offline, race
 from .figures import Figures, Part, score_result, table, total
-from .models import Model
 from .samples import Sample, make_samples
 from .slots import ours
 
@@ -21,12 +22,10 @@ _HEARD_S = 30.0
 """A model hears no more at once."""
 
 
-def compare_languages(
-    model: Model, corpora: Sequence[Corpus], cadences_s: Sequence[float], task: str, tell: Tell
-) -> Report:
+def compare_languages(recognizer: Recognizer, corpora: Sequence[Corpus], options: Options, tell: Tell) -> Report:
     """Hear the corpus of each language (its name) in every way; each list in it is a session."""
-    heard = {each.name: _hear(model, each, cadences_s, task, tell) for each in corpora}
-    against = "; said is what the offline translation says" if task == "translate" else ""
+    heard = {each.name: _hear(recognizer, each, options, tell) for each in corpora}
+    against = "; said is what the offline translation says" if options.task == "translate" else ""
     answers: list[dict[str, object]] = []
     tables = []
     for parts in zip(*heard.values(), strict=True):  # one way, in each language
@@ -37,7 +36,7 @@ def compare_languages(
             figures.append(_figures("all", found))
         sessions = [each for language, part in found.items() for each in _sessions(language, part)]
         answers.append({"way": way, "figures": figures, "sessions": sessions})
-        tables.append(table(f"{model.name}, {task}, {way}{against}", figures))
+        tables.append(table(f"{recognizer.info.name}, {options.task}, {way}{against}", figures))
     return Report({"languages": answers}, tables)
 
 
@@ -60,14 +59,14 @@ def _sessions(language: str, part: Part) -> list[dict[str, object]]:
     ]
 
 
-def _hear(model: Model, corpus: Corpus, cadences_s: Sequence[float], task: str, tell: Tell) -> list[Part]:
+def _hear(recognizer: Recognizer, corpus: Corpus, options: Options, tell: Tell) -> list[Part]:
     """Return what was made of a language in every way: live, then offline; the language given, then detected."""
-    language = corpus.name
+    language, task = corpus.name, options.task
     ways = {"given": language, "detected": None}
-    streams = make_streams(_timed(model, corpus, tell), len(corpus.lists), None)
+    streams = make_streams(_timed(options.model, corpus, tell), len(corpus.lists), None)
     samples = make_samples(streams)
     offline = {
-        way: hear_offline(model.asked, streams, known, lambda n: tell(f"{language}, offline, session {n}"), task=task)
+        way: hear_offline(options.model, streams, known, lambda n: tell(f"{language}, offline, session {n}"), task=task)
         for way, known in ways.items()
     }
     if task == "translate":  # what the translation should be is not known
@@ -75,9 +74,9 @@ def _hear(model: Model, corpus: Corpus, cadences_s: Sequence[float], task: str, 
         samples = [translated(sample, each.text) for sample, each in zip(samples, heard, strict=True)]
     normalise = normaliser("en" if task == "translate" else language)
     references = {way: score_result(result, samples, normalise) for way, result in offline.items()}
-    asked = [(way, cadence_s) for way in ways for cadence_s in cadences_s]
+    asked = [(way, cadence_s) for way in ways for cadence_s in options.cadences]
     contestants = [
-        ours(model.recognizer, cadence_s, ways[way], task=task, name=f"language {way}, {cadence_s:g} s")
+        ours(recognizer, cadence_s, ways[way], task=task, name=f"language {way}, {cadence_s:g} s")
         for way, cadence_s in asked
     ]
     results = race(samples, contestants, lambda at_s: tell(f"{language}, {at_s:.0f} s of audio"))
@@ -95,12 +94,12 @@ def translated(sample: Sample, text: str) -> Sample:
     return replace(sample, texts=(text,), words=())
 
 
-def _timed(model: Model, corpus: Corpus, tell: Tell) -> Corpus:
+def _timed(model: str, corpus: Corpus, tell: Tell) -> Corpus:
     """Return the corpus with the ends of all words: where they are not timed, the model itself finds them."""
     if all(clip.words for clips in corpus.lists for clip in clips):
         return corpus
     tell(f"{corpus.name}, when the words are said")
-    plain = PlainWhisper(model.weights, corpus.name)
+    plain = PlainWhisper(model, corpus.name)
 
     def timed(clip: Utterance) -> Utterance:
         stream = Stream((clip,), (0,))

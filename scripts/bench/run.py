@@ -15,12 +15,15 @@ from rich.status import Status
 from whisper_live_client.audio import SAMPLE_RATE
 from whisper_live_client.media import MediaError, open_file
 
+from gpu_worker.model.checkpoint.locate import default_cache_dir
+from gpu_worker.model.loading import load_recognizer
+from gpu_worker.recognizer import Recognizer
 from scripts.capacity.capacity import measure_capacity
 from scripts.capacity.stages import clock_of
-from scripts.capacity.step_timing import NoDeviceError
+from scripts.capacity.step_timing import NoDeviceError, find_device
 from scripts.tools.corpus import Corpus, ManifestError, Utterance, make_streams, read_language, read_set
 from scripts.tools.scoring import normaliser
-from scripts.tools.tables import Report, output
+from scripts.tools.tables import Report, make_console
 from shared.errors import ModelUnavailableError
 from shared.messages import Word
 
@@ -28,7 +31,6 @@ from .cli import Options
 from .comparison import compare, race
 from .figures import Figures, figures_of, score_result, table
 from .languages import compare_languages
-from .models import Model
 from .samples import Sample, make_samples
 from .slots import ours
 
@@ -41,14 +43,11 @@ def run(options: Options) -> int:
     try:
         with notes.status("") as status:
             report = _measure(options, status)
-    except (ManifestError, MediaError, ValueError) as error:
+    except (ManifestError, MediaError, ModelUnavailableError, NoDeviceError, ValueError) as error:
         notes.print(str(error), style="red", markup=False)
-        return _USAGE
-    except (ModelUnavailableError, NoDeviceError) as error:
-        notes.print(str(error), style="red", markup=False)
-        return _CANNOT
+        return _CANNOT if isinstance(error, (ModelUnavailableError, NoDeviceError)) else _USAGE
     if options.json_path != "-":
-        report.print(output())
+        report.print(make_console())
     if options.json_path is not None:
         about: dict[str, object] = {
             "began": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -69,16 +68,22 @@ def _measure(options: Options, status: Status) -> Report:
         return measure_capacity(options.model, options.device, options.batches, status)
     if options.device != "cpu" and not options.replay:
         raise ValueError("--device is for --random-weights and --replay; all else is measured on the CPU")
-    model = Model(options.model, options.device)
+    recognizer = load_recognizer(
+        options.model,
+        cache_dir=default_cache_dir(),
+        device=str(find_device(options.device)),
+        threads=options.threads,
+    )
+    recognizer.load()
     if options.languages and options.manifest is not None:
         clips = options.clips.split(",")
         corpora = [read_language(options.manifest, each, clips) for each in options.languages]
-        return compare_languages(model, corpora, options.cadences, options.task, status.update)
+        return compare_languages(recognizer, corpora, options, status.update)
     corpus = _corpus(options)
     streams = make_streams(corpus, min(options.most or len(corpus.lists), len(corpus.lists)), options.seconds)
     if options.replay:
-        return _replay(model, make_samples(streams), options, status)
-    return _report(model, compare(model, streams, make_samples(streams), options, status))
+        return _replay(recognizer, make_samples(streams), options, status)
+    return _report(recognizer, compare(recognizer, streams, make_samples(streams), options, status))
 
 
 def _corpus(options: Options) -> Corpus:
@@ -91,22 +96,22 @@ def _corpus(options: Options) -> Corpus:
     return Corpus("files", tuple((each,) for each in utterances), lead_s=0.0, gap_s=0.0)
 
 
-def _report(model: Model, figures: Sequence[Figures]) -> Report:
+def _report(recognizer: Recognizer, figures: Sequence[Figures]) -> Report:
     said = f", {figures[0]['words']} words" if figures[0]["words"] else ""
-    title = f"{model.name}, {figures[0]['audio_s']:.0f} s of audio{said}"
+    title = f"{recognizer.info.name}, {figures[0]['audio_s']:.0f} s of audio{said}"
     return Report({"comparison": figures}, [table(title, figures)])
 
 
-def _replay(model: Model, samples: Sequence[Sample], options: Options, status: Status) -> Report:
+def _replay(recognizer: Recognizer, samples: Sequence[Sample], options: Options, status: Status) -> Report:
     results = race(
         samples,
-        [ours(model.recognizer, each, options.language, task=options.task) for each in options.cadences],
+        [ours(recognizer, each, options.language, task=options.task) for each in options.cadences],
         lambda at_s: status.update(f"{at_s:.0f} s of audio"),
         piece_s=options.piece_s,
         clock=clock_of(options.device),
     )
-    normalise = normaliser(options.language or model.recognizer.info.languages[0])
-    compared = _report(model, [figures_of(score_result(each, samples, normalise), None) for each in results])
+    normalise = normaliser(options.language or recognizer.info.languages[0])
+    compared = _report(recognizer, [figures_of(score_result(each, samples, normalise), None) for each in results])
     texts: list[str] = []
     recordings: list[dict[str, object]] = []
     for result in results:

@@ -1,16 +1,16 @@
 """Everything that was seen, and whether the goals are met (core)."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import astuple, dataclass
 from itertools import pairwise
 
+from rapidfuzz.distance import Levenshtein
 from whisper_live_client.events import Accounting
 
 from scripts.tools.driver import SessionResult
 from scripts.tools.scoring import Normalise
 from scripts.tools.server_api import Move
 
-from .comparison import Difference, compare, total
 from .schedule import Kind
 
 WER_POINTS = 0.5
@@ -96,6 +96,46 @@ def sort_gaps(moves: Sequence[Move], faults: Sequence[Injected]) -> Gaps:
 def nearest_rank(values: Sequence[float], percent: int) -> float | None:
     """Return a percentile that is one of the values; None of nothing."""
     return sorted(values)[-(-percent * len(values) // 100) - 1] if values else None
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """How a text differs from another: words missing, words too many (of them said twice), words changed."""
+
+    words: int
+    lost: int
+    added: int
+    doubled: int
+    changed: int
+
+    @property
+    def errors(self) -> int:
+        return self.lost + self.added + self.changed
+
+    @property
+    def rate_percent(self) -> float:
+        return 100.0 * self.errors / self.words if self.words else 0.0
+
+
+def compare(reference: Sequence[str], heard: Sequence[str]) -> Difference:
+    counts = {"delete": 0, "insert": 0, "replace": 0, "equal": 0}
+    doubled = 0
+    for each in Levenshtein.opcodes(reference, heard):
+        length = max(each.src_end - each.src_start, each.dest_end - each.dest_start)
+        counts[each.tag] += length
+        if each.tag == "insert" and _repeats(heard, each.dest_start, each.dest_end):
+            doubled += length
+    return Difference(len(reference), counts["delete"], counts["insert"], doubled, counts["replace"])
+
+
+def total(differences: Iterable[Difference]) -> Difference:
+    return Difference(*(sum(column) for column in zip(*map(astuple, differences), strict=True)))
+
+
+def _repeats(heard: Sequence[str], first: int, end: int) -> bool:
+    """Return True if a run of words says again what stands right before or right after it."""
+    length = end - first
+    return heard[first:end] in (heard[max(0, first - length) : first], heard[end : end + length])
 
 
 @dataclass(frozen=True, slots=True)

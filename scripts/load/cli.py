@@ -5,21 +5,12 @@ from pathlib import Path
 from typing import Any
 
 import click
+from whisper_live_client.cli import session_options
 from whisper_live_client.outcome import Exit
 
 from scripts.server.supervise import find_run_dir
 from scripts.tools.driver import SessionSettings
-from scripts.tools.options import (
-    SETTINGS,
-    json_option,
-    mode_option,
-    monitor_token_option,
-    run_command,
-    run_dir_option,
-    seconds_option,
-    session_url_option,
-    token_option,
-)
+from scripts.tools.options import json_option, monitor_token_option, run_dir_option
 
 from .bounds import Bound, parse_bound
 from .chart import draw, read
@@ -59,25 +50,25 @@ def _bounds(_context: click.Context, _option: click.Parameter, values: tuple[str
         raise click.BadParameter(str(error)) from error
 
 
-@click.command(epilog=_EPILOG, context_settings=SETTINGS)
+@click.command(epilog=_EPILOG, context_settings=session_options.SETTINGS)
 @click.argument("files", nargs=-1, type=_FILE)
-@session_url_option
+@session_options.url
 @click.option("--streams", "counts", default="1", show_default=True, callback=_counts, metavar="N[,N...]",
               help="Sessions at the same time; of several numbers, one load after another.")  # fmt: skip
 @click.option("--seconds", type=click.FloatRange(min=0, min_open=True),
               help="Repeat the material until each stream is so long (it ends with a whole utterance). "
               f"[default: {_SHIPPED_SECONDS:g} with the shipped clips, a set once through]")  # fmt: skip
-@seconds_option("--ramp", "ramp_s", "Spread the starts of the sessions over this time.", default=2.0)
+@session_options.seconds("--ramp", "ramp_s", "Spread the starts of the sessions over this time.", default=2.0)
 @click.option("--manifest", type=_FILE,
               help="JSON lines of id, audio, text, words, with a sets.json beside it. "
               "[default: the shipped clips]")  # fmt: skip
 @click.option("--set", "set_name", metavar="NAME", help="The set of --manifest to say.")
-@mode_option
-@click.option("--language", metavar="CODE", help="Language that is spoken, like en or fr.")
-@token_option
+@session_options.mode
+@session_options.language
+@session_options.token
 @monitor_token_option
 @click.option("--message-ms", type=click.IntRange(1, 10_000), default=100, show_default=True, help="Audio a message.")
-@seconds_option("--patience", "patience_s", "Give a session up when it takes so much longer than its audio.",
+@session_options.seconds("--patience", "patience_s", "Give a session up when it takes so much longer than its audio.",
                 default=120.0)  # fmt: skip
 @click.option("--reference", metavar="MODEL", help="Afterwards transcribe the same streams offline with this model, "
               "and compare the word error rates (slow).")  # fmt: skip
@@ -118,4 +109,4 @@ def command(*, files: tuple[Path, ...], json_path: str | None, **given: Any) -> 
 
 
 def main() -> int:
-    return run_command(command)
+    return session_options.run_command(command)

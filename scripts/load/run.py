@@ -14,6 +14,7 @@ from scripts.tools.corpus import ManifestError, Stream, make_streams, read_set
 from scripts.tools.driver import SessionDriver, SessionResult
 from scripts.tools.scoring import normaliser, score
 from scripts.tools.server_api import ServerApi, UnreachableError
+from shared.errors import ModelUnavailableError
 
 from .chart import draw
 from .processes import ServerProcesses, find_server
@@ -153,7 +154,7 @@ def _compare(measured: Measurement, console: Console) -> None:
     loads = [load for load in measured.loads if not load.summary().figures["not_complete"]]
     if options.reference is None or measured.interrupted or not loads:
         return
-    from scripts.tools.offline import ModelUnavailableError, transcribe  # noqa: PLC0415 - torch: only if asked for
+    from scripts.tools.offline import transcribe  # noqa: PLC0415 - torch: only if asked for
 
     different = list({stream.key: stream for load in loads for stream in load.streams}.values())
     with console.status("") as status:

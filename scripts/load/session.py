@@ -7,23 +7,14 @@ from whisper_live_client.audio import SAMPLE_RATE, duration_s
 from whisper_live_client.outcome import Exit
 from whisper_live_client.transcript import Transcript
 
-from scripts.tools.driver import SessionResult, accounts_balance
+from scripts.tools.driver import SessionResult
 from scripts.tools.scoring import Normalise, Score, score
 from scripts.tools.word_timing import WordTime, word_times
 
 
 @dataclass(frozen=True, slots=True)
 class SessionReport:
-    """The figures of one session; None is unknown.
-
-    Attributes:
-        speaking_s: from when until when audio was sent (the client's clock).
-        setup_ms: from opening the connection to "Ready to transcribe".
-        last_words_s: from the end of the audio until the last word was committed; 0 if it was before.
-        flush_s: from the end of the audio until the server said that all is said.
-        held_back_s: how much later than spoken the last audio was sent, because the server did not read.
-        books: whether received = sent = transcribed + silence + dropped; None where the server keeps none (mode full).
-    """
+    """The figures of one session; None is unknown."""
 
     number: int
     session: str | None
@@ -31,18 +22,18 @@ class SessionReport:
     problem: str
     utterances: tuple[str, ...]
     audio_s: float
-    speaking_s: tuple[float, float] | None
+    speaking_s: tuple[float, float] | None  # from when until when audio was sent, on the client's clock
     scores: tuple[Score, ...]
     spoken_words: int
     heard_words: int
     word_times: tuple[WordTime, ...]
     changed_words: int
-    setup_ms: float | None
+    setup_ms: float | None  # from opening the connection to "Ready to transcribe"
     first_word_s: float | None
-    last_words_s: float | None
-    flush_s: float | None
-    held_back_s: float | None
-    books: bool | None
+    last_words_s: float | None  # from the end of the audio until the last word was committed; 0 if it was before
+    flush_s: float | None  # from the end of the audio until the server said that all is said
+    held_back_s: float | None  # how much later than spoken the last audio was sent: the server did not read
+    books: bool | None  # as `Transcript.balanced`
     dropped_s: float
     moves: int
     violations: tuple[str, ...]
@@ -84,7 +75,7 @@ def report(number: int, result: SessionResult, normalise: Normalise, message_sam
         last_words_s=_last_words_s(transcript),
         flush_s=_between(transcript.ended_s, transcript.done_s),
         held_back_s=_held_back_s(speaking_s, transcript.sent_samples - message_samples),
-        books=accounts_balance(transcript),
+        books=transcript.balanced,
         dropped_s=duration_s(transcript.accounting.dropped) if transcript.accounting else 0.0,
         moves=len(transcript.moves),
         violations=tuple(transcript.violations),

@@ -6,7 +6,7 @@ from rich.box import HEAVY_HEAD
 from rich.console import Console
 from rich.text import Text
 
-from scripts.tools.tables import Table, interval, number, output
+from scripts.tools.tables import Table, make_console, number
 
 from .bounds import Bound
 from .session import SessionReport
@@ -56,9 +56,9 @@ def print_table(summaries: Sequence[Summary], unmet: Unmet) -> None:
             cells.append(Text(cell, "bold red" if missed else ""))
         rows.append((label, cells))
         if names[0] in intervals:
-            rows.append(("  95 % interval", [interval(each) for each in intervals[names[0]]]))
+            rows.append(("  95 % interval", [str(each or "-") for each in intervals[names[0]]]))
     columns = [str(summary.streams) for summary in summaries]
-    Table(None, columns, rows, corner="streams", box=HEAVY_HEAD).print(output())
+    Table(None, columns, rows, corner="streams", box=HEAVY_HEAD).print(make_console())
 
 
 def print_troubles(console: Console, failed: Sequence[tuple[int, SessionReport]], unmet: Unmet) -> None:

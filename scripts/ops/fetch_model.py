@@ -2,12 +2,15 @@
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import click
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeElapsedColumn
 
 from gpu_worker.model.checkpoint import locate, verify
+
+_SECONDS: dict[str, Any] = {"show_default": True, "type": click.FloatRange(min=0, min_open=True)}
 
 
 @click.command(
@@ -20,20 +23,10 @@ from gpu_worker.model.checkpoint import locate, verify
     type=click.Path(file_okay=False, path_type=Path),
     help="Folder of the weights. [default: $MODEL_CACHE_DIR, else ~/.cache/whisper]",
 )
-@click.option(
-    "--stall-s",
-    default=locate.Deadlines().stall_s,
-    show_default=True,
-    type=click.FloatRange(min=0, min_open=True),
-    help="Give a download up when nothing arrives for so many seconds.",
-)
-@click.option(
-    "--limit-s",
-    default=locate.Deadlines().total_s,
-    show_default=True,
-    type=click.FloatRange(min=0, min_open=True),
-    help="Give a download up after so many seconds altogether.",
-)
+@click.option("--stall-s", **_SECONDS, default=locate.Deadlines().stall_s,
+              help="Give a download up when nothing arrives for so many seconds.")  # fmt: skip
+@click.option("--limit-s", **_SECONDS, default=locate.Deadlines().total_s,
+              help="Give a download up after so many seconds altogether.")  # fmt: skip
 @click.option("--hear/--no-hear", default=True, show_default=True, help="Transcribe a shipped clip with it.")
 def main(name: str, cache_dir: Path | None, stall_s: float, limit_s: float, *, hear: bool) -> None:
     """Obtain the Whisper model NAME (or check the checkpoint at that path), then transcribe a clip with it."""

@@ -9,10 +9,11 @@ from pathlib import Path
 import click
 from rich.console import Console
 from rich.markup import escape
+from whisper_live_client.cli import session_options
 
 from scripts.ops.restart import KEPT, Restart, refusal, sessions
 from scripts.server.supervise import find_run_dir
-from scripts.tools.options import SETTINGS, gateway_token_option, gateway_url_option, run_dir_option
+from scripts.tools.options import gateway_token_option, gateway_url_option, run_dir_option
 from scripts.tools.server_api import AnswerError, GpuStatus, Move, Performance, ServerApi, UnreachableError
 from scripts.tools.supervisord import DOWN, Supervisord, SupervisordError
 from shared.settings import CommonSettings
@@ -28,16 +29,14 @@ Exit codes:
 """
 
 
-@click.command(epilog=_EXIT_CODES, context_settings=SETTINGS)
+@click.command(epilog=_EXIT_CODES, context_settings=session_options.SETTINGS)
 @click.argument("gpu_id", metavar="N", type=click.IntRange(min=0), required=False)
 @click.option("--all", "everyone", is_flag=True, help="All workers, one after the other.")
 @gateway_url_option
 @run_dir_option("The server's RUN_DIR.")
 @gateway_token_option
 @click.option("--force", is_flag=True, help="Also when its sessions would have to wait in line for a slot.")
-@click.option(
-    "--timeout", "timeout_s", metavar="S", default=120.0, show_default=True, help="Bound on one worker's restart."
-)
+@session_options.seconds("--timeout", "timeout_s", "Bound on one worker's restart.", default=120.0)
 def command(
     *, gpu_id: int | None, everyone: bool, url: str, run_dir: Path, token: str | None, force: bool, timeout_s: float
 ) -> None:

@@ -9,18 +9,20 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import asdict
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
 import click
-from rich.console import Console
 from rich.live import Live
+from whisper_live_client.cli import session_options
 
 from scripts.ops.screen import WIDTH, State, screen
 from scripts.server.supervise import find_run_dir
-from scripts.tools.options import SETTINGS, gateway_token_option, gateway_url_option, run_dir_option
+from scripts.tools.options import gateway_token_option, gateway_url_option, run_dir_option
 from scripts.tools.server_api import TIMEOUT_S, ServerApi, UnreachableError
 from scripts.tools.supervisord import Supervisord, SupervisordError
+from scripts.tools.tables import make_console
 
 _T = TypeVar("_T")
 _EXIT_CODES = """\b
@@ -31,29 +33,17 @@ Exit codes:
 """
 
 
-@click.command(epilog=_EXIT_CODES, context_settings=SETTINGS)
+@click.command(epilog=_EXIT_CODES, context_settings=session_options.SETTINGS)
 @gateway_url_option
 @run_dir_option("The server's RUN_DIR, where supervisord's socket is.")
 @gateway_token_option
 @click.option("--watch", is_flag=True, help="Again and again, until Ctrl-C.")
-@click.option(
-    "--every",
-    "every_s",
-    metavar="S",
-    type=click.FloatRange(min=0.2),
-    default=1.0,
-    show_default=True,
-    help="How often to look, with --watch.",
-)
+@session_options.seconds("--every", "every_s", "How often to look, with --watch.", default=1.0, least=0.2)
 @click.option("--json", "as_json", is_flag=True, help="Everything as JSON; with --watch one line each time.")
 def command(*, url: str, run_dir: Path, token: str | None, watch: bool, every_s: float, as_json: bool) -> None:
     """Show a server's whole state on one screen: health, GPUs, sessions, processes, last events."""
     socket.setdefaulttimeout(TIMEOUT_S)  # for supervisord's socket, whose client knows no bound
-    api, supervisord = ServerApi(url, token), Supervisord(find_run_dir(run_dir))
-
-    def look() -> State:
-        return take_state(url.rstrip("/"), api, supervisord)
-
+    look = partial(take_state, url.rstrip("/"), ServerApi(url, token), Supervisord(find_run_dir(run_dir)))
     if not watch:
         state = look()
         show(state, as_json=as_json)
@@ -86,7 +76,7 @@ def show(state: State, *, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(as_object(state), indent=2))
         return
-    console = _console()
+    console = make_console(WIDTH)
     console.print(screen(state, _now(), console.height))
 
 
@@ -103,7 +93,7 @@ def as_object(state: State) -> dict[str, object]:
 
 
 def _watch(look: Callable[[], State], every_s: float, *, as_json: bool) -> bool:
-    state, console = look(), _console()
+    state, console = look(), make_console(WIDTH)
     live = Live(console=console, screen=console.is_terminal, auto_refresh=False)
     with nullcontext() if as_json else live:
         try:
@@ -116,10 +106,6 @@ def _watch(look: Callable[[], State], every_s: float, *, as_json: bool) -> bool:
                 state = look()
         except KeyboardInterrupt:
             return state.healthy
-
-
-def _console() -> Console:
-    return Console(highlight=False) if sys.stdout.isatty() else Console(highlight=False, width=WIDTH)
 
 
 def _now() -> datetime:

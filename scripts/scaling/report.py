@@ -22,7 +22,7 @@ _MARKS = {
     Verdict.NONE: ("none", "yellow"),
 }
 _REST = {Verdict.FAIL: "fail", Verdict.NONE: "cannot be made here", Verdict.OPEN: "were not made"}
-_PIPE_WIDTH = 120
+PIPE_WIDTH = 120
 _NARROWEST = 78
 """From this width on what is expected stands in one line each."""
 _JSON_KEYS = {"phase": "act", "accounted": "books"}
@@ -42,12 +42,6 @@ class Lines:
             if row.verdict is not Verdict.OPEN and row.name not in self._told:
                 self._told.add(row.name)
                 self._console.print(f"  {_MARKS[row.verdict][0]}  {row.name}: {row.measured}", markup=False)
-
-
-def make_console(*, stderr: bool) -> Console:
-    """Return a console; what is no terminal is given a width that needs no wrapping."""
-    console = Console(stderr=stderr, highlight=False)
-    return console if console.is_terminal else Console(stderr=stderr, highlight=False, width=_PIPE_WIDTH)
 
 
 def print_report(console: Console, url: str, rows: Sequence[Row], seen: Evidence | None, *, passed: bool) -> None:

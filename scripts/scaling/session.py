@@ -52,7 +52,7 @@ class Session:
             session=transcript.config.session if transcript.config else None,
             gpu_id=next((each.gpu_id for each in transcript.statuses if each.gpu_id is not None), None),
             loads=self.loads,
-            connected_ms=since_opening_ms(self._driver.first_message_s),
+            connected_ms=since_opening_ms(transcript.connected_s),
             ready_ms=since_opening_ms(transcript.ready_s),
             errors=tuple(error.error for error in transcript.errors),
             close_code=self._driver.close_code,

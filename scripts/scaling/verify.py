@@ -8,25 +8,18 @@ from typing import Any
 
 import click
 from whisper_live_client import Mode
+from whisper_live_client.cli import session_options
 from whisper_live_client.connection import session_url
+from whisper_live_client.outcome import Exit
 
 from scripts.tools.driver import SessionSettings
-from scripts.tools.options import (
-    INTERRUPTED,
-    SETTINGS,
-    json_option,
-    mode_option,
-    monitor_token_option,
-    run_command,
-    seconds_option,
-    session_url_option,
-    token_option,
-)
+from scripts.tools.options import json_option, monitor_token_option
 from scripts.tools.server_api import ServerApi, UnreachableError
+from scripts.tools.tables import make_console
 
 from .checks import good, judge
 from .observer import CannotRunError
-from .report import Lines, make_console, print_report, render, write
+from .report import PIPE_WIDTH, Lines, print_report, render, write
 from .runner import Limits, Runner
 
 GOOD, BAD, CANNOT_RUN = 0, 1, 3
@@ -42,19 +35,21 @@ Exit codes:
 """
 
 
-@click.command(epilog=_EXIT_CODES, context_settings=SETTINGS)
-@session_url_option
-@token_option
+@click.command(epilog=_EXIT_CODES, context_settings=session_options.SETTINGS)
+@session_options.url
+@session_options.token
 @monitor_token_option
-@seconds_option("--seconds", "seconds", "How long all sessions speak together.", default=10.0, least=1.0)
-@seconds_option(
+@session_options.seconds("--seconds", "seconds", "How long all sessions speak together.", default=10.0, least=1.0)
+@session_options.seconds(
     "--release-within",
     "release_s",
     "How long memory may take to be returned after the last session; it is not waited for longer than needed.",
     default=60.0,
 )
-@seconds_option("--patience", "ready_s", "How long a session may take to become ready.", default=60.0, least=1.0)
-@mode_option
+@session_options.seconds(
+    "--patience", "ready_s", "How long a session may take to become ready.", default=60.0, least=1.0
+)
+@session_options.mode
 @click.option("--language", metavar="CODE", help="Language that the server is told; what is spoken is English.")
 @click.option("--anyway", is_flag=True, help="Also on a server with other people's sessions, which may suffer.")
 @json_option("Write everything there as JSON; - for standard output.")
@@ -78,11 +73,11 @@ def command(
 
 
 def main() -> int:
-    return run_command(command)
+    return session_options.run_command(command)
 
 
 def run(settings: SessionSettings, limits: Limits, api: ServerApi, json_path: str | None) -> int:
-    console = make_console(stderr=json_path == "-")
+    console = make_console(PIPE_WIDTH, stderr=json_path == "-")
     began = datetime.now(UTC)
     runner = Runner(api, settings, limits, Lines(console).show)
     trouble: str | None = None
@@ -96,12 +91,12 @@ def run(settings: SessionSettings, limits: Limits, api: ServerApi, json_path: st
     if trouble is not None:
         code = CANNOT_RUN
     elif interrupted or not rows:
-        code = INTERRUPTED
+        code = Exit.INTERRUPTED
     print_report(console, settings.url, rows, runner.seen, passed=code == GOOD)
     if trouble is not None:
         trouble_line = f"{'Stopped' if runner.seen else 'Cannot run'}: {trouble}"
         console.print(trouble_line, style="red", markup=False, soft_wrap=True)
-    if code == INTERRUPTED and runner.left == 0:
+    if code == Exit.INTERRUPTED and runner.left == 0:
         console.print("Interrupted; no session was left behind.", markup=False)
     if runner.left:
         console.print(f"The server still counts {runner.left} sessions more than before.", style="red", markup=False)

@@ -2,13 +2,12 @@
 
 import asyncio
 import contextlib
-import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from itertools import chain, count
 
 from whisper_live_client import ClientError, ConnectError, Mode, Transcript, connect
-from whisper_live_client.audio import BYTES_PER_SAMPLE, SAMPLE_RATE, duration_s, regroup
+from whisper_live_client.audio import BYTES_PER_SAMPLE, SAMPLE_RATE, regroup
 from whisper_live_client.events import Partial, ReadyToStop, Update
 from whisper_live_client.outcome import Exit, Outcome
 
@@ -51,13 +50,11 @@ class SessionDriver:
     """Drives one session: `run` is the session, the other methods steer it from other tasks.
 
     An ``endless`` one says its stream over and over until `stop`, a ``silent`` one says nothing before `speak`.
-    ``first_message_s`` is when the server's first message came, on the transcript's clock.
     """
 
     def __init__(
         self, settings: SessionSettings, stream: Stream, *, endless: bool = False, silent: bool = False
     ) -> None:
-        self.first_message_s: float | None = None
         self.outcome: Outcome | None = None
         self.left = False
         self._stream = stream
@@ -73,7 +70,6 @@ class SessionDriver:
         )
         self._changes = ChangeCounter()
         self._speaking = asyncio.Event()
-        self._stopping = asyncio.Event()
         self._decided = asyncio.Event()
         self._conversation: asyncio.Task[None] | None = None
         if not silent:
@@ -109,7 +105,7 @@ class SessionDriver:
 
     def stop(self) -> None:
         """End the audio; the session stays until everything is said."""
-        self._stopping.set()
+        self._session.stop_streaming()
         self._speaking.set()
 
     def leave(self) -> None:
@@ -145,9 +141,7 @@ class SessionDriver:
                 raise
 
     async def _stream_all(self) -> None:
-        async for event in self._session.stream(self._blocks()):
-            if self.first_message_s is None:
-                self.first_message_s = time.monotonic()
+        async for event in self._session.stream(self._blocks(), realtime=True):
             if self.transcript.ready_s is not None:
                 self._decided.set()
             # Not at a final: the words that it hands over to the next segment stand there again with the next partial.
@@ -155,25 +149,8 @@ class SessionDriver:
                 self._changes.observe(self.transcript)
 
     async def _blocks(self) -> AsyncIterator[bytes]:
-        """Yield each message when its last sample has been spoken, from the moment that speaking began."""
         await self._speaking.wait()
-        clock = asyncio.get_running_loop().time
-        began_s, samples = clock(), 0
         turns = count() if self._endless else range(1)
         pieces = chain.from_iterable(self._stream.pieces() for _ in turns)
         for block in regroup(pieces, self._message_bytes):
-            samples += len(block) // BYTES_PER_SAMPLE
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout_at(began_s + duration_s(samples)):
-                    await self._stopping.wait()
-            if self._stopping.is_set():
-                return
             yield block
-
-
-def accounts_balance(transcript: Transcript) -> bool | None:
-    """Return whether received = sent = transcribed + silence + dropped; None where the server keeps no accounts."""
-    told = transcript.accounting
-    if told is None:
-        return None
-    return told.received == transcript.sent_samples == told.transcribed + told.silence + told.dropped

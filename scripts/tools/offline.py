@@ -8,11 +8,9 @@ import numpy.typing as npt
 import torch
 import whisper
 
-from gpu_worker.model.checkpoint.locate import ModelUnavailableError, default_cache_dir, locate
+from gpu_worker.model.checkpoint.locate import default_cache_dir, locate
 
 from .corpus import Stream
-
-__all__ = ["ModelUnavailableError", "OfflineTranscript", "levelled", "transcribe"]
 
 # Whisper's log-mel is not level-invariant: utterances are raised to one peak, by 40 dB at most.
 _PEAK = 0.3

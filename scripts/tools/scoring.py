@@ -53,6 +53,9 @@ class Interval:
     low: float
     high: float
 
+    def __str__(self) -> str:
+        return f"{self.low:.2f} to {self.high:.2f}"
+
 
 def score(texts: Sequence[str], heard: str, normalise: Normalise) -> list[Score]:
     """Score a transcript against what was said, utterance by utterance.

@@ -1,6 +1,5 @@
 """What was measured, as JSON and side by side on the terminal (door: rich)."""
 
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -9,14 +8,13 @@ from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from .scoring import Interval
-
 _COLUMN = 15
 _PIPE_COLUMNS = 200  # the width of a line where there is no terminal
 
 
-def output() -> Console:
-    return Console(highlight=False, width=None if sys.stdout.isatty() else _PIPE_COLUMNS)
+def make_console(pipe_columns: int = _PIPE_COLUMNS, *, stderr: bool = False) -> Console:
+    console = Console(stderr=stderr, highlight=False)
+    return console if console.is_terminal else Console(stderr=stderr, highlight=False, width=pipe_columns)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,13 +63,5 @@ def number(value: float | None, form: str) -> str:
     return "-" if value is None else format(value, form)
 
 
-def value_of(around: Interval | None) -> float | None:
-    return None if around is None else around.value
-
-
 def pair(first: float | None, second: float | None) -> str:
     return "-" if first is None or second is None else f"{first:.2f} / {second:.2f}"
-
-
-def interval(found: Interval | None) -> str:
-    return "-" if found is None else f"{found.low:.2f} to {found.high:.2f}"

@@ -13,17 +13,12 @@ from .scoring import Normalise, equal_words
 
 @dataclass(frozen=True, slots=True)
 class WordTime:
-    """A word that was heard right: where it ends in the stream, and how long after that moment was sent it was there.
-
-    Attributes:
-        shown_s: until it stood on the screen to stay; negative where it was guessed before its end.
-        committed_s: until it could not change any more; None where the session broke off before.
-    """
+    """A word that was heard right: where it ends in the stream, and how long it took after that moment was sent."""
 
     text: str
     end_s: float
-    shown_s: float
-    committed_s: float | None
+    shown_s: float  # until it stood on the screen to stay; negative where it was guessed before its end
+    committed_s: float | None  # until it could not change any more; None where the session broke off before
 
 
 def word_times(

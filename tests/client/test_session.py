@@ -5,6 +5,7 @@ import json
 
 import pytest
 from whisper_live_client import ClientError, ConnectError, Exit, Outcome, SessionClosedError, connect, transcribe_file
+from whisper_live_client.audio import regroup
 from whisper_live_client.connection import session_url
 from whisper_live_client.events import Final, Partial, ReadyToStop, Status
 
@@ -157,6 +158,24 @@ def test_pacing_follows_the_clock():
     for position_s in (0.1, 0.5, 1.0):
         late_s = transcript.sent_at_s(position_s) - started - position_s
         assert 0 <= late_s < 0.09
+
+
+def test_pacing_begins_with_the_first_message():
+    """A source that is silent at first is paced from its first message on: it does not make up for the time before."""
+
+    async def late():
+        await asyncio.sleep(0.3)
+        for message in regroup([tone(8_000, 16_000)], 3200):
+            yield message
+
+    async def use(client):
+        started = asyncio.get_running_loop().time()
+        await consume(client.stream(late(), realtime=True))
+        return started, client.transcript
+
+    (started, transcript), _ = converse(hello, use)
+    assert transcript.sent_at_s(0.1) - started >= 0.4
+    assert transcript.sent_at_s(0.5) - started >= 0.8
 
 
 def test_a_failing_source_still_flushes():

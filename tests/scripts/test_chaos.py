@@ -9,10 +9,9 @@ from whisper_live_client.events import Accounting, ErrorEvent, Final, FinalWord,
 from whisper_live_client.outcome import Exit, Outcome
 from whisper_live_client.transcript import Transcript
 
-from scripts.fault_injection.comparison import compare
 from scripts.fault_injection.proxy import Proxy
 from scripts.fault_injection.schedule import FIRST_S, QUIET_END_S, SHORTEST_S, Kind, pick, schedule
-from scripts.fault_injection.verdict import Injected, SessionRecord, Verdict, nearest_rank, record, sort_gaps
+from scripts.fault_injection.verdict import Injected, SessionRecord, Verdict, compare, nearest_rank, record, sort_gaps
 from scripts.tools.corpus import Corpus, Utterance, make_streams
 from scripts.tools.driver import SessionResult
 from scripts.tools.server_api import Move

@@ -7,7 +7,7 @@ import pytest
 from whisper_live_client.outcome import Exit
 
 from scripts.tools.corpus import Corpus, Utterance, make_streams
-from scripts.tools.driver import LEFT, SessionDriver, SessionSettings, accounts_balance
+from scripts.tools.driver import LEFT, SessionDriver, SessionSettings
 from tests.scripts.scripted_server import HELLO, AsrServer, hello
 
 (STREAM,) = make_streams(Corpus("test", ((Utterance("hello", "Hello world.", (), bytes(9_600)),),), 0.0, 0.0), 1, None)
@@ -40,7 +40,7 @@ def test_a_stream_is_said_in_real_time():
     result = with_server(script, drive)
     transcript = result.transcript
     assert (result.outcome.exit_code, transcript.committed) == (Exit.COMPLETE, "Hello world.")
-    assert (transcript.sent_samples, accounts_balance(transcript)) == (STREAM.samples, True)
+    assert (transcript.sent_samples, transcript.balanced) == (STREAM.samples, True)
     assert transcript.ended_s - transcript.opened_s >= STREAM.duration_s
     assert result.changed_words == 1  # "hollow" became "Hello"
 
@@ -63,7 +63,7 @@ def test_a_silent_session_speaks_when_told_and_an_endless_one_until_stopped():
     before, result = with_server(hello, drive, silent=True, endless=True)
     assert before == 0
     assert result.outcome.exit_code is Exit.COMPLETE
-    assert accounts_balance(result.transcript)
+    assert result.transcript.balanced
 
 
 def test_a_stopped_stream_is_interrupted():

@@ -131,8 +131,8 @@ class Session:
             audio: s16le, 16 kHz, mono: all of it, or in pieces (those of an async iterable are sent as they are,
                 others as messages of 100 ms; one that blocks needs a `BlockingSource`). What its iteration raises is
                 raised here, after the server's last words on what was sent.
-            realtime: send each message when its last sample would have been spoken, as a microphone does;
-                otherwise as fast as the server reads.
+            realtime: send each message when its last sample would have been spoken, from the moment that the first
+                one came; otherwise as fast as the server reads.
         """
         self._streaming = asyncio.create_task(self._send_all(_messages_of(audio), realtime=realtime))
         async for event in self:
@@ -181,15 +181,16 @@ class Session:
             raise SessionClosedError(f"the connection is closed ({self.close_code})") from error
 
     async def _send_all(self, messages: AsyncIterable[bytes], *, realtime: bool) -> None:
-        started_s = time.monotonic()
-        samples = 0
+        started_s, samples = 0.0, 0
         try:
             async for message in messages:
+                started_s = started_s or time.monotonic()
                 samples += len(message) // BYTES_PER_SAMPLE
                 ahead_s = started_s + duration_s(samples) - time.monotonic()
                 if realtime and ahead_s > 0:
                     with suppress(TimeoutError):
-                        await asyncio.wait_for(self._stopping.wait(), ahead_s)
+                        async with asyncio.timeout(ahead_s):
+                            await self._stopping.wait()
                 if self._stopping.is_set():
                     break
                 await self.send(message)

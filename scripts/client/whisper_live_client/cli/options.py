@@ -6,9 +6,7 @@ from typing import Any
 
 import click
 
-from whisper_live_client.connection import session_url
-from whisper_live_client.outcome import Exit
-
+from . import session_options
 from .run import Options, run
 
 _EXIT_CODES = """\b
@@ -22,37 +20,20 @@ Exit codes:
 """
 
 
-@click.command(epilog=_EXIT_CODES, context_settings={"help_option_names": ["-h", "--help"]})
+@click.command(epilog=_EXIT_CODES, context_settings=session_options.SETTINGS)
 @click.argument("source", required=False, metavar="[FILE|-]")
 @click.option("--mic", "microphone", is_flag=True, help="Listen to the microphone instead of a file.")
 @click.option("--device", metavar="NAME", help="Microphone to use, like alsa:hw:1 (with --mic).")
 @click.option("--raw", is_flag=True, help="The input is raw PCM: s16le, 16 kHz, mono.")
 @click.option("--fast", is_flag=True, help="Send as fast as the server takes it, not in real time.")
-@click.option(
-    "--url",
-    envvar="WHISPER_LIVE_URL",
-    default="ws://127.0.0.1:8000/asr",
-    show_default=True,
-    help="The server; http(s):// works too. [env: WHISPER_LIVE_URL]",
+@session_options.url
+@session_options.mode
+@session_options.seconds(
+    "--reconnect", "reconnect_s", "Try for S seconds to get a lost connection back; 0 for never.", default=60.0
 )
-@click.option("--mode", type=click.Choice(["events", "full"]), default="events", show_default=True)
-@click.option(
-    "--reconnect",
-    "reconnect_s",
-    type=click.FloatRange(min=0),
-    default=60.0,
-    show_default=True,
-    metavar="S",
-    help="Try for S seconds to get a lost connection back; 0 for never.",
-)
-@click.option("--language", metavar="CODE", help="Language that is spoken, like en or fr.")
+@session_options.language
 @click.option("--task", type=click.Choice(["transcribe", "translate"]))
-@click.option(
-    "--token",
-    envvar="API_TOKEN",
-    metavar="TOKEN",
-    help="The server's token; safer in API_TOKEN, where other users do not see it.",
-)
+@session_options.token
 @click.option(
     "--format", "output_format", type=click.Choice(["text", "srt", "vtt", "json"]), default="text", show_default=True
 )
@@ -77,18 +58,8 @@ def command(**values: Any) -> int:
         raise click.UsageError("standard input is a terminal: pipe audio into it")
     if options.output is not None and not options.output.resolve().parent.is_dir():
         raise click.UsageError(f"--output: there is no directory {options.output.resolve().parent}")
-    try:
-        session_url(options.url, {})
-    except ValueError as error:
-        raise click.UsageError(f"--url: {error}") from error
     return run(options)
 
 
 def main() -> int:
-    try:
-        return int(command.main(standalone_mode=False) or 0)
-    except click.ClickException as error:
-        error.show()
-        return error.exit_code
-    except (click.Abort, KeyboardInterrupt):
-        return Exit.INTERRUPTED
+    return session_options.run_command(command)
