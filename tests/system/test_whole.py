@@ -169,6 +169,7 @@ def test_the_seventeenth(seen, server):
     refused = seen.refused
     assert refused.statuses == list(STATUSES[:2])
     assert refused.messages[-1]["error"] == "No GPU resources available"
+    assert refused.messages[-1]["retry_after_s"] > 0
     assert refused.close == 1013
     assert (
         server.log.find("no_gpu_resources", connection=refused.messages[0]["session"])[0]["event"]
