@@ -1,6 +1,5 @@
 """A headless Chromium for tests, driven by its DevTools protocol over one WebSocket; nothing to install beside it."""
 
-import base64
 import contextlib
 import itertools
 import json
@@ -231,7 +230,3 @@ class Chromium:
         )
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self.call("Emulation.setEmulatedMedia", features=[scheme])
-
-    def screenshot(self, path: Path) -> None:
-        """Write what the page looks like to a PNG file."""
-        path.write_bytes(base64.b64decode(self.call("Page.captureScreenshot", format="png")["data"]))
