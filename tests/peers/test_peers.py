@@ -6,8 +6,6 @@ The complaints about recognition itself are in ``test_peers_recognition.py``; to
 import asyncio
 import contextlib
 import json
-import shutil
-import subprocess
 from pathlib import Path
 
 import psutil
@@ -19,6 +17,7 @@ from gateway.sessions.send_queue import SendQueue
 from gateway.sessions.session import Session
 from gateway.sessions.transcript import Transcript
 from tests.gateway.builders import bounds, hypothesis, word
+from tests.gateway.web import test_web
 from tests.scripted_recognizer import POISON, say
 from tests.system.sessions import VERSE
 from tests.system.talk import Talk
@@ -48,17 +47,6 @@ async def closed(server, talk):
 def private_bytes(process):
     """Return a process's private memory."""
     return psutil.Process(process.pid).memory_full_info().uss
-
-
-def run_node(suite):
-    """Run a suite of the page's code; every test of it passes."""
-    node = shutil.which("node")
-    if node is None:
-        pytest.skip("node is not installed")
-    command = [node, "--test", "--test-reporter=tap", str(HERE / suite)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "\nok 1 - " in done.stdout
 
 
 async def test_01_last_words_reach_a_slow_reader(server):
@@ -258,7 +246,7 @@ async def test_10_reconnecting_wipes_nothing(server):
 
 def test_11_the_microphone_does_not_drift():
     """From the sound card's clock to ours no sample is lost or added, in a few blocks and messages a second."""
-    run_node("microphone.test.mjs")
+    test_web.test_suite(HERE / "microphone.test.mjs")
 
 
 async def test_12_bytes_and_text_frames_shift_nothing(server):
@@ -342,7 +330,7 @@ async def test_16_times_do_not_drift(server):
 
 def test_18_text_is_never_markup():
     """What a model writes reaches the page as text, whatever it looks like."""
-    run_node("view.test.mjs")
+    test_web.test_suite(HERE / "view.test.mjs")
 
 
 async def test_18_secrets_and_strangers(server):

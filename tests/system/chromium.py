@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Self
 
+import pytest
 from websockets.sync.client import ClientConnection, connect
 
 START_TIMEOUT_S = 30.0
@@ -38,6 +39,13 @@ def installed() -> str | None:
     return next(
         (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None
     )
+
+
+NEEDED = [
+    pytest.mark.system,
+    pytest.mark.skipif(installed() is None, reason="Chromium is not installed"),
+]
+"""The marks of tests that drive it."""
 
 
 class PageError(AssertionError):

@@ -8,10 +8,7 @@ from tests.gateway.web import tone
 from tests.gateway.web.scripted_server import SAMPLE_RATE, STATUSES, WORDS, Script, ScriptedServer
 from tests.system import chromium
 
-pytestmark = [
-    pytest.mark.system,
-    pytest.mark.skipif(chromium.installed() is None, reason="Chromium is not installed"),
-]
+pytestmark = chromium.NEEDED
 
 IDLE = "document.querySelector('#record').getAttribute('aria-pressed') === 'false'"
 COLLECT_STATUSES = """

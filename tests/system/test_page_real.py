@@ -2,24 +2,17 @@
 
 import wave
 
-import jiwer
 import pytest
-from whisper.normalizers import EnglishTextNormalizer
 
 from shared.clips import load_clips
 from tests.system import chromium
+from tests.system.reading import word_errors
 
-pytestmark = [
-    pytest.mark.system,
-    pytest.mark.timeout(120),
-    pytest.mark.skipif(chromium.installed() is None, reason="Chromium is not installed"),
-]
+pytestmark = [*chromium.NEEDED, pytest.mark.timeout(120)]
 
 CLIPS = load_clips()[:2]
 TEXT = " ".join(clip.text for clip in CLIPS)
 LEAD_S = 1.0
-
-normalize = EnglishTextNormalizer()
 
 
 @pytest.fixture(scope="module")
@@ -50,6 +43,6 @@ def test_the_right_words(real_server, voice):
         words = browser.evaluate("[...document.querySelectorAll('.words')].map(p => p.innerText).join(' ')")
         assert browser.evaluate("document.querySelectorAll('.tail:not(:empty)').length") == 0
         assert [line for line in browser.console if "favicon" not in line] == []
-    assert jiwer.wer(normalize(TEXT), normalize(words)) < 0.15, words
+    assert word_errors(TEXT, words) < 0.15, words
     closed = real_server.log.wait("session_closed", outcome="complete")
     assert closed["dropped"] == 0

@@ -9,20 +9,15 @@ from tests.gateway.web import tone
 from tests.gateway.web.scripted_server import SAMPLE_RATE, WORDS, Script
 from tests.system import chromium
 from tests.system.scripted_worker import COMMON_WORDS, WORD_SAMPLES
+from tests.system.test_page_network import HEARD
 
-pytestmark = [
-    pytest.mark.system,
-    pytest.mark.skipif(chromium.installed() is None, reason="Chromium is not installed"),
-]
+pytestmark = chromium.NEEDED
 
 WORD_S = 1 / 16
 SENTENCE_SAMPLES = int(len(WORDS) * WORD_S * SAMPLE_RATE)
 PHASE = "document.body.dataset.phase"
 TITLE = "document.querySelector('#notice:not([hidden]) #notice-title')?.textContent"
 FINISHED = f"{PHASE} === 'idle' && document.querySelector('#status').textContent.startsWith('Finished')"
-HEARD = (
-    "[...document.querySelectorAll('.line:not([hidden]) .words')].map(p => p.textContent).join(' ').trim().split(' ')"
-)
 HIDE = """
     Object.defineProperty(document, "visibilityState", {value: "hidden", configurable: true});
     document.dispatchEvent(new Event("visibilitychange"));

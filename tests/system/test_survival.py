@@ -16,24 +16,9 @@ PCM = TEXT.pcm
 
 
 @pytest.fixture(scope="module")
-def start_faulty(start_server):
-    """Give a function that starts a server whose workers have these faults."""
-
-    def start(*, workers=2, settings=None, **faults):
-        return start_server(
-            workers=workers,
-            recognizer=faults,
-            STEP_MIN_S="0.2",
-            **(settings or {}),
-        )
-
-    return start
-
-
-@pytest.fixture(scope="module")
-def four(start_faulty):
+def four(start_server):
     """Give four workers of four slots without faults, patient enough for a machine that does much else."""
-    return start_faulty(workers=4, settings={"WORKER_LOST_S": "5"})
+    return start_server(STEP_MIN_S="0.2", WORKER_LOST_S="5")
 
 
 @pytest.fixture(autouse=True)
@@ -47,9 +32,9 @@ def _restored(request):
 # --- workers that die ---------------------------------------------------------------------------------------
 
 
-async def test_killed_during_load(start_faulty):
+async def test_killed_during_load(start_server):
     """A worker killed while it loads for a session: another loads for it, and no word said meanwhile is lost."""
-    server = start_faulty(load_s=1.5, settings={"MODEL_IDLE_UNLOAD_S": "0"})
+    server = start_server(workers=2, recognizer={"load_s": 1.5}, MODEL_IDLE_UNLOAD_S="0")
     async with Talk(server) as talk:
         await talk.until(lambda talk: "Loading models on GPU 0..." in talk.statuses)
         await talk.send(PCM)
@@ -63,9 +48,9 @@ async def test_killed_during_load(start_faulty):
     assert moves_of(server, [talk]) == []
 
 
-async def test_a_load_that_never_ends(start_faulty):
+async def test_a_load_that_never_ends(start_server):
     """A worker that lives but never ends its load is left by its session, and takes no other until it has loaded."""
-    server = start_faulty(stalls=[0], settings={"OPEN_WAIT_S": "1", "DRAIN_S": "1"})
+    server = start_server(workers=2, recognizer={"stalls": [0]}, OPEN_WAIT_S="1", DRAIN_S="1")
     async with Talk(server) as talk, Talk(server) as another:
         await talk.until(lambda talk: "Loading models on GPU 0..." in talk.statuses)
         await talk.send(PCM)
@@ -81,9 +66,9 @@ async def test_a_load_that_never_ends(start_faulty):
     assert len(server.log.find("worker_registered", worker="gpu0")) == 1
 
 
-async def test_killed_during_flush(start_faulty):
+async def test_killed_during_flush(start_server):
     """A worker killed between the end of the audio and its last words: another says them."""
-    server = start_faulty(step_s=0.4)
+    server = start_server(workers=2, recognizer={"step_s": 0.4}, STEP_MIN_S="0.2")
     async with open_sessions(server, 2) as talks:
         for talk in talks:
             await talk.send(PCM)
@@ -96,9 +81,9 @@ async def test_killed_during_flush(start_faulty):
         assert [move["reason"] for move in moves_of(server, talks)] == ["worker_lost"]
 
 
-async def test_broken_workers(start_faulty):
+async def test_broken_workers(start_server):
     """Of three workers one raises on every step and one never ends its first: both are left, and end themselves."""
-    server = start_faulty(workers=3, raises=[0], hangs=[1])
+    server = start_server(workers=3, recognizer={"raises": [0], "hangs": [1]}, STEP_MIN_S="0.2")
     async with open_sessions(server, 3) as talks:
         assert [talk.gpu_id for talk in talks] == [0, 1, 2]
         for talk in talks:
@@ -115,9 +100,9 @@ async def test_broken_workers(start_faulty):
     assert len(server.log.find("worker_registered", worker="gpu1")) == 1
 
 
-async def test_poison(start_faulty):
+async def test_poison(start_server):
     """Audio that kills its worker each time ends its own session after three; the innocent beside it lose no word."""
-    server = start_faulty(workers=2, deadly=True, settings={"WORKER_LOST_S": "4"})
+    server = start_server(workers=2, recognizer={"deadly": True}, STEP_MIN_S="0.2", WORKER_LOST_S="4")
     async with restarting_workers(server) as ends, open_sessions(server, 5) as talks, Talk(server) as sick:
         await sick.ready()
         speaking = TEXT.send(talks)
@@ -131,9 +116,9 @@ async def test_poison(start_faulty):
     await asyncio.to_thread(server.wait_serving, 2)
 
 
-async def test_a_newcomer_does_not_wait_for_a_step(start_faulty):
+async def test_a_newcomer_does_not_wait_for_a_step(start_server):
     """With the weights on the device a session is ready at once, however long the step that runs for another takes."""
-    server = start_faulty(workers=1, step_s=4.0)
+    server = start_server(workers=1, recognizer={"step_s": 4.0})
     async with Talk(server) as talk:
         await talk.ready()
         await talk.send(PCM)

@@ -22,10 +22,6 @@ SESSIONS = 16
 UNLOAD_S = 2
 WORD_ERRORS = 0.06
 SAME_WORDS_ERRORS = 0.15
-VERIFIED = (
-    [f"Test {n}" for n in (1, 2, 3)] + [f"Check {n}" for n in range(1, 6)] + [f"Criterion {n}" for n in range(1, 7)]
-)
-VERIFIED += ["Connecting", "Newcomer", "Sessions"]
 TIMED = {"Check 3", "Criterion 3", "Connecting", "Newcomer"}
 """What a machine that others load for a moment can fail."""
 LEAST_GB = 0.03
@@ -215,7 +211,6 @@ def test_verify_scaling(seen, server):
     assert result, server.log.text() + done.stdout + done.stderr
     assert failed(result) <= TIMED, done.stdout
     assert (done.returncode, result["passed"]) == (int(bool(failed(result))), not failed(result))
-    assert [check["name"] for check in result["checks"]] == VERIFIED
     assert measured(result, "Check 1") == "[2, 2, 2, 2]"
     assert {check["verdict"] for check in result["checks"]} <= {"pass", "fail"}
     for line in ("PASS  Test 3", "16 ready, 17th refused, critical", f"{17 - len(failed(result))} of 17 pass"):
