@@ -87,6 +87,18 @@ async def test_a_session_in_both_modes(server):
     assert all(re.fullmatch(r"\d+:\d\d:\d\d\.\d\d", line[key]) for key in ("start", "end"))
 
 
+async def test_finalize_commits_and_goes_on(server):
+    """After ``finalize`` everything said is final while the session goes on; ``finish`` ends it."""
+    async with Talk(server) as talk:
+        await talk.send(say(SENTENCE[:4]).pcm.tobytes())
+        await talk.control('{"type":"finalize"}')
+        await talk.until(lambda talk: talk.of("final") and talk.text == " ".join(SENTENCE[:4]))
+        await talk.send(say(SENTENCE[4:]).pcm.tobytes())
+        await talk.control('{"type":"finish"}')
+        await talk.done()
+        assert talk.text == TEXT
+
+
 async def test_sessions_never_mix(server):
     """Sixteen sessions at once, each with its own words, each get exactly theirs."""
     plain = ["apple", "river", "stone", "cloud", "green", "window", "paper", "silver", "garden", "music", "north"]

@@ -162,17 +162,6 @@ def test_model_decides_the_choices(browser, server):
     assert browser.evaluate("document.querySelector('#task-choice').hidden")
 
 
-def test_replaced_session_is_explained(browser, server):
-    """When another window has taken the session over, the page says so, stops the microphone and keeps what was said."""
-    server.script = Script(close_after_words=(4, 4409))
-    browser.navigate(server.url)
-    browser.click("#record")
-    browser.wait_for("document.querySelector('#notice-title').textContent === 'This session continues elsewhere.'")
-    assert "the quick brown fox" in browser.text("#transcript")
-    assert browser.evaluate(IDLE)
-    assert len(server.sessions) == 1
-
-
 def test_reader_who_scrolled_up_stays(browser, server):
     """A reader who has scrolled up stays there while words come; a button leads back to the end."""
     server.script = Script(word_s=0.02)

@@ -249,11 +249,12 @@ def test_a_duplicated_tab_leaves_the_session_alone(browser, server):
 
 
 def test_without_locks_the_newest_tab_wins(browser, server):
-    """Where the browser has no locks the server's rule holds, and a tab that lost its session does not take it back."""
+    """Where the browser has no locks the server's rule holds, and a tab that lost its session keeps its words and does not take it back."""
     server.script = Script(word_s=WORD_S, close_after_words=(30, 4409))
     record(browser, server.url)
     browser.wait_for(f"{TITLE} === 'This session continues elsewhere.'")
-    assert browser.evaluate(KEPT) is None
+    assert browser.evaluate(f"[{PHASE}, {KEPT}]") == ["idle", None]
+    assert len(browser.evaluate(HEARD)) >= 20
     reload(browser)
     time.sleep(0.5)
     assert (browser.evaluate(PHASE), len(server.sessions)) == (None, 1)
