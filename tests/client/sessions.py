@@ -1,6 +1,7 @@
 """Run one session of the client library against a scripted server."""
 
 import asyncio
+from asyncio.subprocess import DEVNULL, PIPE
 
 from whisper_live_client import connect
 
@@ -29,7 +30,7 @@ def transcribe(script, *arguments, data=None, environment=None, **options):
 
     async def once():
         async with AsrServer(script, **options) as server:
-            stdin = None if data is None else asyncio.subprocess.PIPE
+            stdin = DEVNULL if data is None else PIPE
             process = await start_command(*arguments, "--url", server.url, stdin=stdin, **environment or {})
             return await end_of(process, data), server.conversations
 

@@ -6,10 +6,10 @@ import os
 import pty
 import re
 import struct
-import sys
 import termios
+from asyncio.subprocess import DEVNULL
 
-from tests.scripts.scripted_server import ROOT, AsrServer
+from tests.scripts.scripted_server import AsrServer, start_command
 
 DIM = "\x1b[2m"
 
@@ -21,16 +21,9 @@ def on_a_terminal(script, *arguments, stdout_too):
         master, slave = pty.openpty()
         fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 60, 0, 0))
         async with AsrServer(script) as server, asyncio.timeout(30):
-            process = await asyncio.create_subprocess_exec(
-                sys.executable,
-                str(ROOT / "scripts" / "transcribe"),
-                *map(str, arguments),
-                "--url",
-                server.url,
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=slave if stdout_too else asyncio.subprocess.DEVNULL,
-                stderr=slave,
-                env={**os.environ, "TERM": "xterm-256color"},
+            stdout = slave if stdout_too else DEVNULL
+            process = await start_command(
+                *arguments, "--url", server.url, stdout=stdout, stderr=slave, TERM="xterm-256color"
             )
             os.close(slave)
             screen = await asyncio.to_thread(_drain, master)

@@ -21,7 +21,14 @@ HELLO, WORLD = ("Hello", 0.1, 0.5), ("world.", 0.6, 1.0)
 AUDIO = tone(16_800, 16_000)
 
 
-converse = partial(sessions.converse, reconnect_s=10)
+async def streamed(client, audio=AUDIO, *, realtime=True):
+    await consume(client.stream(audio, realtime=realtime))
+    return client
+
+
+def converse(script, use=streamed, **options):
+    """Return what `use` returned for a client of this script, and the connections that it made."""
+    return sessions.converse(script, use, **{"reconnect_s": 10, **options})
 
 
 def query_of(conversation):
@@ -46,14 +53,19 @@ async def end(conversation):
     await conversation.goodbye()
 
 
-def test_cut_and_resumed(speech):
-    """The connection breaks while audio flows: it goes on at the very sample, and the words do not show it."""
+def back(seq=8, received=9000):
+    """Make a script that resumes the session and goes on to its end."""
 
     async def go_on(conversation):
-        await conversation.resume(seq=8, received=9001)
+        await conversation.resume(seq=seq, received=received)
         await end(conversation)
 
-    done, (first, second) = transcribe(in_turn(begin, go_on), speech, "--format", "json")
+    return go_on
+
+
+def test_cut_and_resumed(speech):
+    """The connection breaks while audio flows: it goes on at the very sample, and the words do not show it."""
+    done, (first, second) = transcribe(in_turn(begin, back(received=9001)), speech, "--format", "json")
     assert done.code == 0
     assert bytes(first.audio)[: 2 * 9001] + bytes(second.audio) == AUDIO
     assert query_of(first) == {"mode": "events"}
@@ -78,11 +90,7 @@ def test_cut_twice(speech):
         await conversation.hear(until_bytes=8000)
         conversation.cut()
 
-    async def go_on(conversation):
-        await conversation.resume(seq=12, received=12_000)
-        await end(conversation)
-
-    done, connections = transcribe(in_turn(begin, stumble, stumble_again, go_on), speech)
+    done, connections = transcribe(in_turn(begin, stumble, stumble_again, back(12, 12_000)), speech)
     first, _, third, fourth = connections
     assert (done.code, done.out) == (0, "Hello\nworld.\n")
     assert bytes(first.audio)[:18_000] + bytes(third.audio)[:6000] + bytes(fourth.audio) == AUDIO
@@ -189,11 +197,7 @@ def test_forgotten_twice():
         await conversation.final(1, [("world.", 0.1, 0.3)])
         await conversation.goodbye()
 
-    async def use(client):
-        await consume(client.stream(AUDIO, realtime=True))
-        return client
-
-    client, connections = converse(in_turn(stop, stop_again, once_more, go_on), use)
+    client, connections = converse(in_turn(stop, stop_again, once_more, go_on))
     transcript = client.transcript
     assert [query_of(each).get("resume") for each in connections] == [None, "secret", "second", "third"]
     assert [(word.text, word.start_s, word.end_s) for word in transcript.words] == [
@@ -229,15 +233,8 @@ def test_each_loss_has_its_own_bound():
         await asyncio.sleep(1.2)
         conversation.cut()
 
-    async def go_on(conversation):
-        await conversation.resume(seq=12, received=9000)
-        await end(conversation)
-
-    async def use(client):
-        await consume(client.stream(AUDIO, realtime=True))
-        return client.transcript
-
-    transcript, _ = converse(in_turn(begin, go_on_for_a_while, go_on), use, reconnect_s=1)
+    client, _ = converse(in_turn(begin, go_on_for_a_while, back(seq=12)), reconnect_s=1)
+    transcript = client.transcript
     assert (transcript.committed, transcript.complete, transcript.disconnects) == ("Hello world.", True, 2)
 
 
@@ -303,11 +300,8 @@ def test_full_mode(resumed):
         await conversation.socket.send('{"type":"ready_to_stop"}')
         await conversation.socket.wait_closed()
 
-    async def use(client):
-        await consume(client.stream(AUDIO))
-        return client.transcript
-
-    transcript, (_, second) = converse(in_turn(stop, go_on), use, mode="full")
+    client, (_, second) = converse(in_turn(stop, go_on), mode="full")
+    transcript = client.transcript
     assert query_of(second) == {"mode": "full", "resume": "secret"}
     assert bytes(second.audio) == AUDIO[2 * (9000 if resumed else 8000) :]
     assert transcript.committed == "Hello world."
@@ -318,16 +312,12 @@ def test_full_mode(resumed):
 def test_the_caller_sees_what_happens():
     """The loss and the return are statuses, in their place among the server's events."""
 
-    async def go_on(conversation):
-        await conversation.resume(seq=8, received=9000)
-        await end(conversation)
-
     async def use(client):
         events = client.stream(AUDIO, realtime=True)
         seen = [each.message if isinstance(each, Status) else type(each).__name__ async for each in events]
         return seen, client.transcript
 
-    (seen, transcript), _ = converse(in_turn(begin, go_on), use)
+    (seen, transcript), _ = converse(in_turn(begin, back()), use)
     begins = seen.index("Final") + 1
     assert seen[begins : begins + 4] == ["connection lost, reconnecting…", "Config", "resumed", "Connected"]
     assert transcript.disconnects == 1
@@ -339,16 +329,8 @@ def test_a_connection_that_says_nothing_is_left():
     async def mute(conversation):
         await conversation.socket.wait_closed()
 
-    async def go_on(conversation):
-        await conversation.resume(seq=8, received=9000)
-        await end(conversation)
-
-    async def use(client):
-        await consume(client.stream(AUDIO, realtime=True))
-        return client.transcript.committed
-
-    committed, connections = converse(in_turn(begin, mute, go_on), use, connect_timeout_s=0.3)
-    assert (committed, len(connections)) == ("Hello world.", 3)
+    client, connections = converse(in_turn(begin, mute, back()), connect_timeout_s=0.3)
+    assert (client.transcript.committed, len(connections)) == ("Hello world.", 3)
 
 
 def test_a_server_that_counts_too_much():
@@ -358,32 +340,24 @@ def test_a_server_that_counts_too_much():
         await conversation.resume(seq=8, received=99_999)
         await conversation.hear()
 
-    async def use(client):
-        await consume(client.stream(AUDIO))
-        return client
-
-    client, _ = converse(in_turn(begin, lie), use)
+    client, _ = converse(in_turn(begin, lie), partial(streamed, realtime=False))
     assert client.problem == "the session cannot go on: sample 99999 is not kept (0 to 16800 are)"
     assert client.transcript.committed == "Hello"
 
 
 def test_a_minute_is_taken_while_the_connection_is_away():
     """Audio goes on being taken until a minute of it waits, then the sender does; all of it arrives in the end."""
-    back = asyncio.Event()
+    waits = asyncio.Event()
 
     async def go_on(conversation):
-        await back.wait()
-        await conversation.resume(seq=8, received=11_200)
-        await end(conversation)
+        await waits.wait()
+        await back(received=11_200)(conversation)
 
     second = tone(16_000, 16_000)
 
     async def use(client):
-        async def read():
-            await consume(client)
-
         await client.send(bytes(22_400))
-        reader = asyncio.create_task(read())
+        reader = asyncio.create_task(consume(client))
         while not client.transcript.disconnects:
             await asyncio.sleep(0.01)
         taken = 0
@@ -393,7 +367,7 @@ def test_a_minute_is_taken_while_the_connection_is_away():
                     await client.send(second)
                 taken += 16_000
         except TimeoutError:
-            back.set()
+            waits.set()
         await client.send(second)
         await client.finish()
         await reader
@@ -416,15 +390,7 @@ def test_no_more_than_a_minute_is_on_its_way(late):
         await asyncio.sleep(0.5)
         conversation.cut()
 
-    async def go_on(conversation):
-        await conversation.resume(seq=5, received=0)
-        await end(conversation)
-
-    async def use(client):
-        await consume(client.stream(audio))
-        return client
-
-    client, (_, second) = converse(in_turn(slow, go_on), use)
+    client, (_, second) = converse(in_turn(slow, back(5, 0)), partial(streamed, audio=audio, realtime=False))
     assert bytes(second.audio) == audio
     assert client.outcome.exit_code == 0
 

@@ -311,17 +311,8 @@ def test_a_file_whose_transcript_is_not_complete(speech):
 
 def test_token_and_query():
     """The token is a header, never a part of the address; further parameters are in the query."""
-
-    async def use(client):
-        await client.finish()
-        await consume(client)
-
-    async def script(conversation):
-        await conversation.hear()
-        await conversation.goodbye()
-
     options = {"token": "t0p", "query": {"encoding": "s16le"}, "language": "en"}
-    _, (conversation,) = converse(script, use, mode="full", **options)
+    _, (conversation,) = converse(hello, lambda client: consume(client.stream(bytes(3200))), mode="full", **options)
     assert conversation.path == "/asr?mode=full&language=en&encoding=s16le"
     assert conversation.headers["Authorization"] == "Bearer t0p"
 

@@ -4,16 +4,19 @@ import asyncio
 import json
 import signal
 import time
+from asyncio.subprocess import DEVNULL, PIPE
 
 import pytest
 
 from tests.client.sessions import transcribe
-from tests.scripts.scripted_server import AsrServer, encode, end_of, hello, start_command, tone
+from tests.scripts.scripted_server import AsrServer, Finished, encode, end_of, hello, start_command, tone
 
 
 def test_words_are_printed(speech):
-    """The transcript is on stdout, statuses and committed lines are on stderr, the code is 0."""
-    done, conversations = transcribe(hello, speech)
+    """Audio goes in real time; the transcript is on stdout, statuses and committed lines are on stderr, the code is 0."""
+    started = time.monotonic()
+    done, (conversation,) = transcribe(hello, speech)
+    assert time.monotonic() - started > 1.05
     assert (done.code, done.out) == (0, "Hello world.\n")
     assert done.err.splitlines() == [
         "[Connected]",
@@ -22,32 +25,11 @@ def test_words_are_printed(speech):
         "[Ready to transcribe]",
         "Hello world.",
     ]
-    assert len(conversations) == 1
-
-
-def test_audio_arrives_whole_in_real_time(speech):
-    """Every sample arrives, in messages of 100 ms, not faster than it would be spoken."""
-    started = time.monotonic()
-    done, conversations = transcribe(hello, speech, "--quiet")
-    assert time.monotonic() - started > 1.05
-    assert (done.code, done.err) == (0, "")
-    (conversation,) = conversations
-    assert bytes(conversation.audio) == tone(16_800, 16_000)
-    assert conversation.messages == 11
-
-
-def test_fast_does_not_wait_for_the_clock(tmp_path):
-    """Two minutes of audio are sent in a few seconds with --fast."""
-    path = encode(tmp_path / "long.wav", "pcm_s16le", rate=16_000, samples=1_920_000)
-    started = time.monotonic()
-    done, conversations = transcribe(hello, path, "--fast")
-    assert done.code == 0
-    assert time.monotonic() - started < 20
-    assert len(conversations[0].audio) == 3_840_000
+    assert (bytes(conversation.audio), conversation.messages) == (tone(16_800, 16_000), 11)
 
 
 def test_fast_is_slowed_down_by_the_server(tmp_path):
-    """A server that does not read stops the sender; when it reads on, nothing is missing."""
+    """Twenty minutes of audio do not wait for the clock, but for a server that does not read; when it reads on, nothing is missing."""
     path = tmp_path / "long.raw"
     path.write_bytes(bytes(40_000_000))
     stuck = []
@@ -89,13 +71,11 @@ def _bytes_read(pid):
         ("text", "Hello world.\n"),
     ],
 )
-@pytest.mark.parametrize("to_file", [False, True])
-def test_formats(speech, tmp_path, kind, expected, to_file):
-    """Each format is exact; --output takes the transcript, and stdout stays empty."""
-    output = tmp_path / "words"
-    done, _ = transcribe(hello, speech, "--fast", "--format", kind, *(["--output", output] if to_file else []))
-    assert (done.code, done.out, output.exists()) == (0, "" if to_file else expected, to_file)
-    assert not to_file or output.read_text() == expected
+def test_formats(speech, tmp_path, kind, expected):
+    """Each format is exact, on stdout or in the file of --output, and then stdout stays empty."""
+    assert transcribe(hello, speech, "--fast", "--format", kind)[0].out == expected
+    done, _ = transcribe(hello, speech, "--fast", "--format", kind, "--output", tmp_path / "words")
+    assert (done.code, done.out, (tmp_path / "words").read_text()) == (0, "", expected)
 
 
 def test_json_has_words_books_and_times(speech):
@@ -126,31 +106,12 @@ def test_verbose_says_the_books(speech):
     assert "flush took 0." in done.err
 
 
-def test_full_mode(speech):
-    """The other wire format gives the same words."""
-
-    async def full(conversation):
-        await conversation.socket.send('{"type":"config","useAudioWorklet":true,"mode":"full"}')
-        await conversation.hear()
-        line = {"speaker": 1, "text": "Hello world.", "start": "0:00:00.10", "end": "0:00:01.00"}
-        update = {"status": "active_transcription", "lines": [line], "buffer_transcription": ""}
-        await conversation.socket.send(json.dumps(update))
-        await conversation.socket.send('{"type":"ready_to_stop"}')
-        await conversation.socket.wait_closed()
-
-    done, conversations = transcribe(full, speech, "--fast", "--mode", "full", "--format", "srt")
-    assert (done.code, done.out) == (0, "1\n00:00:00,100 --> 00:00:01,000\nHello world.\n\n")
-    assert "mode=full" in conversations[0].path
-
-
 def test_parameters_and_token_travel_where_they_should(speech):
-    """Language and task are in the query, the token is in the Authorization header only."""
-    done, conversations = transcribe(
-        hello, speech, "--fast", "--language", "fr", "--task", "translate", environment={"API_TOKEN": "t0p"}
-    )
-    (conversation,) = conversations
+    """Mode, language and task are in the query, the token is in the Authorization header only."""
+    options = ["--fast", "--mode", "full", "--language", "fr", "--task", "translate"]
+    done, (conversation,) = transcribe(hello, speech, *options, environment={"API_TOKEN": "t0p"})
     assert done.code == 0
-    assert conversation.path == "/asr?mode=events&language=fr&task=translate"
+    assert conversation.path == "/asr?mode=full&language=fr&task=translate"
     assert conversation.headers["Authorization"] == "Bearer t0p"
 
 
@@ -184,44 +145,39 @@ def test_refused(speech, close_code, error, exit_code, printed):
     assert (done.code, done.out, done.err) == (exit_code, "", f"{printed}\n")
 
 
-def test_error_keeps_the_words(speech):
-    """The server fails: exit 1, committed words are printed, the tail is named on stderr."""
+async def fail(conversation):
+    await conversation.say("error", error="the worker is gone", code="recognition_failed")
+    await conversation.socket.close(1011)
 
-    async def fail(conversation):
+
+async def vanish(conversation):
+    await conversation.hear(until_bytes=3200)
+    conversation.cut()
+
+
+async def forget(conversation):
+    await conversation.hear()
+    await conversation.goodbye(received=5)
+
+
+@pytest.mark.parametrize(
+    ("end", "printed"),
+    [
+        (fail, "the worker is gone\nnot committed: wor\n"),
+        (vanish, "the connection broke before everything was said\nnot committed: wor\n"),
+        (forget, "the server received 5 samples, 16800 were sent\n"),
+    ],
+)
+def test_what_is_not_complete_keeps_its_words(speech, end, printed):
+    """A server that fails, vanishes or counts too few samples: exit 1, committed words are printed, the tail is named on stderr."""
+
+    async def script(conversation):
         await conversation.welcome()
         await conversation.partial(0, "Hello", "wor")
-        await conversation.say("error", error="the worker is gone", code="recognition_failed")
-        await conversation.socket.close(1011)
+        await end(conversation)
 
-    done, _ = transcribe(fail, speech, "--quiet")
-    assert (done.code, done.out) == (1, "Hello\n")
-    assert done.err == "the worker is gone\nnot committed: wor\n"
-
-
-def test_lost_connection(speech):
-    """The connection breaks: exit 1 with what there is."""
-
-    async def vanish(conversation):
-        await conversation.welcome()
-        await conversation.partial(0, "Hello", "")
-        await conversation.hear(until_bytes=3200)
-        conversation.socket.transport.abort()
-
-    done, _ = transcribe(vanish, speech, "--quiet", "--reconnect", "0")
-    assert (done.code, done.out) == (1, "Hello\n")
-    assert done.err == "the connection broke before everything was said\n"
-
-
-def test_missing_samples_are_no_success(speech):
-    """A server that counts fewer samples than were sent makes exit 1."""
-
-    async def forget(conversation):
-        await conversation.hear()
-        await conversation.goodbye(received=5)
-
-    done, _ = transcribe(forget, speech, "--quiet")
-    assert done.code == 1
-    assert done.err == "the server received 5 samples, 16800 were sent\n"
+    done, _ = transcribe(script, speech, "--quiet", "--reconnect", "0")
+    assert (done.code, done.out, done.err) == (1, "Hello\n", printed)
 
 
 def test_no_server(speech):
@@ -324,9 +280,8 @@ def test_microphone(alsa):
 async def _interrupted(script, *arguments, times, pipe=None, **environment):
     """Interrupt the command once audio flows; the second time when the end marker is there."""
     async with AsrServer(script) as server:
-        process = await start_command(
-            *arguments, "--url", server.url, stdin=None if pipe is None else asyncio.subprocess.PIPE, **environment
-        )
+        stdin = DEVNULL if pipe is None else PIPE
+        process = await start_command(*arguments, "--url", server.url, stdin=stdin, **environment)
         if pipe is not None:
             process.stdin.write(pipe)
             await process.stdin.drain()
@@ -338,7 +293,7 @@ async def _interrupted(script, *arguments, times, pipe=None, **environment):
         async with asyncio.timeout(20):
             out, err = await asyncio.gather(process.stdout.read(), process.stderr.read())
             code = await process.wait()
-        return type("Done", (), {"code": code, "out": out.decode(), "err": err.decode()}), server.conversations[0]
+        return Finished(code, out.decode(), err.decode()), server.conversations[0]
 
 
 async def _until(condition):

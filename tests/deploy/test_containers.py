@@ -5,7 +5,6 @@ import importlib.metadata
 import os
 import re
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
@@ -13,7 +12,7 @@ import pytest
 
 from shared.settings import GatewaySettings, WorkerSettings
 from tests.deploy.running import DEPLOY, ROOT, needs, ran, running
-from tests.system.server import environment, eventually, free_port
+from tests.system.server import environment, free_port, run
 
 FOLDER = DEPLOY / "container"
 KNOWN = {row.env for settings in (GatewaySettings, WorkerSettings) for row in settings.rows()}
@@ -92,9 +91,7 @@ def test_the_gateway_runs_on_what_its_image_has(tmp_path):
     with running(command, port, tmp_path / "printed", cwd=image, env=environment(own)) as process:
         check = re.search(r'CMD \["python", "-c", "(.*)"\]', dict(instructions("gateway"))["HEALTHCHECK"])[1]
         code = check.replace(":8000/", f":{port}/")
-        done = eventually(
-            lambda: subprocess.run([sys.executable, "-S", "-c", code], capture_output=True, text=True, check=False)
-        )
+        done = run([sys.executable, "-S", "-c", code])
         assert "503" in done.stderr  # it answers, and no worker serves
         process.terminate()
         assert process.wait(10) == 0
@@ -105,15 +102,7 @@ def test_the_worker_starts_on_what_its_image_copies(tmp_path):
     image = tmp_path / "image"
     copied("worker", image)
     env = environment({"WHISPER_MODEL": str(tmp_path / "none.pt"), "DEVICE": "cpu", "RUN_DIR": str(tmp_path)})
-    done = subprocess.run(
-        [sys.executable, "-m", "gpu_worker"],
-        cwd=image,
-        env=env,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+    done = run([sys.executable, "-m", "gpu_worker"], cwd=image, env=env, timeout=120)
     assert done.returncode == 3, done.stderr
     assert "none.pt" in done.stderr
     assert "usage" in ran(sys.executable, "scripts/fetch_model", "--help", cwd=image).lower()
@@ -129,9 +118,9 @@ def test_an_image_is_made_with_care(kind):
     assert [name for name, _ in steps].index("USER") > max(n for n, (name, _) in enumerate(steps) if name == "RUN")
     variables = set(re.findall(r"([A-Z_]+)=", named["ENV"]))
     assert variables - {"PYTHONUNBUFFERED", "PYTHONDONTWRITEBYTECODE"} <= KNOWN
-    for _, run in [step for step in steps if step[0] == "RUN"]:
-        ran("sh", "-n", "-c", run)
-        for install in re.findall(r"pip install ([^&;]*)", run):
+    for script in [arguments for name, arguments in steps if name == "RUN"]:
+        ran("sh", "-n", "-c", script)
+        for install in re.findall(r"pip install ([^&;]*)", script):
             assert "--require-hashes" in install or "$(grep -o '^torch==[^ ]*' torch.lock)" in install, install
             assert ".lock" in install
 

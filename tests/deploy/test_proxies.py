@@ -17,7 +17,7 @@ from websockets.exceptions import ConnectionClosed
 
 from tests.deploy.running import DEPLOY, needs, ran, running, substituted
 from tests.scripted_recognizer import say
-from tests.system.server import GATEWAY, Server, free_port
+from tests.system.server import GATEWAY, free_port
 from tests.system.talk import Talk
 
 TOKEN = "a-clients-secret"
@@ -136,12 +136,9 @@ KINDS = [pytest.param(nginx, marks=needs("nginx")), pytest.param(caddy, marks=ne
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory):
+def server(start_server):
     """Give a gateway with a scripted worker that asks for a token."""
-    with Server(tmp_path_factory.mktemp("run"), workers=1, API_TOKENS=TOKEN) as server:
-        server.start()
-        yield server
-        server.stop()
+    return start_server(workers=1, API_TOKENS=TOKEN)
 
 
 @pytest.fixture(params=KINDS)
@@ -222,12 +219,9 @@ def test_strangers_do_not_see_the_sessions(server, start, request):
 
 
 @pytest.fixture(scope="module")
-def open_server(tmp_path_factory):
+def open_server(start_server):
     """Give a gateway that listens on every address and has no token for monitoring."""
-    with Server(tmp_path_factory.mktemp("open"), workers=1, HOST="0.0.0.0") as server:
-        server.start()
-        yield server
-        server.stop()
+    return start_server(workers=1, HOST="0.0.0.0")
 
 
 def test_without_a_token_the_operator_is_told_what_to_set(open_server, start):
@@ -242,13 +236,9 @@ def test_without_a_token_the_operator_is_told_what_to_set(open_server, start):
 
 
 @pytest.fixture(scope="module")
-def guarded_server(tmp_path_factory):
+def guarded_server(start_server):
     """Give a gateway that listens on every address, with a token for monitoring."""
-    settings = {"HOST": "0.0.0.0", "MONITOR_TOKEN": MONITOR_TOKEN}
-    with Server(tmp_path_factory.mktemp("guarded"), workers=1, **settings) as server:
-        server.start()
-        yield server
-        server.stop()
+    return start_server(workers=1, HOST="0.0.0.0", MONITOR_TOKEN=MONITOR_TOKEN)
 
 
 def test_with_the_token_the_monitor_is_live(guarded_server, start):

@@ -1,6 +1,7 @@
 """What users of other live transcription servers suffer from in recognition itself: what ``tiny.en`` and our policy do."""
 
 import gc
+from dataclasses import replace
 
 import numpy as np
 import psutil
@@ -120,19 +121,7 @@ class Rut(ScriptedRecognizer):
     def transcribe(self, requests):
         """Say that a loop was cut."""
         self.prompts += [request.prompt for request in requests]
-        return [
-            WindowResult(
-                tokens=result.tokens,
-                logprobs=result.logprobs,
-                words=result.words,
-                end=result.end,
-                no_speech=result.no_speech,
-                looped=True,
-                language=result.language,
-                accepted=result.accepted,
-            )
-            for result in super().transcribe(requests)
-        ]
+        return [replace(result, looped=True) for result in super().transcribe(requests)]
 
 
 def test_06_a_loop_is_never_confirmed():

@@ -7,6 +7,7 @@ import json
 import math
 import os
 import sys
+from asyncio.subprocess import DEVNULL, PIPE
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -175,16 +176,16 @@ class Finished:
     err: str
 
 
-async def start_command(*arguments, stdin=None, **environment):
-    """Start scripts/transcribe by the interpreter of the tests."""
+async def start_command(*arguments, script="transcribe", stdin=DEVNULL, stdout=PIPE, stderr=PIPE, **environment):
+    """Start a script of scripts/ by the interpreter of the tests."""
     clean = {key: value for key, value in os.environ.items() if key not in ("API_TOKEN", "WHISPER_LIVE_URL")}
     return await asyncio.create_subprocess_exec(
         sys.executable,
-        str(ROOT / "scripts" / "transcribe"),
+        str(ROOT / "scripts" / script),
         *map(str, arguments),
-        stdin=asyncio.subprocess.DEVNULL if stdin is None else stdin,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
+        stdin=stdin,
+        stdout=stdout,
+        stderr=stderr,
         env={**clean, **{key: str(value) for key, value in environment.items()}},
     )
 

@@ -145,49 +145,44 @@ def test_a_client_held_back_is_seen():
     assert one.held_back_s == pytest.approx(15.0 - 11.9)
 
 
-def watch(*messages):
+@pytest.mark.parametrize(
+    ("messages", "changed"),
+    [
+        ([partial(1, 0, "", "the cat sad on"), partial(2, 0, "", "The cat, sat in the")], 1),
+        ([partial(1, 0, "so", "my fellow Americans"), partial(2, 0, "so", "")], 2),
+        (
+            [
+                partial(1, 0, "", "one two three four"),
+                partial(2, 0, "one two", "three four five"),
+                final(3, 0, "one two three"),
+                partial(4, 1, "", "four five six"),
+                partial(5, 1, "four five", "six seven"),
+                final(6, 1, "four five six seven"),
+                ReadyToStop(7, None),
+            ],
+            0,
+        ),
+        (
+            [
+                partial(1, 0, "one", "two"),
+                final(2, 0, "one two"),
+                partial(3, 1, "", "four fife six"),
+                partial(4, 1, "", "four five six"),
+            ],
+            1,
+        ),
+    ],
+    ids=["but the newest", "vanished", "only moved", "next segment"],
+)
+def test_changed_words_are_counted(messages, changed):
+    """Words count that change or vanish, but not the newest, nor for case and commas, nor those that only move."""
     transcript, changes = Transcript(0.0), ChangeCounter()
     for message in messages:
         fold(transcript, message, 1.0)
         if not isinstance(message, Final):
             changes.observe(transcript)
     assert transcript.violations == []
-    return changes.changed
-
-
-def test_a_changed_word_counts_but_not_the_newest():
-    """Of the words shown the last one may be half said; case and commas are no change."""
-    assert watch(partial(1, 0, "", "the cat sad on"), partial(2, 0, "", "The cat, sat in the")) == 1
-
-
-def test_a_vanished_tail_counts():
-    """Words that are taken away were shown in vain."""
-    assert watch(partial(1, 0, "so", "my fellow Americans"), partial(2, 0, "so", "")) == 2
-
-
-def test_committed_words_and_handed_over_tails_do_not_count():
-    """Text that only moves, into the committed part or into the next segment, has not changed."""
-    messages = [
-        partial(1, 0, "", "one two three four"),
-        partial(2, 0, "one two", "three four five"),
-        final(3, 0, "one two three"),
-        partial(4, 1, "", "four five six"),
-        partial(5, 1, "four five", "six seven"),
-        final(6, 1, "four five six seven"),
-        ReadyToStop(7, None),
-    ]
-    assert watch(*messages) == 0
-
-
-def test_changes_after_a_closed_segment_are_counted_in_the_next():
-    """Closing a segment must not shift what is compared."""
-    messages = [
-        partial(1, 0, "one", "two"),
-        final(2, 0, "one two"),
-        partial(3, 1, "", "four fife six"),
-        partial(4, 1, "", "four five six"),
-    ]
-    assert watch(*messages) == 1
+    assert changes.changed == changed
 
 
 def test_lag_is_judged_while_all_speak():

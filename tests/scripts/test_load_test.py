@@ -15,7 +15,7 @@ from websockets.http11 import Response
 
 from scripts.load.cli import command
 from scripts.load.processes import ServerProcesses, find_server
-from tests.scripts.scripted_server import ROOT, AsrServer, end_of, hello
+from tests.scripts.scripted_server import AsrServer, end_of, hello, start_command
 
 PAGES = {
     "/health": {"status": "healthy", "model": "tiny.en"},
@@ -47,16 +47,7 @@ def talk(tmp_path, speech):
 
 
 async def start(server, *arguments):
-    return await asyncio.create_subprocess_exec(
-        sys.executable,
-        str(ROOT / "scripts" / "load_test"),
-        *map(str, arguments),
-        "--url",
-        server.url,
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
+    return await start_command(*arguments, "--url", server.url, script="load_test")
 
 
 def test_a_load_is_measured(talk, tmp_path):

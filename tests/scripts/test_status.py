@@ -7,7 +7,6 @@ import subprocess
 import sys
 import time
 from datetime import UTC, datetime
-from pathlib import Path
 
 import pytest
 from rich.console import Console
@@ -22,9 +21,8 @@ from scripts.tools.server_api import AnswerError, Event, MonitorState, read
 from scripts.tools.supervisord import Process
 from shared.messages import MemoryReport
 from tests.gateway.builders import GIB, heartbeat, register
-from tests.system.server import Server, environment, eventually
+from tests.system.server import ROOT, Server, environment, eventually, run
 
-ROOT = Path(__file__).parents[2]
 NOW = datetime(2026, 11, 22, 20, 1, 2, tzinfo=UTC)
 SUPERVISED = """
 [supervisord]
@@ -133,12 +131,9 @@ def test_what_the_gateway_says_is_read():
     assert any(line.split()[:3] == ["1", "expected", "□□□□"] for line in lines)
 
 
-@pytest.mark.parametrize("broken", [{"gpus": 3}, {"status": None}, {"used_slots": "1"}, {"history": []}])
-def test_another_server_is_not_believed(broken):
-    """A body that is not our gateway's is refused by name, not shown as zeros."""
-    with pytest.raises(AnswerError, match="does not answer like our gateway"):
-        answered(crowded() | broken)
-    with pytest.raises(AnswerError, match="'elsewhere'"):
+def test_another_server_is_not_believed():
+    """A body that lacks something is refused by name, not shown as zeros."""
+    with pytest.raises(AnswerError, match=r"does not answer like our gateway: .*'elsewhere'"):
         answered({key: value for key, value in crowded().items() if key != "elsewhere"})
 
 
@@ -181,22 +176,19 @@ def test_the_verdict(health, healthy):
     assert as_object(silent)["gateway"] is as_object(silent)["processes"] is None
 
 
-def run(*arguments, **env):
-    command = [sys.executable, "scripts/status", *arguments]
-    return subprocess.run(
-        command, cwd=ROOT, env=environment(env), capture_output=True, text=True, timeout=60, check=False
-    )
+def status(*arguments, **env):
+    return run([sys.executable, "scripts/status", *arguments], env=environment(env))
 
 
 @pytest.mark.system
 def test_without_a_server(tmp_path):
     """Without a gateway and a supervisord it says both plainly and ends with 1; a wrong option ends with 2."""
-    done = run("--url", "http://127.0.0.1:9", "--run-dir", str(tmp_path))
+    done = status("--url", "http://127.0.0.1:9", "--run-dir", str(tmp_path))
     assert done.returncode == 1
     assert "nothing listens at http://127.0.0.1:9; is scripts/serve running" in done.stdout
     assert "There is no supervisord at" in done.stdout
     assert done.stderr == ""
-    assert run("--urn", "x").returncode == 2
+    assert status("--urn", "x").returncode == 2
 
 
 @pytest.mark.system
@@ -211,11 +203,11 @@ def test_a_running_server(tmp_path):
         try:
             server.start()
             options = ("--url", server.http_url, "--run-dir", str(tmp_path))
-            refused = run(*options)
+            refused = status(*options)
             assert (refused.returncode, "(HTTP 401)" in refused.stdout) == (1, True)
 
             def both():
-                done = run(*options, "--json", MONITOR_TOKEN="sesame")
+                done = status(*options, "--json", MONITOR_TOKEN="sesame")
                 body = json.loads(done.stdout)
                 states = {each["name"]: each["state"] for each in body["processes"] or ()}
                 return (done, body) if states == {"gateway": "RUNNING", "gpu_worker_0": "EXITED"} else None
@@ -225,7 +217,7 @@ def test_a_running_server(tmp_path):
             assert body["gateway"]["gpus"][0]["state"] == "serving"
             assert [each["exit_status"] for each in body["processes"]] == [None, 3]
 
-            done = run(*options, "--token", "sesame")
+            done = status(*options, "--token", "sesame")
             assert done.returncode == 0
             lines = done.stdout.splitlines()
             assert max(map(len, lines)) <= WIDTH

@@ -11,22 +11,14 @@ import pytest
 from scripts.server.foreground import page_url
 from scripts.server.supervise import check_port, fetch_model, hold, make_run_dir
 from shared.settings import WorkerSettings
-
-ROOT = Path(__file__).resolve().parents[2]
+from tests.system.server import run
 
 
 @pytest.mark.parametrize(("name", "value"), [("PORT", "eighty"), ("GPU_WORKERS", "0"), ("DEVICE", "tpu")])
 def test_wrong_setting(tmp_path, name, value):
     """A wrong setting, the gateway's or a worker's, ends the start with 3 and a sentence that names it."""
     env = os.environ | {"RUN_DIR": str(tmp_path / "run"), name: value}
-    done = subprocess.run(
-        [sys.executable, "-m", "scripts.server.supervise"],
-        cwd=ROOT,
-        env=env,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = run([sys.executable, "-m", "scripts.server.supervise"], env=env)
     assert done.returncode == 3
     assert f"{name}='{value}'" in done.stderr
     assert "Traceback" not in done.stderr

@@ -1,6 +1,5 @@
 """A headless Chromium for tests, driven by its DevTools protocol over one WebSocket; nothing to install beside it."""
 
-import base64
 import contextlib
 import itertools
 import json
@@ -15,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Self
 
+import pytest
 from websockets.sync.client import ClientConnection, connect
 
 START_TIMEOUT_S = 30.0
@@ -39,6 +39,13 @@ def installed() -> str | None:
     return next(
         (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None
     )
+
+
+NEEDED = [
+    pytest.mark.system,
+    pytest.mark.skipif(installed() is None, reason="Chromium is not installed"),
+]
+"""The marks of tests that drive it."""
 
 
 class PageError(AssertionError):
@@ -231,7 +238,3 @@ class Chromium:
         )
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self.call("Emulation.setEmulatedMedia", features=[scheme])
-
-    def screenshot(self, path: Path) -> None:
-        """Write what the page looks like to a PNG file."""
-        path.write_bytes(base64.b64decode(self.call("Page.captureScreenshot", format="png")["data"]))

@@ -39,6 +39,12 @@ def eventually(condition, limit_s=10.0, what="it"):
     return value
 
 
+def run(command, **options) -> subprocess.CompletedProcess[str]:
+    """Run a command in the clone to its end."""
+    plain = {"cwd": ROOT, "capture_output": True, "text": True, "timeout": 60}
+    return subprocess.run(command, check=False, **plain | options)
+
+
 def free_port() -> int:
     """Return a port that no process listens on."""
     with socket.socket() as probe:
@@ -109,12 +115,7 @@ class Log:
 class Server:
     """One gateway and its workers; a context manager whose end kills every process it started.
 
-    Args:
-        run_dir: a directory of its own.
-        workers: how many to start; the gateway expects as many.
-        worker: the command of a worker.
-        recognizer: what `scripted_worker.ConfiguredRecognizer` is told.
-        settings: environment variables of all processes.
+    ``recognizer`` is for `scripted_worker.ConfiguredRecognizer`; settings are environment variables of all processes.
     """
 
     def __init__(self, run_dir: Path, *, workers: int = 4, worker=SCRIPTED_WORKER, recognizer=None, **settings) -> None:

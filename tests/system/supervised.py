@@ -22,13 +22,7 @@ def launch(config):
 
 
 class Supervised(Server):
-    """A gateway and its workers under supervisord.
-
-    Args:
-        run_dir: a directory of its own.
-        scripted: put the scripted worker in the real one's place.
-        options: as for a `Server`.
-    """
+    """A gateway and its workers under supervisord; ``scripted`` ones in the real ones' place if that is asked for."""
 
     def __init__(self, run_dir, *, scripted: bool = False, **options) -> None:
         super().__init__(run_dir, SERVER_PYTHON=sys.executable, **options)

@@ -17,12 +17,7 @@ SAMPLE_RATE = 16_000
 class Talk:
     """A session from the client's side; an async context manager.
 
-    Args:
-        server: a `Server`.
-        mode: ``events`` or ``full``.
-        reading: take messages as they come; else only when `read` is called.
-        query: more of the query.
-        options: for `websockets.connect`.
+    Messages are taken as they come, or, unless ``reading``, once `read` is called; options are for `websockets.connect`.
     """
 
     def __init__(self, server, *, mode: str = "events", reading: bool = True, query: str = "", **options) -> None:

@@ -1,16 +1,13 @@
 """A real gateway whose worker socket breaks: its client is told, and the process ends for its supervisor to see."""
 
-import sys
-
 import httpx
 import pytest
 
 from tests.system.server import Server, eventually
 from tests.system.talk import Talk
+from tests.system.verifying import FAULTY_GATEWAY
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(60)]
-
-FAULTY_GATEWAY = (sys.executable, "-m", "tests.system.faulty_gateway")
 
 
 async def test_a_gateway_without_its_worker_socket_ends(tmp_path):

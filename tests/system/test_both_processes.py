@@ -12,8 +12,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 
 from tests.scripted_recognizer import say
-from tests.system.server import eventually
-from tests.system.talk import STATUSES, Talk
+from tests.system.talk import Talk
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(90)]
 
@@ -88,38 +87,16 @@ async def test_a_session_in_both_modes(server):
     assert all(re.fullmatch(r"\d+:\d\d:\d\d\.\d\d", line[key]) for key in ("start", "end"))
 
 
-async def test_audio_before_ready(server):
-    """Audio and its end sent at once, before anything was read, are transcribed."""
-    async with Talk(server, reading=False) as talk:
-        await talk.send(say(SENTENCE).pcm.tobytes())
-        await talk.finish()
-        talk.read()
-        books = await talk.done()
-    assert talk.text == TEXT
-    assert books["dropped"] == 0
-
-
-async def test_silence_yields_no_text(server):
-    """Three seconds of silence yield no word, and are booked as silence."""
-    async with Talk(server) as talk:
-        assert await talk.say(say([3.0])) == ""
-        assert talk.of("ready_to_stop")[0]["audio"]["silence"] == 48_000
-        assert talk.of("partial") == talk.of("final") == []
-
-
 async def test_finalize_commits_and_goes_on(server):
     """After ``finalize`` everything said is final while the session goes on; ``finish`` ends it."""
-    first, second = say(SENTENCE[:4]), say(SENTENCE[4:])
     async with Talk(server) as talk:
-        await talk.send(first.pcm.tobytes())
+        await talk.send(say(SENTENCE[:4]).pcm.tobytes())
         await talk.control('{"type":"finalize"}')
-        await talk.until(lambda talk: talk.text == " ".join(SENTENCE[:4]) and talk.of("final"))
-        await talk.control('{"type":"keepalive"}')
-        await talk.send(second.pcm.tobytes())
+        await talk.until(lambda talk: talk.of("final") and talk.text == " ".join(SENTENCE[:4]))
+        await talk.send(say(SENTENCE[4:]).pcm.tobytes())
         await talk.control('{"type":"finish"}')
         await talk.done()
         assert talk.text == TEXT
-        assert talk.errors == []
 
 
 async def test_sessions_never_mix(server):
@@ -141,38 +118,12 @@ async def test_sessions_never_mix(server):
 # --- who may come in ----------------------------------------------------------------------------------------
 
 
-async def refusal(server, **options):
-    """Return the one error with which a connection is refused, and the close code."""
-    async with Talk(server, **options) as talk:
-        code = await talk.ended()
-        (message,) = talk.messages
-        assert message["type"] == "error"
-        return message, code
-
-
-@pytest.mark.parametrize(
-    ("query", "named"),
-    [
-        ("&mode=diff", "mode='diff'"),
-        ("&language=klingon", "language='klingon'"),
-        ("&task=sing", "task='sing'"),
-        ("&encoding=opus", "encoding='opus'"),
-        ("&flavour=mint", "'flavour'"),
-    ],
-)
-async def test_wrong_parameters(server, query, named):
-    """A wrong parameter is refused by name, with 4400."""
-    message, code = await refusal(server, mode="full", query=query)
-    assert named in message["error"]
-    assert (message["code"], code) == ("bad_parameter", 4400)
-
-
 async def test_tokens(guarded):
-    """A token is taken in a header, a subprotocol or the query; without a right one it is 4401."""
+    """A token is taken in a header, a subprotocol or the query, from an allowed origin too; without a right one it is 4401."""
     ways = [
         {"additional_headers": {"Authorization": f"Bearer {TOKEN}"}},
         {"subprotocols": ["whisperlive", f"token.{CODED}"]},
-        {"query": "&token=another"},
+        {"query": "&token=another", "origin": "https://friend.example"},
     ]
     for way in ways:
         async with Talk(guarded, **way) as talk:
@@ -181,25 +132,13 @@ async def test_tokens(guarded):
     wrong = [
         {},
         {"additional_headers": {"Authorization": f"Bearer {TOKEN}x"}},
-        {"additional_headers": {"Authorization": TOKEN}},
         {"subprotocols": ["whisperlive", f"token.{CODED[:-3]}"]},
-        {"subprotocols": ["whisperlive", "token.%%%"]},
         {"query": "&token=nother"},
     ]
     for way in wrong:
-        message, code = await refusal(guarded, **way)
-        assert (message["code"], code) == ("bad_token", 4401)
-
-
-async def test_origins(guarded):
-    """Pages of our own and of allowed origins may connect, others get 4403; a client that is no browser has no origin."""
-    bearer = {"additional_headers": {"Authorization": f"Bearer {TOKEN}"}}
-    for origin in (guarded.http_url, "https://friend.example", None):
-        async with Talk(guarded, origin=origin, **bearer) as talk:
-            await talk.ready()
-    for origin in ("https://evil.example", "null", f"http://127.0.0.1:{guarded.port + 1}"):
-        message, code = await refusal(guarded, origin=origin, **bearer)
-        assert (message["code"], code) == ("bad_origin", 4403)
+        async with Talk(guarded, **way) as talk:
+            assert await talk.ended() == 4401
+            assert [code for code, _ in talk.errors] == ["bad_token"]
 
 
 def test_no_token_in_the_logs(guarded):
@@ -211,63 +150,17 @@ def test_no_token_in_the_logs(guarded):
         assert secret not in text
 
 
-async def test_the_seventeenth(server):
-    """Loads differ by at most one as sessions come and go; at sixteen the next one is refused in words and with 1013."""
-    async with contextlib.AsyncExitStack() as stack:
-        talks = []
-        for count in range(1, 17):
-            talk = await stack.enter_async_context(Talk(server))
-            await talk.ready()
-            talks.append(talk)
-            assert talk.gpu_id == (count - 1) % 4
-            loads = server.loads()
-            assert sum(loads) == count
-            assert max(loads) - min(loads) <= 1
-        health = server.get("/health")
-        assert (health["status"], health["capacity"]["available_slots"]) == ("critical", 0)
-
-        async with Talk(server, mode="full") as refused:
-            assert await refused.ended() == 1013
-            assert refused.statuses == list(STATUSES[:2])
-            assert refused.messages[-1]["error"] == "No GPU resources available"
-            assert refused.messages[-1]["type"] == "error"
-            assert refused.messages[-1]["retry_after_s"] > 0
-            await asyncio.to_thread(server.log.wait, "no_gpu_resources", connection=refused.messages[0]["session"])
-
-        # Room for one more is there again; at pauses sessions move until loads differ by at most one.
-        for talk in talks[1::4]:
-            await talk.socket.close()
-        await asyncio.to_thread(eventually, lambda: sorted(server.loads()) == [3, 3, 3, 3])
-        async with Talk(server) as talk:
-            await talk.ready()
-    await asyncio.to_thread(eventually, lambda: server.get("/health")["status"] == "healthy")
-
-
 # --- wrong input harms no other session ------------------------------------------------------------------------
-
-
-async def test_text_frames(server):
-    """A text frame in full mode, or garbage in events mode, is answered with an error, and the session goes on."""
-    garbage = ["", "hello", "{", "[]", "17", '{"type":"sing"}', '{"type":["finish"]}', "[" * 5000, "é" * 1000]
-    async with Talk(server, mode="full") as full, Talk(server) as events:
-        await full.control('{"type":"finish"}')
-        for text in garbage:
-            await events.control(text)
-        assert await full.say(say(SENTENCE)) == TEXT
-        assert await events.say(say(SENTENCE)) == TEXT
-        assert [code for code, _ in full.errors] == ["bad_message"]
-        assert [code for code, _ in events.errors] == ["bad_message"] * len(garbage)
 
 
 async def test_giant_messages(server):
     """A message above the bound ends its session with 1009 and both sizes; the neighbour hears nothing of it."""
-    async with Talk(server) as neighbour, Talk(server) as giant, Talk(server) as titan, Talk(server) as text:
-        for talk in (neighbour, giant, titan, text):
+    async with Talk(server) as neighbour, Talk(server) as giant, Talk(server) as text:
+        for talk in (neighbour, giant, text):
             await talk.ready()
         before = server.get("/performance")["outcomes"].get("message_too_big", 0)
         for talk, message, size in (
             (giant, bytes(2**20 + 2), "1048578"),
-            (titan, bytes(8 * 2**20), "8388608"),
             (text, '{"type":"' + "x" * 2**20 + '"}', "1048587"),
         ):
             with contextlib.suppress(ConnectionClosed):  # it may be refused while it is still being sent
@@ -277,7 +170,7 @@ async def test_giant_messages(server):
             assert "1048576" in talk.socket.close_reason
             closed = server.log.wait("session_closed", connection=talk.messages[0]["session"])
             assert closed["outcome"] == "message_too_big"
-        assert server.get("/performance")["outcomes"]["message_too_big"] == before + 3
+        assert server.get("/performance")["outcomes"]["message_too_big"] == before + 2
         assert await neighbour.say(say(SENTENCE)) == TEXT
 
 
@@ -285,7 +178,7 @@ async def test_giant_messages(server):
 
 
 async def test_monitoring_while_sessions_run(server):
-    """The four endpoints tell of running sessions: which, where, with what memory, and as metrics."""
+    """The endpoints tell of running sessions: which, where, with what memory, and as metrics."""
     async with Talk(server) as one, Talk(server) as two:
         names = {(await talk.ready()).messages[0]["session"] for talk in (one, two)}
         status = server.get("/gpu-status")
@@ -294,36 +187,12 @@ async def test_monitoring_while_sessions_run(server):
         for gpu in status["gpus"]:
             assert gpu["device"] == "cpu"
             assert 0 < gpu["allocated_memory_gb"] < gpu["total_memory_gb"]
-        health = server.get("/health")
-        assert health["capacity"] == {
-            "total_slots": 16,
-            "used_slots": 2,
-            "available_slots": 14,
-            "utilization_percent": 12.5,
-        }
-        assert health["gpus"] == {"total": 4, "with_connections": 2}
-        metrics = server.fetch("/metrics/prometheus")
-        assert metrics.headers["content-type"].startswith("text/plain")
-        lines = metrics.text.splitlines()
-        assert "whisperlivekit_gpu_total 4.0" in lines
+        assert server.get("/health")["gpus"] == {"total": 4, "with_connections": 2}
+        lines = server.fetch("/metrics/prometheus").text.splitlines()
         assert [
             f'whisperlivekit_connections_active{{gpu="{gpu}"}} {used}'
             for gpu, used in enumerate(("1.0", "1.0", "0.0", "0.0"))
         ] == [line for line in lines if line.startswith("whisperlivekit_connections_active{")]
-        before = server.get("/performance")
-        for talk in (one, two):
-            await talk.say(say(SENTENCE))
-    server.log.wait("session_closed", connection=one.messages[0]["session"])
-    server.log.wait("session_closed", connection=two.messages[0]["session"])
-    after = server.get("/performance")
-    assert after["total_completed_connections"] == before["total_completed_connections"] + 2
-    assert after["outcomes"]["complete"] == before["outcomes"].get("complete", 0) + 2
-    assert (
-        0
-        < after["extremes"]["fastest_setup_ms"]
-        <= after["averages"]["setup_time_ms"]
-        <= after["extremes"]["slowest_setup_ms"]
-    )
 
 
 async def test_log_sentences(server):
@@ -343,22 +212,6 @@ async def test_log_sentences(server):
     ]
     assert len(said) == len(patterns), said
     assert all(re.fullmatch(pattern, sentence) for pattern, sentence in zip(patterns, said, strict=True)), said
-
-
-def test_page_headers(server):
-    """The page and its parts come with a policy that lets in nothing foreign, and the endpoints are never cached."""
-    page = server.fetch("/")
-    assert page.status_code == 200
-    paths = re.findall(r'(?:src|href)="([\w./-]+)"', page.text)
-    assert any(path.endswith(".js") for path in paths)
-    for path in ["/", *("/" + path for path in paths), "/health"]:
-        answer = server.fetch(path)
-        assert answer.status_code == 200
-        assert "default-src 'self'" in answer.headers["content-security-policy"]
-        assert answer.headers["x-content-type-options"] == "nosniff"
-        assert "no" in answer.headers["cache-control"]
-    for path in ("/../supervisord.conf", "/..%2f..%2fsupervisord.conf", "/nothing"):
-        assert server.fetch(path).status_code == 404
 
 
 def test_setup_is_quick(server):

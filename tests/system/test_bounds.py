@@ -28,8 +28,8 @@ def slow(start_server):
 
 @pytest.fixture(scope="module")
 def strict(start_server):
-    """Give a server with short bounds of time and few sockets."""
-    return start_server(workers=1, IDLE_TIMEOUT_S="1", MAX_SESSION_S="4", MAX_SOCKETS="3")
+    """Give a server with short bounds of time."""
+    return start_server(workers=1, IDLE_TIMEOUT_S="1", MAX_SESSION_S="4")
 
 
 @pytest.fixture(scope="module")
@@ -128,47 +128,23 @@ async def test_slow_readers(slow, speech):
     assert memory.grown_mb < 20
 
 
-async def test_idle_client(strict):
-    """Who sends nothing is told so and disconnected with 4408; who only says that it is there may stay."""
+async def test_limits_of_time(strict):
+    """Who sends nothing is told so and disconnected with 4408; who only says that it is there may stay for the longest session."""
     async with Talk(strict) as idle, Talk(strict) as there:
-        await there.ready()
         began = time.monotonic()
-        ended = asyncio.create_task(idle.ended())
-        while not ended.done():
-            await there.control('{"type":"keepalive"}')
-            await asyncio.sleep(0.2)
-        assert await ended == 4408
-        assert 0.8 < time.monotonic() - began < 2.5
-        assert idle.errors == [("session_limit", "Nothing was received for 1 s")]
-        assert await there.say(say(["apple"])) == "apple"
-
-
-async def test_longest_session(strict):
-    """A session that is never idle still ends at its longest, with its words said so far."""
-    async with Talk(strict) as talk:
-        began = time.monotonic()
-        ended = asyncio.create_task(talk.ended())
-        await talk.send(say(["apple", "river", 1.0]).pcm.tobytes())
-        while not ended.done():
-            await talk.control('{"type":"keepalive"}')
-            await asyncio.sleep(0.2)
-        assert await ended == 4408
-        assert 3.8 < time.monotonic() - began < 6
-        assert talk.errors == [("session_limit", "The session reached its limit of 4 s")]
-        assert talk.text == "apple river"
-
-
-async def test_sockets_are_bounded(strict):
-    """One socket too many is refused in words, and one that is closed makes room."""
-    async with Talk(strict) as one, Talk(strict) as two, Talk(strict) as three:
-        for talk in (one, two, three):
-            await talk.ready()
-        async with Talk(strict) as four:
-            assert await four.ended() == 1013
-            assert four.errors == [("no_capacity", "Too many connections are open")]
-        await one.socket.close()
-        async with Talk(strict) as five:
-            await five.ready()
+        await there.send(say(["apple", "river", 1.0]).pcm.tobytes())
+        for talk, least_s, most_s, sentence in (
+            (idle, 0.8, 2.5, "Nothing was received for 1 s"),
+            (there, 3.8, 6.0, "The session reached its limit of 4 s"),
+        ):
+            ended = asyncio.create_task(talk.ended())
+            while not ended.done():
+                await there.control('{"type":"keepalive"}')
+                await asyncio.sleep(0.2)
+            assert await ended == 4408
+            assert least_s < time.monotonic() - began < most_s
+            assert talk.errors == [("session_limit", sentence)]
+        assert there.text == "apple river"
 
 
 def test_client_that_never_reads_is_cut_off(slow, mute):

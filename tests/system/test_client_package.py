@@ -6,17 +6,15 @@ import shutil
 import subprocess
 import sys
 
-import jiwer
 import pytest
-from whisper.normalizers import EnglishTextNormalizer
 
 from shared.clips import load_clips
+from tests.system.reading import word_errors
 from tests.system.server import ROOT
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(180)]
 
 CLIP = load_clips()[1]
-normalize = EnglishTextNormalizer()
 
 
 @pytest.fixture(scope="module")
@@ -46,11 +44,6 @@ def run(venv, *arguments, **options):
     return done.stdout
 
 
-def error_rate(text):
-    """Return the share of the clip's words that are wrong in a text."""
-    return jiwer.wer(normalize(CLIP.text), normalize(text))
-
-
 def test_it_depends_on_websockets_alone(venv):
     """The library is installed with one dependency, its types and its licence."""
     listed = subprocess.run(
@@ -70,7 +63,8 @@ def test_the_readme_example(venv, real_server):
     (example,) = re.findall(r"```python\n(.*?)```", (ROOT / "scripts" / "client" / "README.md").read_text(), re.DOTALL)
     assert len(example.splitlines()) < 20
     code = example.replace("ws://127.0.0.1:8000/asr", f"ws://127.0.0.1:{real_server.port}/asr")
-    assert error_rate(run(venv, "python", "-c", code.replace("speech.wav", str(CLIP.path)))) < 0.1
+    heard = run(venv, "python", "-c", code.replace("speech.wav", str(CLIP.path)))
+    assert word_errors(CLIP.text, heard) < 0.1
 
 
 def test_the_command_names_its_extra(venv):
@@ -84,6 +78,5 @@ def test_the_command(venv, real_server):
     """With its extra the command transcribes a file like scripts/transcribe."""
     url = f"ws://127.0.0.1:{real_server.port}/asr"
     extra = {"PYTHONPATH": ":".join(path for path in sys.path if path.endswith("site-packages"))}
-    assert (
-        error_rate(run(venv, "whisper-live-transcribe", "--fast", "--quiet", "--url", url, CLIP.path, env=extra)) < 0.1
-    )
+    heard = run(venv, "whisper-live-transcribe", "--fast", "--quiet", "--url", url, CLIP.path, env=extra)
+    assert word_errors(CLIP.text, heard) < 0.1

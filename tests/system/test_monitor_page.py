@@ -12,10 +12,7 @@ from tests.system.server import STOP_LIMIT_S, eventually
 from tests.system.sessions import open_sessions
 from tests.system.talk import Talk
 
-pytestmark = [
-    pytest.mark.system,
-    pytest.mark.skipif(chromium.installed() is None, reason="Chromium is not installed"),
-]
+pytestmark = chromium.NEEDED
 
 WORKERS = 2
 LIVE = "document.body.dataset.link === 'live'"

@@ -8,10 +8,7 @@ from tests.gateway.web import tone
 from tests.gateway.web.scripted_server import SAMPLE_RATE, STATUSES, WORDS, Script, ScriptedServer
 from tests.system import chromium
 
-pytestmark = [
-    pytest.mark.system,
-    pytest.mark.skipif(chromium.installed() is None, reason="Chromium is not installed"),
-]
+pytestmark = chromium.NEEDED
 
 IDLE = "document.querySelector('#record').getAttribute('aria-pressed') === 'false'"
 COLLECT_STATUSES = """
@@ -163,17 +160,6 @@ def test_model_decides_the_choices(browser, server):
     assert server.sessions[1].query == {"mode": "events", "task": "translate"}
     assert browser.evaluate(options) == ["English"]
     assert browser.evaluate("document.querySelector('#task-choice').hidden")
-
-
-def test_replaced_session_is_explained(browser, server):
-    """When another window has taken the session over, the page says so, stops the microphone and keeps what was said."""
-    server.script = Script(close_after_words=(4, 4409))
-    browser.navigate(server.url)
-    browser.click("#record")
-    browser.wait_for("document.querySelector('#notice-title').textContent === 'This session continues elsewhere.'")
-    assert "the quick brown fox" in browser.text("#transcript")
-    assert browser.evaluate(IDLE)
-    assert len(server.sessions) == 1
 
 
 def test_reader_who_scrolled_up_stays(browser, server):

@@ -10,10 +10,7 @@ from tests.gateway.web.scripted_server import SAMPLE_RATE, WORDS, WORDS_PER_SEGM
 from tests.system import chromium
 from tests.system.scripted_worker import COMMON_WORDS, WORD_SAMPLES
 
-pytestmark = [
-    pytest.mark.system,
-    pytest.mark.skipif(chromium.installed() is None, reason="Chromium is not installed"),
-]
+pytestmark = chromium.NEEDED
 
 IDLE = "document.querySelector('#record').getAttribute('aria-pressed') === 'false'"
 STATUS = "document.querySelector('#status').textContent"

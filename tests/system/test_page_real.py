@@ -2,24 +2,17 @@
 
 import wave
 
-import jiwer
 import pytest
-from whisper.normalizers import EnglishTextNormalizer
 
 from shared.clips import load_clips
 from tests.system import chromium
+from tests.system.reading import word_errors
 
-pytestmark = [
-    pytest.mark.system,
-    pytest.mark.timeout(120),
-    pytest.mark.skipif(chromium.installed() is None, reason="Chromium is not installed"),
-]
+pytestmark = [*chromium.NEEDED, pytest.mark.timeout(120)]
 
 CLIPS = load_clips()[:2]
 TEXT = " ".join(clip.text for clip in CLIPS)
 LEAD_S = 1.0
-
-normalize = EnglishTextNormalizer()
 
 
 @pytest.fixture(scope="module")
@@ -35,9 +28,8 @@ def voice(tmp_path_factory):
     return path
 
 
-def test_the_right_words(real_server, voice, tmp_path):
+def test_the_right_words(real_server, voice):
     """Red button, speech, words as they are said, stop: the page has every word, right, and its console is empty."""
-    screenshot = tmp_path / "page.png"
     seconds = sum(clip.duration_s for clip in CLIPS) + LEAD_S
     with chromium.Chromium(voice) as browser:
         browser.look()
@@ -45,15 +37,12 @@ def test_the_right_words(real_server, voice, tmp_path):
         browser.click("#record")
         browser.wait_for("document.querySelector('.committed')?.textContent.includes('block books')", timeout_s=30)
         browser.wait_for("document.querySelector('.tail:not(:empty)')")
-        browser.screenshot(tmp_path / "speaking.png")
         browser.wait_for("document.querySelector('#transcript').innerText.includes('types')", timeout_s=seconds + 10)
         browser.click("#record")
         browser.wait_for("document.querySelector('#status').textContent.startsWith('Finished')", timeout_s=30)
-        browser.screenshot(screenshot)
         words = browser.evaluate("[...document.querySelectorAll('.words')].map(p => p.innerText).join(' ')")
         assert browser.evaluate("document.querySelectorAll('.tail:not(:empty)').length") == 0
         assert [line for line in browser.console if "favicon" not in line] == []
-    assert jiwer.wer(normalize(TEXT), normalize(words)) < 0.15, words
-    assert screenshot.stat().st_size > 10_000
+    assert word_errors(TEXT, words) < 0.15, words
     closed = real_server.log.wait("session_closed", outcome="complete")
     assert closed["dropped"] == 0

@@ -2,14 +2,13 @@
 
 import asyncio
 import re
-import subprocess
 import sys
 
 import psutil
 import pytest
 
 from scripts.tools.supervisord import Supervisord
-from tests.system.server import ROOT
+from tests.system.server import run
 from tests.system.sessions import Text, open_sessions
 from tests.system.supervised import Supervised
 
@@ -31,9 +30,7 @@ def scripted(tmp_path_factory):
 def restart(server, *arguments):
     """Run the script against a server; return the finished process."""
     command = [sys.executable, "scripts/restart_gpu_worker", "--url", server.http_url, "--run-dir", str(server.run_dir)]
-    return subprocess.run(
-        [*command, *arguments], cwd=ROOT, capture_output=True, text=True, timeout=150, check=False, env=server._env
-    )
+    return run([*command, *arguments], timeout=150, env=server._env)
 
 
 def boots(server):

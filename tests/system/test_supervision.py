@@ -16,7 +16,7 @@ import psutil
 import pytest
 
 from scripts.tools.supervisord import Supervisord
-from tests.system.server import ROOT, eventually, free_port
+from tests.system.server import ROOT, eventually, free_port, run
 from tests.system.supervised import launch
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(90)]
@@ -220,17 +220,8 @@ def test_launcher_killed(server):
     server.process.kill()
     assert server.end() == -signal.SIGKILL
     eventually(lambda: not (server.run_dir / "supervisord.pid").exists())
-    again = subprocess.run(
-        [
-            sys.executable,
-            "-c",
-            "from pathlib import Path; import sys; from scripts.server.supervise import hold; hold(Path(sys.argv[1]))",
-            str(server.run_dir),
-        ],
-        cwd=ROOT,
-        check=False,
-    )
-    assert again.returncode == 0
+    code = "from pathlib import Path; import sys; from scripts.server.supervise import hold; hold(Path(sys.argv[1]))"
+    assert run([sys.executable, "-c", code, str(server.run_dir)]).returncode == 0
 
 
 def test_gateway_never_starts(server):
@@ -245,15 +236,7 @@ def test_gateway_never_starts(server):
 def test_one_instance(server):
     """A second start with the same run directory says so and leaves the first alone."""
     server.start()
-    second = subprocess.run(
-        [sys.executable, "-m", "scripts.server.supervise"],
-        cwd=ROOT,
-        env=server.environment(),
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    second = run([sys.executable, "-m", "scripts.server.supervise"], env=server.environment())
     assert second.returncode == 1
     assert str(server.run_dir) in second.stderr
     assert "running already" in second.stderr

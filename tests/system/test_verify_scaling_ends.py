@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from tests.system.server import ROOT, eventually
+from tests.system.server import ROOT, eventually, run
 from tests.system.talk import Talk
 from tests.system.verifying import command
 
@@ -50,15 +50,7 @@ def test_interrupted(small, number):
 def test_no_server(small):
     """Without a server, or with one that is none, it says so in a line."""
     for url in ("http://127.0.0.1:9", f"{small.http_url}/nowhere"):
-        done = subprocess.run(
-            [sys.executable, "scripts/verify_scaling", "--url", url],
-            cwd=ROOT,
-            env=small._env,
-            capture_output=True,
-            text=True,
-            timeout=30,
-            check=False,
-        )
+        done = run([sys.executable, "scripts/verify_scaling", "--url", url], env=small._env, timeout=30)
         assert done.returncode == 3
         assert done.stdout.startswith("Cannot run: ")
         assert "Traceback" not in done.stderr

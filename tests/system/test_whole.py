@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import re
 from dataclasses import dataclass, field
 
 import jiwer
@@ -23,10 +22,6 @@ SESSIONS = 16
 UNLOAD_S = 2
 WORD_ERRORS = 0.06
 SAME_WORDS_ERRORS = 0.15
-VERIFIED = (
-    [f"Test {n}" for n in (1, 2, 3)] + [f"Check {n}" for n in range(1, 6)] + [f"Criterion {n}" for n in range(1, 7)]
-)
-VERIFIED += ["Connecting", "Newcomer", "Sessions"]
 TIMED = {"Check 3", "Criterion 3", "Connecting", "Newcomer"}
 """What a machine that others load for a moment can fail."""
 LEAST_GB = 0.03
@@ -138,11 +133,13 @@ def test_words(seen):
     assert all(talk.shown == talk.text for talk in seen.talks)
 
 
-def test_statuses(seen):
-    """Each session was told the four statuses in order, with the right GPU, then had nothing but words to the end."""
+def test_statuses(seen, server):
+    """Each session was told the four statuses in order, with the right GPU, had nothing but words to the end, and gave its slot back."""
     for number, talk in enumerate(seen.talks):
         assert talk.statuses == [sentence.format(number % WORKERS) for sentence in STATUSES]
         assert talk.errors == []
+    server.log.check()
+    assert len(server.log.find("gpu_allocated")) == len(server.log.find("gpu_released")) == SESSIONS
 
 
 def test_words_came_while_speaking(seen):
@@ -169,6 +166,7 @@ def test_the_seventeenth(seen, server):
     refused = seen.refused
     assert refused.statuses == list(STATUSES[:2])
     assert refused.messages[-1]["error"] == "No GPU resources available"
+    assert refused.messages[-1]["retry_after_s"] > 0
     assert refused.close == 1013
     assert (
         server.log.find("no_gpu_resources", connection=refused.messages[0]["session"])[0]["event"]
@@ -204,27 +202,6 @@ def test_setup(seen, server):
     assert performance["outcomes"] == {"complete": SESSIONS, "no_capacity": 1}
 
 
-def test_log_sentences(seen, server):
-    """The log has each session in the guide's sentences, and every Allocated has its Released."""
-    for number, talk in enumerate(seen.talks):
-        name, gpu = talk.messages[0]["session"], number % WORKERS
-        said = [
-            entry["event"]
-            for entry in server.log.entries
-            if entry.get("connection") == name and entry["process"] == "gateway"
-        ]
-        for pattern in (
-            rf"Connection {name}: WebSocket accepted \(\d+ms\)",
-            rf"Allocated GPU {gpu} to connection {name}",
-            rf"Connection {name}: GPU {gpu} allocated \(\d+ms\)",
-            rf"Connection {name}: TranscriptionEngine loaded \(\d+ms\)",
-            rf"Released GPU {gpu} from connection {name}",
-        ):
-            assert sum(bool(re.fullmatch(pattern, sentence)) for sentence in said) == 1, (pattern, said)
-    server.log.check()
-    assert len(server.log.find("gpu_allocated")) == len(server.log.find("gpu_released")) == SESSIONS
-
-
 def test_verify_scaling(seen, server):
     """``scripts/verify_scaling`` passes everything on it, but for what haste decides."""
     done, result = verify(server, seconds="8")
@@ -234,7 +211,6 @@ def test_verify_scaling(seen, server):
     assert result, server.log.text() + done.stdout + done.stderr
     assert failed(result) <= TIMED, done.stdout
     assert (done.returncode, result["passed"]) == (int(bool(failed(result))), not failed(result))
-    assert [check["name"] for check in result["checks"]] == VERIFIED
     assert measured(result, "Check 1") == "[2, 2, 2, 2]"
     assert {check["verdict"] for check in result["checks"]} <= {"pass", "fail"}
     for line in ("PASS  Test 3", "16 ready, 17th refused, critical", f"{17 - len(failed(result))} of 17 pass"):

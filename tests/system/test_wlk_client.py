@@ -3,12 +3,12 @@
 import asyncio
 import json
 
-import jiwer
 import pytest
 from websockets.asyncio.client import connect
-from whisper.normalizers import EnglishTextNormalizer
 
 from shared.clips import load_clips
+from tests.gateway.protocols.test_asr_full import FULL_KEYS
+from tests.system.reading import word_errors
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(90)]
 
@@ -16,19 +16,6 @@ CLIPS = load_clips()
 PCM = CLIPS[1].pcm() + CLIPS[2].pcm()
 TEXT = f"{CLIPS[1].text} {CLIPS[2].text}"
 BYTES_PER_S = 32_000
-STATE_KEYS = {
-    "status",
-    "lines",
-    "buffer_transcription",
-    "buffer_diarization",
-    "buffer_translation",
-    "remaining_time_transcription",
-    "remaining_time_transcription_processing",
-    "remaining_time_transcription_policy",
-    "remaining_time_diarization",
-}
-
-normalize = EnglishTextNormalizer()
 
 
 def render(state: dict) -> str:
@@ -76,7 +63,7 @@ def check_states(states, least):
     """Check what a client is told: every state repeats the committed text of the one before; the last has all words."""
     committed = ""
     for state in states:
-        assert state.keys() >= STATE_KEYS
+        assert state.keys() >= FULL_KEYS
         assert "type" not in state
         assert state["status"] in {"no_audio_detected", "active_transcription"}
         for line in state["lines"]:
@@ -88,5 +75,5 @@ def check_states(states, least):
     last = states[-1]
     assert last["buffer_transcription"] == ""
     assert last["remaining_time_transcription"] == 0
-    assert jiwer.wer(normalize(TEXT), normalize(render(last))) < 0.15
+    assert word_errors(TEXT, render(last)) < 0.15
     assert len({render(state) for state in states}) > least

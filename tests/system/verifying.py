@@ -1,10 +1,9 @@
 """``scripts/verify_scaling`` as a process, and what it found."""
 
 import json
-import subprocess
 import sys
 
-from tests.system.server import GATEWAY, ROOT, Server
+from tests.system.server import GATEWAY, Server, run
 
 FAULTY_GATEWAY = (sys.executable, "-m", "tests.system.faulty_gateway")
 
@@ -37,15 +36,8 @@ def command(server, *options):
 def verify(server, *options, seconds="1"):
     """Run it; return the finished process and its JSON."""
     result = server.run_dir / "result.json"
-    done = subprocess.run(
-        command(server, "--seconds", seconds, "--json", str(result), *options),
-        cwd=ROOT,
-        env=server._env,
-        capture_output=True,
-        text=True,
-        timeout=200,
-        check=False,
-    )
+    arguments = ("--seconds", seconds, "--json", str(result), *options)
+    done = run(command(server, *arguments), env=server._env, timeout=200)
     return done, json.loads(result.read_text()) if result.exists() else None
 
 

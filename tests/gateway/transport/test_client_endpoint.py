@@ -91,6 +91,7 @@ async def test_sockets_are_limited(gateway):
     third = gateway.connect()
     await gateway.settle(1)
     assert third.closed["code"] == 1013
+    assert third.messages[0]["error"] == "Too many connections are open"
     assert third.messages[0]["retry_after_s"] > 0
     second.close()
     await gateway.settle(1)
