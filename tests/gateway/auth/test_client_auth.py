@@ -7,11 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.auth.client_auth import (
-    check_origin,
-    check_token,
-    client_token,
-)
+from gateway.auth.client_auth import check_origin, check_token, client_token
 from shared.errors import BadOriginError, BadTokenError
 
 

@@ -59,9 +59,7 @@ def test_no_first_word_is_taken_from_a_short_window():
     later = replace(found, tokens=(1,), logprobs=(-0.1,), end=round(1.58 * S))
     assert taken(
         run(
-            settled,
-            replace(later, words=(*found.words[:1], replace(found.words[1], end=round(0.9 * S)))),
-            speech_s=1.5,
+            settled, replace(later, words=(*found.words[:1], replace(found.words[1], end=round(0.9 * S)))), speech_s=1.5
         )
     )
 

@@ -65,8 +65,7 @@ def test_a_broken_character_in_the_middle_does_not_stop_the_rest():
 
 
 @pytest.mark.parametrize(
-    ("logprob", "no_speech", "shown"),
-    [(-1.1, 0.4, False), (-0.9, 0.5, True), (-0.8, 0.7, False), (-0.6, 0.9, True)],
+    ("logprob", "no_speech", "shown"), [(-1.1, 0.4, False), (-0.9, 0.5, True), (-0.8, 0.7, False), (-0.6, 0.9, True)]
 )
 def test_an_unlikely_first_hypothesis_is_hidden(logprob, no_speech, shown):
     """Inventions on noise have a low probability, or a middling one where no speech is likely."""

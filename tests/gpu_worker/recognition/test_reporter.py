@@ -72,11 +72,7 @@ def report(reporter: StreamReporter, *words: TailWord, received: int = 10_000, c
 def test_words_are_put_in_order_and_within_the_audio():
     """No word starts before its predecessor's end, ends before its start, or lies beyond what was received."""
     message = report(new_reporter(), word(" a", 100, 500), word(" b", 300, 400), word(" c", 9_000, 12_000))
-    assert message.words == (
-        Word(" a", 100, 500, 0.9),
-        Word(" b", 500, 500, 0.9),
-        Word(" c", 9_000, 10_000, 0.9),
-    )
+    assert message.words == (Word(" a", 100, 500, 0.9), Word(" b", 500, 500, 0.9), Word(" c", 9_000, 10_000, 0.9))
     assert message.committed_until == message.tail_end == 10_000
 
 
