@@ -5,26 +5,16 @@ import pytest
 
 from gpu_worker.recognition.hypothesis import read
 from gpu_worker.recognizer import TimedWord, WindowResult
-from tests.gpu_worker.recognition.driver import POLICY
+from tests.gpu_worker.recognition.driver import POLICY, window_result
 
 
-def result(pieces, *, committed=0, logprob=-0.1, no_speech=0.0, looped=False) -> WindowResult:
+def result(pieces, *, committed=0, **values) -> WindowResult:
     """Return a result with one token a piece; ``pieces`` are (text, fresh, tokens)."""
     words, first = [], 0
     for text, fresh, tokens in pieces:
         words.append(TimedWord(text, fresh, first, first + tokens, first * 3200, (first + tokens) * 3200))
         first += tokens
-    fresh_tokens = first - committed
-    return WindowResult(
-        tokens=tuple(range(fresh_tokens)),
-        logprobs=(logprob,) * fresh_tokens,
-        words=tuple(words),
-        end=160_000,
-        no_speech=no_speech,
-        looped=looped,
-        language="en",
-        accepted=0,
-    )
+    return window_result(words, range(first - committed), end=160_000, **values)
 
 
 def texts(reading) -> list[str]:

@@ -3,19 +3,11 @@ from hypothesis import strategies as st
 
 from gpu_worker.recognition.hypothesis import Reading, TailWord
 from gpu_worker.recognition.window import Window, cut, nearest_frame, next_frame
-from gpu_worker.recognizer import FRAME, TimedWord, WindowResult
+from gpu_worker.recognizer import FRAME
 from shared.messages import CommittedToken
-from tests.gpu_worker.recognition.driver import POLICY
+from tests.gpu_worker.recognition.driver import POLICY, timed, window_result
 
 S = 16_000
-
-
-def timed(*items: tuple[str, float]) -> list[TimedWord]:
-    """Return words of one token each from (text, end in seconds)."""
-    return [
-        TimedWord(text, text, index, index + 1, round((end - 0.3) * S), round(end * S))
-        for index, (text, end) in enumerate(items)
-    ]
 
 
 def cut_text(words, *, committed: int | None = None, end_s: float = 12.5) -> str | None:
@@ -83,12 +75,6 @@ def test_scripts_without_spaces_are_cut_between_letters():
     assert cut_text(timed(("今日", 3.0), ("。", 6.0), ("晴", 9.0), ("れ", 12.0))) == "。"
 
 
-def result(words, tokens) -> WindowResult:
-    return WindowResult(
-        tuple(tokens), (-0.1,) * len(tokens), tuple(words), 0, 0.0, looped=False, language="en", accepted=0
-    )
-
-
 def tail(*texts: str, first: int = 0) -> tuple[TailWord, ...]:
     return tuple(
         TailWord(text, first + index, 0, (first + index) * S, -0.1, 0.9) for index, text in enumerate(texts, 1)
@@ -99,7 +85,7 @@ def test_absorbing_commits_tokens_as_generated():
     """The first words' tokens are decided with their newest ends; the rest is draft and tail."""
     window = Window(start=0, asked_until=0, committed=(CommittedToken(50, 100),))
     words = timed((" a", 1.0), (" b", 2.0), (" c", 3.0))
-    window.absorb(Reading(tail(" b", " c", first=1), (60, 70), trusted=True), result(words, (60, 70)))
+    window.absorb(Reading(tail(" b", " c", first=1), (60, 70), trusted=True), window_result(words, (60, 70)))
     taken = window.commit(1)
     assert [word.text for word in taken] == [" b"]
     assert window.committed == (CommittedToken(50, S), CommittedToken(60, 2 * S))
@@ -111,7 +97,7 @@ def test_trimming_moves_the_start_to_a_frame_and_drops_the_tokens():
     """What was cut off is neither decoded nor forced again."""
     window = Window(start=0, asked_until=0)
     words = timed((" a", 1.005), (" b", 2.0))
-    window.absorb(Reading(tail(" a", " b"), (60, 70), trusted=True), result(words, (60, 70)))
+    window.absorb(Reading(tail(" a", " b"), (60, 70), trusted=True), window_result(words, (60, 70)))
     window.commit(2)
     window.trim(words[0])
     assert window.start == 16_000
