@@ -70,17 +70,6 @@ def test_committed_words_follow_within_seconds():
     assert max(committed.values()) <= round(1.5 * S)
 
 
-def test_an_endpoint_closes_the_segment_with_everything_said():
-    """After half a second of silence all words are committed, the tail is empty and the segment ends."""
-    driver = Driver()
-    driver.feed(say([0.5, "one", "two", 0.8]).pcm)
-    closing = driver.hypotheses[-1]
-    assert driver.text == " one two"
-    assert closing.closes
-    assert closing.tail == ""
-    assert not closing.resume.speaking
-
-
 def test_an_endpoint_that_the_last_decode_covered_costs_nothing():
     """Feeding the silence that ends an utterance asks for no further decode."""
     driver = Driver()
@@ -126,19 +115,6 @@ def test_the_tail_is_shown_and_never_holds_a_cut_character():
     assert any(message.tail for message in driver.hypotheses)
     assert not any("\ufffd" in message.tail + "".join(w.text for w in message.words) for message in driver.hypotheses)
     assert driver.text == " café" * 12
-
-
-def test_the_language_is_settled_with_the_words_of_a_long_window():
-    """Without a language the model is asked to detect it until words of a long window are committed; then it is kept."""
-    driver = Driver(stream=open_stream(language=None))
-    asked = []
-    speech = say([0.5, "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", 1.0])
-    original = driver.model.transcribe
-    driver.model.transcribe = lambda requests: (asked.extend(r.language for r in requests), original(requests))[1]
-    driver.feed(speech.pcm)
-    assert asked[0] is None
-    assert asked[-1] == "en"
-    assert driver.hypotheses[-1].language == driver.hypotheses[-1].resume.language == "en"
 
 
 # --- controls ---------------------------------------------------------------------------------------------------
@@ -599,3 +575,17 @@ def test_any_speech_is_said_once_and_so_it_is_if_the_session_moves(script, chunk
     moved.feed(speech.pcm[last.keep_from :], chunk=moved_chunk)
     moved.finish()
     check_whole(speech, *before, *moved.out)
+
+
+def test_a_session_that_moves_soon_after_an_endpoint_goes_on_after_it():
+    """Audio that is sent again holds committed words: they are not said twice, and no position goes back."""
+    speech = say([1.5, "one", "two", 0.6, "three", "four", 1.0])
+    driver = Driver()
+    driver.feed(speech.pcm[: speech.words[2].start], chunk=512)
+    last = driver.hypotheses[-1]
+    assert not last.resume.speaking
+    assert last.keep_from < speech.words[1].end
+    moved = Driver(stream=open_stream(start=last.keep_from, resume=last.resume))
+    moved.feed(speech.pcm[last.keep_from :], chunk=1600)
+    moved.finish()
+    check_whole(speech, *driver.hypotheses, *moved.out)
