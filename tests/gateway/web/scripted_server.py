@@ -1,8 +1,4 @@
-"""A server for the page's tests: it speaks `mode=events` by a script and keeps all audio that it receives.
-
-It stands where the gateway will be, outside of what is tested here, and knows nothing of recognition: it sends a
-word for each `word_s` of audio.
-"""
+"""A server for the page's tests: it speaks `mode=events` by a script and keeps all audio that it receives."""
 
 import asyncio
 import base64
@@ -31,25 +27,15 @@ WORDS_PER_SEGMENT = len(WORDS)
 
 @dataclasses.dataclass
 class Script:
-    """What the server does with the sessions that come.
+    """What the server does with the sessions that come."""
 
-    Attributes:
-        word_s: seconds of audio for each word.
-        token: the only one that is let in; None lets in everybody.
-        refuse: an error message sent after the first statuses, and the close code after it.
-        close_after_words: after this many words, close the socket with this code and without an error message.
-        forgets: no session is known any more, as after a restart.
-        multilingual: what the model is said to be.
-        ready_delay_s: how long the weights take to load.
-    """
-
-    word_s: float = 0.25
-    token: str | None = None
-    refuse: tuple[dict[str, object], int] | None = None
-    close_after_words: tuple[int, int] | None = None
-    forgets: bool = False
-    multilingual: bool = False
-    ready_delay_s: float = 0.05
+    word_s: float = 0.25  # audio for each word
+    token: str | None = None  # the only one that is let in; None lets in everybody
+    refuse: tuple[dict[str, object], int] | None = None  # an error after the first statuses, and the close code
+    close_after_words: tuple[int, int] | None = None  # how many, and the close code, which no error precedes
+    forgets: bool = False  # no session is known any more, as after a restart
+    multilingual: bool = False  # what the model is said to be
+    ready_delay_s: float = 0.05  # how long the weights take to load
 
 
 @dataclasses.dataclass
