@@ -183,17 +183,10 @@ class _Conversation:
         return None
 
     def _config(self) -> dict[str, object]:
-        languages = ["de", "en", "fr", "ja"] if self.script.multilingual else ["en"]
-        model = "base" if self.script.multilingual else "tiny.en"
-        return {
-            "session": "s1",
-            "resume_token": self.seen.token,
-            "model": model,
-            "multilingual": self.script.multilingual,
-            "languages": languages,
-            "device": "cpu",
-            "sample_rate": SAMPLE_RATE,
-        }
+        many = self.script.multilingual
+        model, languages = ("base", ["de", "en", "fr", "ja"]) if many else ("tiny.en", ["en"])
+        config = {"session": "s1", "resume_token": self.seen.token, "device": "cpu", "sample_rate": SAMPLE_RATE}
+        return config | {"model": model, "multilingual": many, "languages": languages}
 
     async def _listen(self, websocket: WebSocket) -> None:
         while True:
@@ -237,21 +230,16 @@ class _Conversation:
         )
 
     async def _final(self) -> None:
-        start = self.segment * WORDS_PER_SEGMENT * self.script.word_s
+        first = self.segment * WORDS_PER_SEGMENT
+        times = [(first + number) * self.script.word_s for number in range(len(self.said) + 1)]
         words = [
-            {
-                "word": f" {word}",
-                "start": start + i * self.script.word_s,
-                "end": start + (i + 1) * self.script.word_s,
-                "probability": 0.9,
-            }
-            for i, word in enumerate(self.said)
+            {"word": f" {word}", "start": start, "end": end, "probability": 0.9}
+            for word, start, end in zip(self.said, times, times[1:], strict=False)
         ]
-        end = start + len(self.said) * self.script.word_s
-        text = " ".join(self.said)
+        final = {"segment": self.segment + 1, "text": " ".join(self.said), "start": times[0], "end": times[-1]}
+        final |= {"words": words, "language": "en"}
         self.segment += 1
         self.said = []
-        final = {"segment": self.segment, "text": text, "start": start, "end": end, "words": words, "language": "en"}
         self.finals.append((self.seq + 1, final))
         await self._send("final", **final)
 

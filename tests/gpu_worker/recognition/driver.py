@@ -6,7 +6,7 @@ from gpu_worker.recognition.policy import PolicySettings
 from gpu_worker.recognition.step import Step
 from gpu_worker.recognition.stream import Stream
 from gpu_worker.recognizer import Recognizer, TimedWord, WindowResult
-from shared.messages import Finished, Hypothesis, ResumeState, Word
+from shared.messages import Finished, Hypothesis, Word
 from tests.scripted_recognizer import ScriptedRecognizer
 
 POLICY = PolicySettings(
@@ -19,13 +19,10 @@ POLICY = PolicySettings(
 """The constants that tests count with, so that what is shipped can be tuned; tests fix behaviour, not values."""
 
 
-def open_stream(
-    *, start: int = 0, resume: ResumeState | None = None, language: str | None = "en", policy: PolicySettings = POLICY
-) -> Stream:
-    """Return a stream with plain values for what the policy does not look at."""
-    return Stream(
-        key=1, lease=7, session="s", language=language, task="transcribe", start=start, resume=resume, policy=policy
-    )
+def open_stream(**changes) -> Stream:
+    """Return a stream with plain values for what a test does not name."""
+    plain = {"key": 1, "lease": 7, "session": "s", "language": "en", "task": "transcribe", "start": 0, "resume": None}
+    return Stream(**(plain | {"policy": POLICY} | changes))
 
 
 def timed(*items: tuple[str, float]) -> tuple[TimedWord, ...]:
