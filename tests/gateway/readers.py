@@ -2,6 +2,8 @@
 
 import json
 
+from prometheus_client.parser import text_string_to_metric_families
+
 
 def read_values(client, kind, key) -> list:
     """Read what a client of an `Exchange` has been sent; return one key of all messages of one type."""
@@ -15,6 +17,15 @@ def read_statuses(client) -> list[str]:
 def shown(update) -> str:
     """Return the committed text of an update as one string."""
     return " ".join(line["text"] for line in update["lines"] if line["speaker"] != -2)
+
+
+def read_samples(text) -> dict:
+    """Return every sample of a scrape by its name without the prefix, and the values of its labels in their order."""
+    return {
+        (each.name.removeprefix("whisperlivekit_"), *(value for _, value in sorted(each.labels.items()))): each.value
+        for family in text_string_to_metric_families(text)
+        for each in family.samples
+    }
 
 
 class Reader:

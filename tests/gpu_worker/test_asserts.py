@@ -1,11 +1,14 @@
-"""What a worker refuses it refuses under ``python -O`` too."""
+"""What gateway and worker refuse they refuse under ``python -O`` too."""
 
 import ast
 from pathlib import Path
 
 import pytest
 
-MODULES = sorted((Path(__file__).parents[2] / "gpu_worker").rglob("*.py"))
+ROOT = Path(__file__).parents[2]
+MODULES = [
+    module for package in ("gateway", "gpu_worker", "shared") for module in sorted((ROOT / package).rglob("*.py"))
+]
 
 
 def asserts_outside_checks(tree: ast.AST) -> list[int]:

@@ -19,9 +19,9 @@ from gpu_worker.model.nn.tokens import Tokens
 from gpu_worker.model.recognizer import Weights
 from gpu_worker.recognition.policy import PolicySettings
 from gpu_worker.recognition.step import run_step
-from gpu_worker.recognition.stream import Stream
 from shared.clips import load_clips
 from tests.gpu_worker.model.speech.conftest import recognizer
+from tests.gpu_worker.recognition.driver import open_stream
 
 SESSIONS = 6
 STEPS = 300
@@ -67,13 +67,9 @@ def live(made, look, enough):
     made._step.decode = noting
     clips = [np.frombuffer(clip.pcm(), dtype="<i2") for clip in load_clips()]
     pause = np.zeros(10_000, dtype=np.int16)
-    streams = []
-    for key in range(SESSIONS):
-        made.open(key)
-        streams.append(Stream(
-            key=key, lease=key, session=str(key), language="en", task="transcribe", start=0, resume=None,
-            policy=PolicySettings(),
-        ))  # fmt: skip
+    streams = [open_stream(key=key, policy=PolicySettings()) for key in range(SESSIONS)]
+    for stream in streams:
+        made.open(stream.key)
     audio = [np.concatenate([part for clip in clips[key:] + clips[:key] for part in (clip, pause)]) for key in range(6)]
     for start in range(0, min(map(len, audio)), PERIOD):
         if shown >= enough:

@@ -17,9 +17,9 @@ from gpu_worker.model.checkpoint.locate import default_cache_dir
 from gpu_worker.model.decoding import decode
 from gpu_worker.recognition.policy import PolicySettings
 from gpu_worker.recognition.step import run_step
-from gpu_worker.recognition.stream import Stream
 from shared.clips import load_clips
 from shared.messages import Finished, Hypothesis
+from tests.gpu_worker.recognition.driver import open_stream
 
 MINUTES = 10
 PERIOD = 32_000
@@ -37,10 +37,7 @@ def resident_bytes():
 
 
 class Session:
-    """A stream that is decoded each 2 s; each step's work, and all that came out, by where the audio was.
-
-    Work is counted, not timed: frames encoded, tokens that went through the decoder, and samples that the stream retains.
-    """
+    """A stream that is decoded each 2 s; each step's work, counted and not timed, and all that came out."""
 
     def __init__(self, made):
         self.made = made
@@ -49,10 +46,7 @@ class Session:
         self.resident = []
         self.words = []
         self.finished = None
-        self.stream = Stream(
-            key=1, lease=1, session="long", language="en", task="transcribe", start=0, resume=None,
-            policy=PolicySettings(),
-        )  # fmt: skip
+        self.stream = open_stream(policy=PolicySettings())
         made.open(1)
 
     def noting(self, decoder, requests):

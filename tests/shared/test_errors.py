@@ -40,9 +40,5 @@ def test_session_errors_can_be_told_apart():
 
 def test_a_session_error_carries_its_sentence():
     """The text that a client reads is the error's own."""
-    error = errors.NoCapacityError("No GPU resources available", retry_after_s=5.0)
-    assert (str(error), error.message, error.retry_after_s) == (
-        "No GPU resources available",
-        "No GPU resources available",
-        5.0,
-    )
+    error = errors.NoCapacityError("Full", retry_after_s=5.0)
+    assert (str(error), error.message, error.retry_after_s) == ("Full", "Full", 5.0)

@@ -5,15 +5,7 @@ import json
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.monitoring.history import (
-    BUCKET_S,
-    BUCKETS,
-    EVENTS,
-    JOINED_S,
-    MAX_SETUPS,
-    EventLog,
-    RollingHistory,
-)
+from gateway.monitoring.history import BUCKET_S, BUCKETS, EVENTS, JOINED_S, MAX_SETUPS, EventLog, RollingHistory
 
 ID = "0b9ae14c-55b2-4c3a-9d52-aaaaaaaaaaaa"
 OTHER = "f8d2c0de-1111-4222-8333-bbbbbbbbbbbb"

@@ -4,9 +4,7 @@ import json
 
 import pytest
 
-from gateway.monitoring.history import (
-    short_id,
-)
+from gateway.monitoring.history import short_id
 from gateway.monitoring.monitor_state import monitor_state
 from gateway.monitoring.snapshot import SessionSnapshot, take_snapshot
 from gateway.placement.workers import WorkerRegistry

@@ -2,7 +2,6 @@
 
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.parser import text_string_to_metric_families
 
 from gateway.monitoring.prometheus import PrometheusView
 from gateway.monitoring.snapshot import Queues, SessionSnapshot, take_snapshot
@@ -11,18 +10,13 @@ from gateway.placement.workers import WorkerRegistry
 from shared.errors import SessionError
 from shared.messages import MemoryReport, SlotReport
 from tests.gateway.builders import GIB, S, heartbeat, ready, register
+from tests.gateway.readers import read_samples
 
 
 def read(registry, statistics, queues=None, sessions=()) -> dict:
-    """Return every sample by its name and the values of its labels, in the order of their names."""
     metrics = CollectorRegistry()
     metrics.register(PrometheusView(lambda: take_snapshot(registry, sessions), statistics, queues))
-    families = text_string_to_metric_families(generate_latest(metrics).decode())
-    return {
-        (each.name, *(value for _, value in sorted(each.labels.items()))): each.value
-        for family in families
-        for each in family.samples
-    }
+    return read_samples(generate_latest(metrics).decode())
 
 
 @pytest.fixture
@@ -41,18 +35,18 @@ def registry():
 def test_base_units_and_slots_by_state(registry):
     """Memory is in bytes, load a ratio; a slot is ours, another gateway's, or free; a worker that never came has no figures."""
     found = read(registry, Statistics())
-    assert found["whisperlivekit_gpu_memory_used_bytes", "0"] == 4 * GIB
-    assert found["whisperlivekit_gpu_memory_total_bytes", "0"] == 16 * GIB
-    assert found["whisperlivekit_gpu_memory_available_bytes", "0"] == 11 * GIB
-    assert found["whisperlivekit_gpu_utilization_ratio", "0"] == 0.45
-    assert found["whisperlivekit_weights_on_device", "0"] == 1.0
-    states = {key[1:]: value for key, value in found.items() if key[0] == "whisperlivekit_slots_in_state"}
+    assert found["gpu_memory_used_bytes", "0"] == 4 * GIB
+    assert found["gpu_memory_total_bytes", "0"] == 16 * GIB
+    assert found["gpu_memory_available_bytes", "0"] == 11 * GIB
+    assert found["gpu_utilization_ratio", "0"] == 0.45
+    assert found["weights_on_device", "0"] == 1.0
+    states = {key[1:]: value for key, value in found.items() if key[0] == "slots_in_state"}
     assert states == {
         ("0", "used"): 2, ("0", "foreign"): 1, ("0", "free"): 1,
         ("1", "used"): 0, ("1", "foreign"): 0, ("1", "free"): 0,
     }  # fmt: skip
-    assert found["whisperlivekit_worker_up", "1"] == 0
-    assert ("whisperlivekit_gpu_memory_used_bytes", "1") not in found
+    assert found["worker_up", "1"] == 0
+    assert ("gpu_memory_used_bytes", "1") not in found
 
 
 def test_setup_is_counted_by_stage(registry):
@@ -60,28 +54,26 @@ def test_setup_is_counted_by_stage(registry):
     statistics = Statistics()
     statistics.observe(ready(2.0, 1.0, 2347.0, 2350.0, 0, 1.0))
     found = read(registry, statistics)
-    sums = {
-        stage: found["whisperlivekit_setup_seconds_sum", stage] for stage in ("accept", "allocate", "load", "total")
-    }
+    sums = {stage: found["setup_seconds_sum", stage] for stage in ("accept", "allocate", "load", "total")}
     assert sums == pytest.approx({"accept": 0.002, "allocate": 0.001, "load": 2.347, "total": 2.35})
-    assert found["whisperlivekit_setup_seconds_bucket", "2.0", "total"] == 0
-    assert found["whisperlivekit_setup_seconds_bucket", "3.0", "total"] == 1
-    assert found["whisperlivekit_setup_seconds_bucket", "+Inf", "total"] == 1
+    assert found["setup_seconds_bucket", "2.0", "total"] == 0
+    assert found["setup_seconds_bucket", "3.0", "total"] == 1
+    assert found["setup_seconds_bucket", "+Inf", "total"] == 1
 
 
 def test_counters_start_at_zero(registry):
     """So the first refusal, migration or latency is an increase."""
     found = read(registry, Statistics())
-    assert found["whisperlivekit_sessions_total", "no_capacity"] == 0
-    assert found["whisperlivekit_moves_total", "worker_lost"] == 0
-    assert found["whisperlivekit_audio_seconds_total", "transcribed"] == 0
-    assert found["whisperlivekit_commit_latency_seconds_count", "1"] == 0
-    assert found["whisperlivekit_gateway_loop_lag_seconds_count",] == 0
-    assert found["whisperlivekit_first_word_latency_seconds_count", "0"] == 0
-    assert found["whisperlivekit_step_seconds_count", "1"] == found["whisperlivekit_steps_total", "1"] == 0
+    assert found["sessions_total", "no_capacity"] == 0
+    assert found["moves_total", "worker_lost"] == 0
+    assert found["audio_seconds_total", "transcribed"] == 0
+    assert found["commit_latency_seconds_count", "1"] == 0
+    assert found["gateway_loop_lag_seconds_count",] == 0
+    assert found["first_word_latency_seconds_count", "0"] == 0
+    assert found["step_seconds_count", "1"] == found["steps_total", "1"] == 0
     for error in SessionError.__subclasses__():
-        assert found["whisperlivekit_sessions_total", error.code] == 0
-        assert found["whisperlivekit_audio_dropped_seconds_total", error.code] == 0
+        assert found["sessions_total", error.code] == 0
+        assert found["audio_dropped_seconds_total", error.code] == 0
 
 
 def test_a_restarted_workers_steps_are_added():
@@ -93,12 +85,12 @@ def test_a_restarted_workers_steps_are_added():
     statistics.steps.note("gpu0", "b", 0, heartbeat(step_s=second, batches=(2,)))
     statistics.steps.note("other", "c", 0, heartbeat(step_s=second, batches=(100,)))
     found = read(WorkerRegistry(range(1), lost_after_s=2.0), statistics)
-    assert found["whisperlivekit_steps_total", "0"] == found["whisperlivekit_step_seconds_count", "0"] == 5
-    assert found["whisperlivekit_step_seconds_sum", "0"] == pytest.approx(41.1)
-    assert found["whisperlivekit_step_seconds_bucket", "0", "0.2"] == 2
-    assert found["whisperlivekit_step_seconds_bucket", "0", "10.0"] == 4
-    assert found["whisperlivekit_step_batch_streams_sum", "0"] == 110
-    assert found["whisperlivekit_step_batch_streams_bucket", "0", "4.0"] == 4
+    assert found["steps_total", "0"] == found["step_seconds_count", "0"] == 5
+    assert found["step_seconds_sum", "0"] == pytest.approx(41.1)
+    assert found["step_seconds_bucket", "0", "0.2"] == 2
+    assert found["step_seconds_bucket", "0", "10.0"] == 4
+    assert found["step_batch_streams_sum", "0"] == 110
+    assert found["step_batch_streams_bucket", "0", "4.0"] == 4
 
 
 def test_received_audio_of_open_sessions_is_counted(registry):
@@ -107,18 +99,18 @@ def test_received_audio_of_open_sessions_is_counted(registry):
     statistics.samples["received"] = 3 * S
     session = SessionSnapshot(id="a", state="ready", lease=1, age_s=5.0, lag_s=0.0, received=4 * S, attached=True)
     found = read(registry, statistics, sessions=(session,))
-    assert found["whisperlivekit_audio_received_seconds_total",] == 7.0
-    assert found["whisperlivekit_audio_seconds_total", "received"] == 3.0
+    assert found["audio_received_seconds_total",] == 7.0
+    assert found["audio_seconds_total", "received"] == 3.0
 
 
 def test_queues_are_gauges(registry):
     """Sessions by state without the ended ones, the line, unsent messages, the journals in seconds."""
     queues = Queues({"ready": 2, "parked": 1, "ended": 5}, waiting=3, unsent=7, journal=4 * S, held_back=1, malformed=2)
     found = read(registry, Statistics(), lambda: queues)
-    assert found["whisperlivekit_sessions_open", "ready"] == 2
-    assert ("whisperlivekit_sessions_open", "ended") not in found
-    assert found["whisperlivekit_waiting_line_sessions",] == 3
-    assert found["whisperlivekit_outbox_messages",] == 7
-    assert found["whisperlivekit_journal_audio_seconds",] == 4.0
-    assert found["whisperlivekit_held_back_sessions",] == 1
-    assert found["whisperlivekit_worker_noise_total",] == 2
+    assert found["sessions_open", "ready"] == 2
+    assert ("sessions_open", "ended") not in found
+    assert found["waiting_line_sessions",] == 3
+    assert found["outbox_messages",] == 7
+    assert found["journal_audio_seconds",] == 4.0
+    assert found["held_back_sessions",] == 1
+    assert found["worker_noise_total",] == 2

@@ -2,7 +2,6 @@
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from prometheus_client.parser import text_string_to_metric_families
 from starlette.applications import Starlette
 
 from gateway.auth.monitor_auth import MonitorAuth
@@ -15,6 +14,7 @@ from shared.settings import GatewaySettings
 from tests.gateway.builders import heartbeat
 from tests.gateway.exchange import Exchange
 from tests.gateway.http_client import HttpClient
+from tests.gateway.readers import read_samples
 
 STATES = st.sampled_from(["expected", "serving", "draining", "lost"])
 WORKERS = st.lists(st.tuples(STATES, st.integers(1, 4), st.integers(0, 2)), min_size=1, max_size=4)
@@ -26,16 +26,6 @@ def client_of(exchange) -> HttpClient:
     endpoints = Endpoints(exchange.manager, exchange.statistics, auth, BackgroundTasks(), 4)
     feed = MonitorFeed(exchange.manager, exchange.history, 4, auth)
     return HttpClient(Starlette(routes=[*endpoints.routes(), *feed.routes()]))
-
-
-def read_metrics(client) -> dict:
-    """Return every sample by its name without the prefix, and the values of its labels."""
-    families = text_string_to_metric_families(client.get("/metrics/prometheus").text)
-    samples = [sample for family in families for sample in family.samples]
-    return {
-        (each.name.removeprefix("whisperlivekit_"), *(value for _, value in sorted(each.labels.items()))): each.value
-        for each in samples
-    }
 
 
 @settings(max_examples=40, deadline=None)
@@ -57,7 +47,7 @@ def test_endpoints_agree(workers, sessions):
             exchange.registry.heartbeat(exchange.workers[gpu_id].identity, heartbeat(*reports, state=state), 0.0)
     client = client_of(exchange)
     status, state = client.get("/gpu-status").json(), client.get("/monitor/state").json()
-    health, metrics = client.get("/health").json(), read_metrics(client)
+    health, metrics = client.get("/health").json(), read_samples(client.get("/metrics/prometheus").text)
     capacity = health["capacity"]
     assert status["total_gpus"] == state["serving_gpus"] == health["gpus"]["total"] == metrics["gpu_total",]
     assert state["total_slots"] == capacity["total_slots"]

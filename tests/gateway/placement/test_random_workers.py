@@ -26,6 +26,7 @@ class RandomWorkers(RuleBasedStateMachine):
         self.foreign: dict[int, int] = {}
         self.full_until: dict[int, float] = {}
         self.leases: dict[int, int] = {}
+        self.given: set[int] = set()
 
     def drop(self, gpu_id) -> set[int]:
         """Remove a worker from the model and return its leases."""
@@ -90,7 +91,8 @@ class RandomWorkers(RuleBasedStateMachine):
             return
         assert lease.gpu_id == min(free, key=lambda gpu_id: (gpu_id == avoid, used[gpu_id], gpu_id))
         assert lease.identity == self.alive[lease.gpu_id]
-        assert lease.id not in self.leases
+        assert lease.id not in self.given, "a message about a former lease is so recognised"
+        self.given.add(lease.id)
         self.leases[lease.id] = lease.gpu_id
 
     @precondition(lambda self: self.leases)
@@ -103,7 +105,7 @@ class RandomWorkers(RuleBasedStateMachine):
             self.full_until[gpu_id] = self.now + FULL_PAUSE_S
         else:
             assert self.registry.release(lease).gpu_id == gpu_id
-        assert self.registry.release(lease) is None
+        assert self.registry.release(lease) is self.registry.worker_of(lease) is None
 
     @invariant()
     def agree(self):

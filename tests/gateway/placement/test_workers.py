@@ -39,18 +39,6 @@ def test_expected_workers_are_listed_before_they_register():
     registry.check()
 
 
-def test_a_leases_number_is_used_once():
-    """A message about a former lease is so recognised."""
-    registry = registry_of(1, 1)
-    first = registry.acquire("x", 0.0)
-    registry.release(first.id)
-    second = registry.acquire("x", 0.0)
-    assert first.id != second.id
-    assert registry.release(first.id) is None
-    assert registry.worker_of(first.id) is None
-    assert registry.worker_of(second.id).gpu_id == 0
-
-
 def test_a_full_worker_is_not_asked_for_a_while():
     """The lease that it refused is released; a second refusal of the same lease changes nothing."""
     registry = registry_of(1)
@@ -97,14 +85,6 @@ def test_a_restarted_worker_replaces_its_former_boot():
     assert not registry.heartbeat(identity(0, "a"), heartbeat(), 1.0)
     assert registry.mark_lost(identity(0, "a"), "late goodbye") is None
     assert (registry.all()[0].boots, registry.total_slots()) == (2, 4)
-
-
-def test_another_protocol_is_refused():
-    """It is refused before it gets a session."""
-    registry = WorkerRegistry(range(1), lost_after_s=LOST_AFTER_S)
-    with pytest.raises(ValueError, match="speaks protocol 99"):
-        registry.register(identity(0), register(0, protocol=99), 0.0)
-    assert not registry.ever_served
 
 
 def test_an_unexpected_worker_serves_too():

@@ -64,15 +64,6 @@ def test_messages_arrive_in_order_and_the_newest_state_arrives(operations):
         assert made == sorted(made)
 
 
-def test_a_renewed_state_does_not_overtake_a_message():
-    """A state that waited before a message was enqueued is sent after it, once it is renewed."""
-    send_queue = SendQueue(plain)
-    send_queue.enqueue_latest("state", lambda: {"words": 1})
-    send_queue.enqueue({"final": 2})
-    send_queue.enqueue_latest("state", lambda: {"words": 3})
-    assert drain(send_queue) == [{"final": 2}, {"words": 3}]
-
-
 def test_a_slow_reader_gets_only_the_last_state():
     """However often a state is renewed, one is sent, rendered when it is popped."""
     send_queue, words = SendQueue(plain), []

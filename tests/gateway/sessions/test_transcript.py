@@ -65,14 +65,6 @@ def test_an_unknown_language_does_not_replace_a_known_one():
     assert (transcript.language, transcript.segments[0].language) == ("fr", "fr")
 
 
-def test_committed_until_never_goes_back():
-    """A smaller position in a later step, after a migration, changes nothing."""
-    transcript = Transcript()
-    transcript.apply(hypothesis(word(" one", 1.0, 2.0)))
-    transcript.apply(hypothesis(committed_until=S))
-    assert transcript.committed_until == 2 * S
-
-
 def test_seconds_are_rounded_to_the_millisecond():
     """16 samples are one millisecond."""
     assert seconds(16_008) == 1.0

@@ -16,12 +16,7 @@ RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
 
 class Relay:
-    """Passes connections on to a server on this machine; a context manager.
-
-    Args:
-        target: the server's port.
-        bytes_per_s: how much it carries; None: as much as it can.
-    """
+    """Passes connections on to a server's port on this machine, as fast as it can or is told to; a context manager."""
 
     def __init__(self, target: int, bytes_per_s: float | None = None) -> None:
         self.port = 0

@@ -1,8 +1,4 @@
-"""A server for the page's tests: it speaks `mode=events` by a script and keeps all audio that it receives.
-
-It stands where the gateway will be, outside of what is tested here, and knows nothing of recognition: it sends a
-word for each `word_s` of audio.
-"""
+"""A server for the page's tests: it speaks `mode=events` by a script and keeps all audio that it receives."""
 
 import asyncio
 import base64
@@ -31,25 +27,15 @@ WORDS_PER_SEGMENT = len(WORDS)
 
 @dataclasses.dataclass
 class Script:
-    """What the server does with the sessions that come.
+    """What the server does with the sessions that come."""
 
-    Attributes:
-        word_s: seconds of audio for each word.
-        token: the only one that is let in; None lets in everybody.
-        refuse: an error message sent after the first statuses, and the close code after it.
-        close_after_words: after this many words, close the socket with this code and without an error message.
-        forgets: no session is known any more, as after a restart.
-        multilingual: what the model is said to be.
-        ready_delay_s: how long the weights take to load.
-    """
-
-    word_s: float = 0.25
-    token: str | None = None
-    refuse: tuple[dict[str, object], int] | None = None
-    close_after_words: tuple[int, int] | None = None
-    forgets: bool = False
-    multilingual: bool = False
-    ready_delay_s: float = 0.05
+    word_s: float = 0.25  # audio for each word
+    token: str | None = None  # the only one that is let in; None lets in everybody
+    refuse: tuple[dict[str, object], int] | None = None  # an error after the first statuses, and the close code
+    close_after_words: tuple[int, int] | None = None  # how many, and the close code, which no error precedes
+    forgets: bool = False  # no session is known any more, as after a restart
+    multilingual: bool = False  # what the model is said to be
+    ready_delay_s: float = 0.05  # how long the weights take to load
 
 
 @dataclasses.dataclass
@@ -197,17 +183,10 @@ class _Conversation:
         return None
 
     def _config(self) -> dict[str, object]:
-        languages = ["de", "en", "fr", "ja"] if self.script.multilingual else ["en"]
-        model = "base" if self.script.multilingual else "tiny.en"
-        return {
-            "session": "s1",
-            "resume_token": self.seen.token,
-            "model": model,
-            "multilingual": self.script.multilingual,
-            "languages": languages,
-            "device": "cpu",
-            "sample_rate": SAMPLE_RATE,
-        }
+        many = self.script.multilingual
+        model, languages = ("base", ["de", "en", "fr", "ja"]) if many else ("tiny.en", ["en"])
+        config = {"session": "s1", "resume_token": self.seen.token, "device": "cpu", "sample_rate": SAMPLE_RATE}
+        return config | {"model": model, "multilingual": many, "languages": languages}
 
     async def _listen(self, websocket: WebSocket) -> None:
         while True:
@@ -251,21 +230,16 @@ class _Conversation:
         )
 
     async def _final(self) -> None:
-        start = self.segment * WORDS_PER_SEGMENT * self.script.word_s
+        first = self.segment * WORDS_PER_SEGMENT
+        times = [(first + number) * self.script.word_s for number in range(len(self.said) + 1)]
         words = [
-            {
-                "word": f" {word}",
-                "start": start + i * self.script.word_s,
-                "end": start + (i + 1) * self.script.word_s,
-                "probability": 0.9,
-            }
-            for i, word in enumerate(self.said)
+            {"word": f" {word}", "start": start, "end": end, "probability": 0.9}
+            for word, start, end in zip(self.said, times, times[1:], strict=False)
         ]
-        end = start + len(self.said) * self.script.word_s
-        text = " ".join(self.said)
+        final = {"segment": self.segment + 1, "text": " ".join(self.said), "start": times[0], "end": times[-1]}
+        final |= {"words": words, "language": "en"}
         self.segment += 1
         self.said = []
-        final = {"segment": self.segment, "text": text, "start": start, "end": end, "words": words, "language": "en"}
         self.finals.append((self.seq + 1, final))
         await self._send("final", **final)
 

@@ -134,18 +134,12 @@ def _norm(state, to, of):
 
 
 class Site(http.server.ThreadingHTTPServer):
-    """A web site with one file, which it may hold back.
-
-    Attributes:
-        body: the file.
-        held_from: the byte from which it sends nothing more, while that is set; -1 answers nothing at all.
-        gets: how often the file was asked for.
-    """
+    """A web site with one file, which it may hold back."""
 
     daemon_threads = True
     body = b""
-    held_from = None
-    gets = 0
+    held_from = None  # the byte from which it sends nothing more, while that is set; -1 answers nothing at all
+    gets = 0  # how often the file was asked for
 
 
 class _Page(http.server.BaseHTTPRequestHandler):

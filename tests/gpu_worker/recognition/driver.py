@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from gpu_worker.recognition.policy import PolicySettings
 from gpu_worker.recognition.step import Step
 from gpu_worker.recognition.stream import Stream
-from gpu_worker.recognizer import Recognizer
-from shared.messages import Finished, Hypothesis, ResumeState, Word
+from gpu_worker.recognizer import Recognizer, TimedWord, WindowResult
+from shared.messages import Finished, Hypothesis, Word
 from tests.scripted_recognizer import ScriptedRecognizer
 
 POLICY = PolicySettings(
@@ -19,13 +19,25 @@ POLICY = PolicySettings(
 """The constants that tests count with, so that what is shipped can be tuned; tests fix behaviour, not values."""
 
 
-def open_stream(
-    *, start: int = 0, resume: ResumeState | None = None, language: str | None = "en", policy: PolicySettings = POLICY
-) -> Stream:
-    """Return a stream with plain values for what the policy does not look at."""
-    return Stream(
-        key=1, lease=7, session="s", language=language, task="transcribe", start=start, resume=resume, policy=policy
+def open_stream(**changes) -> Stream:
+    """Return a stream with plain values for what a test does not name."""
+    plain = {"key": 1, "lease": 7, "session": "s", "language": "en", "task": "transcribe", "start": 0, "resume": None}
+    return Stream(**(plain | {"policy": POLICY} | changes))
+
+
+def timed(*items: tuple[str, float]) -> tuple[TimedWord, ...]:
+    """Return words of one token each from (text, end in seconds)."""
+    return tuple(
+        TimedWord(text, text, index, index + 1, round((end - 0.3) * 16_000), round(end * 16_000))
+        for index, (text, end) in enumerate(items)
     )
+
+
+def window_result(words=(), tokens=None, *, end=0, logprob=-0.1, no_speech=0.0, looped=False) -> WindowResult:
+    """Return a decode's result: words, and new tokens of one probability; without ``tokens`` one is new for each word."""
+    tokens = tuple(range(len(words)) if tokens is None else tokens)
+    logprobs = (logprob,) * len(tokens)
+    return WindowResult(tokens, logprobs, tuple(words), end, no_speech, looped=looped, language="en", accepted=0)
 
 
 @dataclass

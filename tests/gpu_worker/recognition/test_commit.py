@@ -5,30 +5,13 @@ from gpu_worker.recognition.planner import Plan
 from gpu_worker.recognition.window import Window
 from gpu_worker.recognizer import TimedWord, WindowResult
 from shared.messages import CommittedToken
-from tests.gpu_worker.recognition.driver import POLICY
+from tests.gpu_worker.recognition.driver import POLICY, timed, window_result
 
 S = 16_000
 
 
-def result(
-    *items: tuple[str, float], end_s: float, looped: bool = False, logprob: float = -0.1, no_speech: float = 0.0
-) -> WindowResult:
-    """Return a result with one token a word from (text, end in seconds)."""
-    words = tuple(
-        TimedWord(text, text, index, index + 1, round((end - 0.3) * S), round(end * S))
-        for index, (text, end) in enumerate(items)
-    )
-    numbers = tuple(range(len(words)))
-    return WindowResult(
-        tokens=numbers,
-        logprobs=(logprob,) * len(words),
-        words=words,
-        end=round(end_s * S),
-        no_speech=no_speech,
-        looped=looped,
-        language="en",
-        accepted=0,
-    )
+def result(*items: tuple[str, float], end_s: float, **values) -> WindowResult:
+    return window_result(timed(*items), end=round(end_s * S), **values)
 
 
 def run(window: Window, found: WindowResult, *, speech_s: float, final: bool = False, cadence_s: float = 1.0):
@@ -59,9 +42,7 @@ def test_no_first_word_is_taken_from_a_short_window():
     later = replace(found, tokens=(1,), logprobs=(-0.1,), end=round(1.58 * S))
     assert taken(
         run(
-            settled,
-            replace(later, words=(*found.words[:1], replace(found.words[1], end=round(0.9 * S)))),
-            speech_s=1.5,
+            settled, replace(later, words=(*found.words[:1], replace(found.words[1], end=round(0.9 * S)))), speech_s=1.5
         )
     )
 
@@ -181,8 +162,7 @@ def test_a_hypothesis_that_passes_over_speech_starts_a_new_window():
 
 def test_a_word_does_not_cover_seconds():
     """A last word stretched over untranscribed speech covers only the length of a word."""
-    word = TimedWord(" a", " a", 0, 1, S, 6 * S)
-    found = WindowResult((0,), (-0.1,), (word,), 6 * S, 0.0, looped=False, language="en", accepted=0)
+    found = window_result([TimedWord(" a", " a", 0, 1, S, 6 * S)], end=6 * S)
     decision = run(Window(0, asked_until=0), found, speech_s=6.0)
     assert decision.window is not None
     assert decision.window.start == S + POLICY.word_span_samples
@@ -191,8 +171,7 @@ def test_a_word_does_not_cover_seconds():
 def test_a_mark_covers_no_speech():
     """A full stop stretched over a further sentence does not hide that the sentence was passed over."""
     mark = TimedWord(".", ".", 1, 2, S, round(2.4 * S))
-    found = result((" a", 1.0), end_s=2.5)
-    found = replace(found, tokens=(0, 1), logprobs=(-0.1, -0.1), words=(*found.words, mark))
+    found = window_result([*timed((" a", 1.0)), mark], end=round(2.5 * S))
     decision = run(Window(0, asked_until=0), found, speech_s=2.4, final=True)
     assert taken(decision) == [" a", "."]
     assert decision.window is not None

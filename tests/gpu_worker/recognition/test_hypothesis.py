@@ -5,26 +5,16 @@ import pytest
 
 from gpu_worker.recognition.hypothesis import read
 from gpu_worker.recognizer import TimedWord, WindowResult
-from tests.gpu_worker.recognition.driver import POLICY
+from tests.gpu_worker.recognition.driver import POLICY, window_result
 
 
-def result(pieces, *, committed=0, logprob=-0.1, no_speech=0.0, looped=False) -> WindowResult:
+def result(pieces, *, committed=0, **values) -> WindowResult:
     """Return a result with one token a piece; ``pieces`` are (text, fresh, tokens)."""
     words, first = [], 0
     for text, fresh, tokens in pieces:
         words.append(TimedWord(text, fresh, first, first + tokens, first * 3200, (first + tokens) * 3200))
         first += tokens
-    fresh_tokens = first - committed
-    return WindowResult(
-        tokens=tuple(range(fresh_tokens)),
-        logprobs=(logprob,) * fresh_tokens,
-        words=tuple(words),
-        end=160_000,
-        no_speech=no_speech,
-        looped=looped,
-        language="en",
-        accepted=0,
-    )
+    return window_result(words, range(first - committed), end=160_000, **values)
 
 
 def texts(reading) -> list[str]:
@@ -65,8 +55,7 @@ def test_a_broken_character_in_the_middle_does_not_stop_the_rest():
 
 
 @pytest.mark.parametrize(
-    ("logprob", "no_speech", "shown"),
-    [(-1.1, 0.4, False), (-0.9, 0.5, True), (-0.8, 0.7, False), (-0.6, 0.9, True)],
+    ("logprob", "no_speech", "shown"), [(-1.1, 0.4, False), (-0.9, 0.5, True), (-0.8, 0.7, False), (-0.6, 0.9, True)]
 )
 def test_an_unlikely_first_hypothesis_is_hidden(logprob, no_speech, shown):
     """Inventions on noise have a low probability, or a middling one where no speech is likely."""

@@ -77,7 +77,10 @@ def test_one_wrong_guess_does_not_change_the_language():
 class Polyglot(ScriptedRecognizer):
     """Takes what is shorter than a second and a half for Turkish, all else for German."""
 
+    asked = ()
+
     def transcribe(self, requests):
+        self.asked = (*self.asked, *(request.language for request in requests))
         results = super().transcribe(requests)
         return [
             replace(each, language=asked.language or ("tr" if len(asked.pcm) - asked.context < 1.5 * S else "de"))
@@ -102,6 +105,7 @@ def test_a_greeting_does_not_decide_for_the_session():
     languages = {word.text: message.language for message in driver.hypotheses for word in message.words}
     assert languages[" one"] == "tr"
     assert languages[" ten"] == "de"
+    assert (driver.model.asked[0], driver.model.asked[-1]) == (None, "de")
     assert driver.hypotheses[-1].resume.language == "de"
 
 

@@ -1,3 +1,5 @@
+import pytest
+
 from gpu_worker.recognition.endpointer import Utterance
 from gpu_worker.recognition.planner import Progress, ends_without_decode, next_decode
 from gpu_worker.recognition.window import Window
@@ -45,28 +47,22 @@ def test_the_end_of_an_utterance_is_decoded_at_once():
     assert plan(asked=1.0, judged=1.8, end=1.2, last_speech=1.05) == (1.2, True, 0.5)
 
 
-def test_the_end_needs_no_decode_if_the_last_one_covered_it():
-    """Half of all endpoints need no decode; a hidden or looping hypothesis does."""
-    utterance = Utterance(0, 0, last_speech=S, end=round(1.3 * S))
-    window = Window(0, asked_until=round(1.1 * S), decoded=True)
-    assert ends_without_decode(utterance, window, POLICY)
-    window.trusted = False
-    assert not ends_without_decode(utterance, window, POLICY)
-
-
-def test_the_end_needs_a_decode_otherwise():
-    """Neither before the end is known, nor without a decode, nor with one that ended with the speech."""
-    window = Window(0, asked_until=round(1.1 * S), decoded=True)
-    assert not ends_without_decode(Utterance(0, 0, last_speech=S), window, POLICY)
-    utterance = Utterance(0, 0, last_speech=S, end=round(1.3 * S))
-    assert not ends_without_decode(utterance, Window(0, asked_until=round(1.1 * S)), POLICY)
-    assert not ends_without_decode(utterance, Window(0, asked_until=round(1.05 * S), decoded=True), POLICY)
-
-
-def test_an_end_within_speech_needs_no_decode_if_it_was_decoded():
-    """Where the audio itself ends there is nothing after it to decode."""
-    utterance = Utterance(0, 0, last_speech=S, end=S)
-    assert ends_without_decode(utterance, Window(0, asked_until=S, decoded=True), POLICY)
+@pytest.mark.parametrize(
+    ("end_s", "asked_s", "state", "covered"),
+    [
+        (1.3, 1.1, {"decoded": True}, True),
+        (1.3, 1.1, {"decoded": True, "trusted": False}, False),
+        (1.3, 1.1, {}, False),
+        (1.3, 1.05, {"decoded": True}, False),
+        (None, 1.1, {"decoded": True}, False),
+        (1.0, 1.0, {"decoded": True}, True),
+    ],
+)
+def test_the_end_needs_no_decode_if_the_last_one_covered_it(end_s, asked_s, state, covered):
+    """Half of all endpoints need none; a hidden or looping hypothesis does, and one that ended with the speech in audio that goes on."""
+    utterance = Utterance(0, 0, last_speech=S, end=None if end_s is None else round(end_s * S))
+    window = Window(0, asked_until=round(asked_s * S), **state)
+    assert ends_without_decode(utterance, window, POLICY) == covered
 
 
 def test_too_short_a_rest_is_not_decoded():

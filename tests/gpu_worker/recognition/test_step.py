@@ -12,8 +12,7 @@ PCM = say(["river", "stone", "cloud", "green", "window"]).pcm
 
 def speaking(key, pcm=PCM):
     """Return a stream to which something has been said."""
-    stream = open_stream()
-    stream.key = key
+    stream = open_stream(key=key)
     stream.receive(0, pcm.tobytes())
     return stream
 

@@ -1,13 +1,15 @@
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gpu_worker.recognizer import FRAME, VAD_FRAME, TimedWord, VadResult, WindowResult
-from shared.messages import AudioAccounting, CommittedToken, Finished, ResumeState
-from tests.gpu_worker.recognition.driver import POLICY, Driver, open_stream
+from gpu_worker.recognizer import FRAME, VAD_FRAME, TimedWord, VadResult
+from shared.messages import AudioAccounting, CommittedToken, Finished
+from tests.gateway.builders import resume
+from tests.gpu_worker.recognition.driver import POLICY, Driver, open_stream, window_result
 from tests.scripted_recognizer import ScriptedRecognizer, say
 
 S = 16_000
@@ -24,9 +26,9 @@ def silence(seconds: float) -> np.ndarray:
     return np.zeros(round(seconds * S), np.int16)
 
 
-def said(speech, **options) -> Driver:
+def said(speech, chunk=8000, **options) -> Driver:
     driver = Driver(**options)
-    driver.feed(speech.pcm)
+    driver.feed(speech.pcm, chunk)
     driver.finish()
     return driver
 
@@ -66,17 +68,6 @@ def test_committed_words_follow_within_seconds():
                 committed.setdefault(word.text, now - word.end)
     assert max(shown.values()) <= round(0.7 * S)
     assert max(committed.values()) <= round(1.5 * S)
-
-
-def test_an_endpoint_closes_the_segment_with_everything_said():
-    """After half a second of silence all words are committed, the tail is empty and the segment ends."""
-    driver = Driver()
-    driver.feed(say([0.5, "one", "two", 0.8]).pcm)
-    closing = driver.hypotheses[-1]
-    assert driver.text == " one two"
-    assert closing.closes
-    assert closing.tail == ""
-    assert not closing.resume.speaking
 
 
 def test_an_endpoint_that_the_last_decode_covered_costs_nothing():
@@ -126,32 +117,7 @@ def test_the_tail_is_shown_and_never_holds_a_cut_character():
     assert driver.text == " café" * 12
 
 
-def test_the_language_is_settled_with_the_words_of_a_long_window():
-    """Without a language the model is asked to detect it until words of a long window are committed; then it is kept."""
-    driver = Driver(stream=open_stream(language=None))
-    asked = []
-    speech = say([0.5, "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", 1.0])
-    original = driver.model.transcribe
-    driver.model.transcribe = lambda requests: (asked.extend(r.language for r in requests), original(requests))[1]
-    driver.feed(speech.pcm)
-    assert asked[0] is None
-    assert asked[-1] == "en"
-    assert driver.hypotheses[-1].language == driver.hypotheses[-1].resume.language == "en"
-
-
 # --- controls ---------------------------------------------------------------------------------------------------
-
-
-def test_finish_says_everything_and_then_finished():
-    """Words cut off by the end of the audio are said; `Finished` comes last, once, with the accounting of all samples."""
-    speech = say([0.3, "one", "two", "three"], between_s=0.01)
-    driver = said(speech)
-    assert driver.text == speech.text
-    assert isinstance(driver.out[-1], Finished)
-    assert driver.out[-1].lease == 7
-    assert sum(isinstance(message, Finished) for message in driver.out) == 1
-    total = driver.out[-1].accounting
-    assert total.transcribed + total.silence == total.until == len(speech.pcm)
 
 
 @pytest.mark.parametrize("length", [0, 1, 511, 512, 513, 20_000])
@@ -261,7 +227,7 @@ def test_one_request_is_out_at_a_time():
     with pytest.raises(ValueError, match="no VAD"):
         stream.on_vad(VadResult((0.0,)))
     with pytest.raises(ValueError, match="no window"):
-        stream.on_decode(WindowResult((), (), (), 0, 0.0, looped=False, language="en", accepted=0))
+        stream.on_decode(window_result())
     stream.receive(0, say(["one", "two", "three"]).pcm.tobytes())
     request = stream.vad_request()
     assert len(request.pcm) % VAD_FRAME == 0
@@ -315,9 +281,7 @@ def test_a_straddling_word_does_not_stick():
     stream.on_vad(driver.model.detect_speech([stream.vad_request()])[0])
 
     def answer(tokens, words, end):
-        stream.on_decode(
-            WindowResult(tokens, (-0.1,) * len(tokens), words, end, 0.0, looped=False, language="en", accepted=0)
-        )
+        stream.on_decode(window_result(words, tokens, end=end))
         stream.check()
         return stream.take()[-1]
 
@@ -335,20 +299,6 @@ def test_a_straddling_word_does_not_stick():
     message = answer((6,), (whole,), end + 16_000)
     assert [word.text for word in message.words] == ["cutters"]
     assert message.words[0].start == 2000
-
-
-def test_positions_only_grow_and_words_do_not_overlap():
-    """keep_from ≤ committed_until, decoded ≤ received, and no word starts before its predecessor's end."""
-    driver = said(SPEECH)
-    for before, after in itertools.pairwise(driver.hypotheses):
-        for name in ("keep_from", "committed_until", "decoded"):
-            assert getattr(before, name) <= getattr(after, name)
-    for message in driver.hypotheses:
-        assert message.keep_from <= message.committed_until <= message.tail_end <= len(SPEECH.pcm)
-        assert message.resume.accounting.until == message.keep_from
-        assert not message.resume.speaking or message.keep_from <= message.resume.window_start
-    for before, after in itertools.pairwise(driver.words):
-        assert before.end <= after.start
 
 
 def test_lag_is_what_is_neither_decoded_nor_silence():
@@ -474,10 +424,7 @@ def test_noise_without_words_is_bounded():
 
     class Wordless(ScriptedRecognizer):
         def transcribe(self, requests):
-            return [
-                WindowResult((), (), (), r.start + len(r.pcm) - r.context, 0.9, looped=False, language="en", accepted=0)
-                for r in requests
-            ]
+            return [window_result(end=r.start + len(r.pcm) - r.context, no_speech=0.9) for r in requests]
 
     driver = Driver(model=Wordless(), period=16_000)
     driver.feed(say(["one"] * 200).pcm)
@@ -508,24 +455,14 @@ def test_memory_does_not_grow_with_time():
 
 def test_a_resume_state_that_leaves_a_gap_is_refused():
     """Audio that begins after what the state needs cannot be resumed."""
-    state = ResumeState(
-        8000, speaking=False, committed=(), draft=(), language=None, accounting=AudioAccounting(8000, 0, 8000)
-    )
     with pytest.raises(ValueError, match="gap"):
-        open_stream(start=8001, resume=state)
+        open_stream(start=8001, resume=resume(8000))
 
 
 def test_a_resumed_stream_waits_for_the_audio_of_its_forced_tokens():
     """No decode is asked for before the audio of the committed words is here."""
     speech = say(["one"] * 20)
-    state = ResumeState(
-        0,
-        speaking=True,
-        committed=(CommittedToken(0, 32_000),),
-        draft=(),
-        language="en",
-        accounting=AudioAccounting(0, 0, 0),
-    )
+    state = resume(committed=(CommittedToken(0, 32_000),))
     stream = open_stream(resume=state)
     model = ScriptedRecognizer()
     for until, asks in ((16_000, False), (32_000, False), (48_000, True)):
@@ -537,10 +474,7 @@ def test_a_resumed_stream_waits_for_the_audio_of_its_forced_tokens():
 
 def test_a_resumed_vad_gets_time_to_find_the_speech():
     """A resumed utterance does not end because the VAD, without its memory, takes a moment to detect the voice."""
-    state = ResumeState(
-        8_000, speaking=True, committed=(), draft=(), language="en", accounting=AudioAccounting(0, 0, 0)
-    )
-    stream = open_stream(resume=state)
+    stream = open_stream(resume=replace(resume(0, 8_000), speaking=True))
     stream.receive(0, bytes(2 * 40 * VAD_FRAME))
     stream.vad_request()
     stream.on_vad(VadResult((0.0,) * 35 + (0.9,) * 5))
@@ -552,14 +486,7 @@ def test_a_resumed_vad_gets_time_to_find_the_speech():
 def test_a_resumed_segment_goes_on_where_it_was():
     """Its words follow the committed ones in time, and its end closes it even if nothing more was said."""
     speech = say(["one", "two", 1.0])
-    state = ResumeState(
-        0,
-        speaking=True,
-        committed=(CommittedToken(0, 9_000),),
-        draft=(),
-        language="en",
-        accounting=AudioAccounting(0, 0, 0),
-    )
+    state = resume(committed=(CommittedToken(0, 9_000),))
     driver = Driver(stream=open_stream(resume=state))
     driver.feed(speech.pcm, chunk=len(speech.pcm))
     driver.finish()
@@ -570,21 +497,6 @@ def test_a_resumed_segment_goes_on_where_it_was():
     quiet.feed(silence(1.5))
     assert quiet.text == ""
     assert quiet.hypotheses[-1].closes
-
-
-def test_resume_after_an_endpoint_does_not_say_it_again():
-    """The audio that is sent again after an endpoint contains committed words: they are not committed twice."""
-    speech = say([0.5, "one", "two", 0.6])
-    driver = Driver()
-    driver.feed(speech.pcm, chunk=512)
-    state = driver.hypotheses[-1].resume
-    assert not state.speaking
-    start = driver.hypotheses[-1].keep_from
-    assert start < speech.words[-1].end
-    moved = Driver(stream=open_stream(start=start, resume=state))
-    moved.feed(np.concatenate([speech.pcm[start:], say([0.5, "three", 1.0]).pcm]))
-    moved.finish()
-    assert moved.text == " three"
 
 
 @pytest.mark.parametrize("at_s", [0.0, 1.0, 2.0])
@@ -602,21 +514,6 @@ def test_a_mark_before_what_is_settled_says_nothing_twice(at_s):
     moved.stream.finalize(round(at_s * S))
     moved.finish()
     assert driver.text + moved.text == speech.text
-
-
-def test_committed_until_does_not_go_back_when_a_session_moves():
-    """Soon after an utterance the next worker names a position as far as the last one did."""
-    driver = Driver()
-    speech = say([1.5, "one", "two", 0.55, "three", "four", 1.0])
-    driver.feed(speech.pcm[: speech.words[2].start], chunk=1600)
-    last = driver.hypotheses[-1]
-    assert not last.resume.speaking
-    assert last.committed_until > last.keep_from
-    moved = Driver(stream=open_stream(start=last.keep_from, resume=last.resume))
-    moved.feed(speech.pcm[last.keep_from :], chunk=1600)
-    positions = [message.committed_until for message in moved.hypotheses]
-    assert min(positions) >= last.committed_until
-    assert positions == sorted(positions)
 
 
 def test_a_move_within_speech_does_not_turn_speech_into_silence():
@@ -642,39 +539,53 @@ scripts = st.lists(
 )
 
 
-@settings(max_examples=25, deadline=None)
-@given(scripts, st.integers(200, 40_000), st.integers(4_000, 32_000))
-def test_any_speech_in_any_pieces_at_any_period_is_said_once(script, chunk, period):
-    """Every way of delivering any speech gives its words in order, and positions and accounting that add up."""
-    speech = say(script)
-    driver = Driver(period=period)
-    driver.feed(speech.pcm, chunk=chunk)
-    driver.finish()
-    assert driver.text == speech.text
-    total = driver.out[-1].accounting
+def check_whole(speech, *messages) -> None:
+    """Assert that messages say a speech once, in order and within the audio, and that positions and accounting add up."""
+    *hypotheses, finished = messages
+    words = [word for message in hypotheses for word in message.words]
+    assert "".join(word.text for word in words) == speech.text
+    assert all(one.end <= two.start for one, two in itertools.pairwise(words))
+    for before, after in itertools.pairwise(hypotheses):
+        assert before.keep_from <= after.keep_from
+        assert before.committed_until <= after.committed_until
+    for message in hypotheses:
+        assert message.keep_from <= message.committed_until <= message.tail_end <= len(speech.pcm)
+        assert message.resume.accounting.until == message.keep_from
+        assert not message.resume.speaking or message.keep_from <= message.resume.window_start
+    total = finished.accounting
     assert total.transcribed + total.silence == total.until == len(speech.pcm)
-    assert total.transcribed >= sum(word.end - word.start for word in speech.words) - 2 * FRAME * len(speech.words)
 
 
-@settings(max_examples=25, deadline=None)
-@given(scripts, st.integers(1_000, 20_000), st.integers(4_000, 32_000), st.floats(0, 1), st.integers(1_000, 60_000))
-def test_a_cut_at_any_hypothesis_is_not_seen_in_the_words(script, chunk, period, where, moved_chunk):
-    """Another worker that goes on from any hypothesis says exactly the words that were not yet committed."""
+@settings(max_examples=40, deadline=None)
+@given(scripts, st.integers(200, 40_000), st.integers(4_000, 32_000), st.floats(0, 1), st.integers(1_000, 60_000))
+def test_any_speech_is_said_once_and_so_it_is_if_the_session_moves(script, chunk, period, where, moved_chunk):
+    """In any pieces at any period, by one worker or by another that goes on from any of its hypotheses."""
     speech = say(script)
-    driver = Driver(period=period)
-    driver.feed(speech.pcm, chunk=chunk)
-    driver.finish()
+    driver = said(speech, chunk, period=period)
+    check_whole(speech, *driver.out)
+    decoded = [message.decoded for message in driver.hypotheses]
+    assert decoded == sorted(decoded)
+    transcribed = driver.out[-1].accounting.transcribed
+    assert transcribed >= sum(word.end - word.start for word in speech.words) - 2 * FRAME * len(speech.words)
     if not driver.hypotheses:
         return
-    cut = int(where * (len(driver.hypotheses) - 1))
-    last = driver.hypotheses[cut]
-    before = [word for message in driver.hypotheses[: cut + 1] for word in message.words]
+    before = driver.hypotheses[: 1 + int(where * (len(driver.hypotheses) - 1))]
+    last = before[-1]
     moved = Driver(stream=open_stream(start=last.keep_from, resume=last.resume), period=period)
     moved.feed(speech.pcm[last.keep_from :], chunk=moved_chunk)
     moved.finish()
-    assert "".join(word.text for word in before) + moved.text == speech.text
-    total = moved.out[-1].accounting
-    assert total.transcribed + total.silence == total.until == len(speech.pcm)
-    words = [*before, *moved.words]
-    for one, two in itertools.pairwise(words):
-        assert one.end <= two.start
+    check_whole(speech, *before, *moved.out)
+
+
+def test_a_session_that_moves_soon_after_an_endpoint_goes_on_after_it():
+    """Audio that is sent again holds committed words: they are not said twice, and no position goes back."""
+    speech = say([1.5, "one", "two", 0.6, "three", "four", 1.0])
+    driver = Driver()
+    driver.feed(speech.pcm[: speech.words[2].start], chunk=512)
+    last = driver.hypotheses[-1]
+    assert not last.resume.speaking
+    assert last.keep_from < speech.words[1].end
+    moved = Driver(stream=open_stream(start=last.keep_from, resume=last.resume))
+    moved.feed(speech.pcm[last.keep_from :], chunk=1600)
+    moved.finish()
+    check_whole(speech, *driver.hypotheses, *moved.out)

@@ -5,6 +5,8 @@ import itertools
 import time
 from contextlib import asynccontextmanager
 
+import pytest
+
 from gpu_worker.recognition.policy import PolicySettings
 from gpu_worker.serving.device_memory import CpuMemory
 from gpu_worker.serving.gateway_link import Gateway
@@ -18,8 +20,15 @@ from shared import messages as m
 from tests.gateway.builders import register
 from tests.scripted_recognizer import POISON, ScriptedRecognizer, say
 
+pytestmark = pytest.mark.anyio
+
 SPEECH = say(["river", "stone", "cloud", "green", "window"] * 4).pcm.tobytes()
 POISONED = say([POISON, *["river"] * 9]).pcm.tobytes()
+
+
+@pytest.fixture
+def anyio_backend():
+    return "asyncio"
 
 
 class Broken(ScriptedRecognizer):
@@ -99,82 +108,62 @@ async def eventually(condition) -> None:
             await asyncio.sleep(0.005)
 
 
-def test_a_session_is_opened_transcribed_and_finished():
+async def test_a_session_is_opened_transcribed_and_finished():
     """Its gateway gets the words in order, then the end, once each."""
-
-    async def test():
-        async with worker(ScriptedRecognizer()) as (link, _, model):
-            talk(link, 1, SPEECH)
-            await eventually(lambda: link.of(m.Finished, 1))
-            words = [word.text for message in link.of(m.Hypothesis, 1) for word in message.words]
-            assert "".join(words).split() == ["river", "stone", "cloud", "green", "window"] * 4
-            assert len(link.of(m.Opened, 1)) == 1
-            assert model.weights == "device"
-
-    asyncio.run(test())
+    async with worker(ScriptedRecognizer()) as (link, _, model):
+        talk(link, 1, SPEECH)
+        await eventually(lambda: link.of(m.Finished, 1))
+        words = [word.text for message in link.of(m.Hypothesis, 1) for word in message.words]
+        assert "".join(words).split() == ["river", "stone", "cloud", "green", "window"] * 4
+        assert len(link.of(m.Opened, 1)) == 1
+        assert model.weights == "device"
 
 
-def test_a_failure_ends_its_session_alone():
+async def test_a_failure_ends_its_session_alone():
     """Of two sessions in the same steps the one whose window raises gets the reason; the other is finished."""
-
-    async def test():
-        async with worker(ScriptedRecognizer()) as (link, stop, _):
-            talk(link, 1, POISONED)
-            talk(link, 2, SPEECH)
-            await eventually(lambda: link.of(m.StreamFailed, 1) and link.of(m.Finished, 2))
-            [failed] = link.of(m.StreamFailed, 1)
-            assert failed.reason == "RuntimeError: the scripted recognizer was given poison"
-            assert not link.of(m.Finished, 1)
-            assert not link.of(m.StreamFailed, 2)
-            assert not stop.is_set()
-
-    asyncio.run(test())
+    async with worker(ScriptedRecognizer()) as (link, stop, _):
+        talk(link, 1, POISONED)
+        talk(link, 2, SPEECH)
+        await eventually(lambda: link.of(m.StreamFailed, 1) and link.of(m.Finished, 2))
+        [failed] = link.of(m.StreamFailed, 1)
+        assert failed.reason == "RuntimeError: the scripted recognizer was given poison"
+        assert not link.of(m.Finished, 1)
+        assert not link.of(m.StreamFailed, 2)
+        assert not stop.is_set()
 
 
-def test_a_step_that_raises_ends_its_sessions_and_in_the_end_the_worker():
+async def test_a_step_that_raises_ends_its_sessions_and_in_the_end_the_worker():
     """Every session of a broken step fails; after some failures in a row without a success the worker stops itself."""
-
-    async def test():
-        async with worker(Broken()) as (link, stop, _):
-            for lease in itertools.count(1):
-                talk(link, lease, SPEECH)
-                await eventually(lambda lease=lease: link.of(m.StreamFailed, lease))
-                if lease == STOP_AFTER_FAILURES - 1:
-                    assert not stop.is_set()
-                if lease == STOP_AFTER_FAILURES:
-                    break
-            assert stop.is_set()
-
-    asyncio.run(test())
+    async with worker(Broken()) as (link, stop, _):
+        for lease in itertools.count(1):
+            talk(link, lease, SPEECH)
+            await eventually(lambda lease=lease: link.of(m.StreamFailed, lease))
+            if lease == STOP_AFTER_FAILURES - 1:
+                assert not stop.is_set()
+            if lease == STOP_AFTER_FAILURES:
+                break
+        assert stop.is_set()
 
 
-def test_idle_weights_are_unloaded():
+async def test_idle_weights_are_unloaded():
     """Some time after the last session they are unloaded, and the next session has them loaded again."""
-
-    async def test():
-        recognizer = ScriptedRecognizer()
-        async with worker(recognizer, unload_s=0.05) as (link, _, model):
-            talk(link, 1, SPEECH)
-            await eventually(lambda: link.of(m.Finished, 1))
-            await eventually(lambda: model.weights == "host")
-            assert not recognizer.loaded
-            talk(link, 2, SPEECH)
-            await eventually(lambda: link.of(m.Finished, 2))
-
-    asyncio.run(test())
+    recognizer = ScriptedRecognizer()
+    async with worker(recognizer, unload_s=0.05) as (link, _, model):
+        talk(link, 1, SPEECH)
+        await eventually(lambda: link.of(m.Finished, 1))
+        await eventually(lambda: model.weights == "host")
+        assert not recognizer.loaded
+        talk(link, 2, SPEECH)
+        await eventually(lambda: link.of(m.Finished, 2))
 
 
-def test_a_session_closed_during_a_step_gets_no_answer():
+async def test_a_session_closed_during_a_step_gets_no_answer():
     """What goes wrong in a step for a session that has gone meanwhile ends nothing; the model forgets its stream."""
-
-    async def test():
-        recognizer = ScriptedRecognizer(step_s=0.2)
-        async with worker(recognizer) as (link, _, model):
-            talk(link, 1, POISONED)
-            await eventually(lambda: model.step_s > 0.05)
-            link.requests.put_nowait(m.Close(1))
-            await eventually(lambda: link.of(m.Opened, 1) and not recognizer.opened)
-            assert not link.of(m.Hypothesis, 1)
-            assert not link.of(m.StreamFailed, 1)
-
-    asyncio.run(test())
+    recognizer = ScriptedRecognizer(step_s=0.2)
+    async with worker(recognizer) as (link, _, model):
+        talk(link, 1, POISONED)
+        await eventually(lambda: model.step_s > 0.05)
+        link.requests.put_nowait(m.Close(1))
+        await eventually(lambda: link.of(m.Opened, 1) and not recognizer.opened)
+        assert not link.of(m.Hypothesis, 1)
+        assert not link.of(m.StreamFailed, 1)

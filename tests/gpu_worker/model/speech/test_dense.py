@@ -1,8 +1,4 @@
-"""The way CUDA computes, on a CPU in fp32: fixed shapes, padding, memory that is used again.
-
-What is recorded on CUDA is stood in for by `Replayed`, which holds inputs and outputs at fixed addresses as a recorded
-pass does. So an answer that is read too late, or an input that is not copied, is found here too.
-"""
+"""The way CUDA computes, on a CPU in fp32: fixed shapes, padding, memory that is used again."""
 
 import dataclasses
 import random
@@ -28,7 +24,7 @@ CPU = torch.device("cpu")
 
 
 class Replayed:
-    """A recorder that runs the pass again, between inputs and outputs that stay where they are."""
+    """A recorder that runs the pass again, between inputs and outputs that stay where they are, as CUDA's do."""
 
     def __init__(self):
         self.started = 0

@@ -251,12 +251,7 @@ def test_speech_detection_keeps_each_stream_apart(quick, clips):
         quick.open(key)
     [whole] = quick.detect_speech([VadRequest(1, pcm)])
     first, wrong, unknown, empty = quick.detect_speech(
-        [
-            VadRequest(2, pcm[: 20 * VAD_FRAME]),
-            VadRequest(3, pcm[:100]),
-            VadRequest(77, pcm),
-            VadRequest(3, pcm[:0]),
-        ]
+        [VadRequest(2, pcm[: 20 * VAD_FRAME]), VadRequest(3, pcm[:100]), VadRequest(77, pcm), VadRequest(3, pcm[:0])]
     )
     second, other = quick.detect_speech([VadRequest(2, pcm[20 * VAD_FRAME :]), VadRequest(3, pcm)])
     assert isinstance(wrong, ValueError)
