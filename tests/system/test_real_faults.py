@@ -12,9 +12,10 @@ import pytest
 from whisper_live_client import connect
 
 from tests.gateway.web.relay import Relay
+from tests.system.faulty_real_worker import POISON
 from tests.system.reading import check_positions, check_text, reading, word_errors
 from tests.system.server import GATEWAY
-from tests.system.sessions import open_sessions, restarting_workers
+from tests.system.sessions import moves_of, open_sessions, restarting_workers
 from tests.system.talk import STATUSES, Talk
 from tests.system.test_resume import BYTES_PER_S, blocks
 
@@ -27,11 +28,13 @@ READY = STATUSES[-1]
 
 @pytest.fixture(scope="module")
 def server(start_server):
-    """Give four real workers of four slots with real weights."""
-    worker = (sys.executable, "-m", "gpu_worker")
+    """Give four real workers of four slots with real weights, which can be told to raise."""
+    worker = (sys.executable, "-m", "tests.system.faulty_real_worker")
     settings = {"WHISPER_MODEL": "tiny.en", "MODEL_IDLE_UNLOAD_S": "0", "DRAIN_S": "8"}
     # Between two sentences all wait for the last word of the slowest, however long a busy machine takes.
-    return start_server(workers=WORKERS, worker=worker, IDLE_TIMEOUT_S="600", **settings)
+    server = start_server(workers=WORKERS, worker=worker, IDLE_TIMEOUT_S="600", **settings)
+    (server.run_dir / "faults").mkdir()
+    return server
 
 
 @pytest.fixture(scope="module")
@@ -130,6 +133,54 @@ async def test_workers_that_die_hang_and_leave(server, undisturbed):
     assert {"worker_lost", "drain"} <= {move["reason"] for move in moves}
 
 
+async def test_killed_during_load(server, undisturbed):
+    """A worker killed while it loads its weights for a session: another does, and what was said meanwhile is there."""
+    spoken, text = reading(1), await asyncio.to_thread(undisturbed, 1)
+    await asyncio.to_thread(server.wait_loads, 0, 0, 0, 0)
+    async with Talk(server) as talk:
+        await talk.until(lambda talk: "Loading models on GPU 0..." in talk.statuses)
+        server.signal_worker(0, signal.SIGKILL)
+        await talk.send(spoken.pcm)
+        await talk.until(lambda talk: talk.statuses[-2:] == ["Loading models on GPU 1...", READY], PATIENCE_S)
+        await talk.finish()
+        (last,) = await talk.until(lambda talk: talk.of("ready_to_stop"), PATIENCE_S)
+        check_books(last["audio"], spoken)
+        check_text(text, talk.text)
+        assert talk.of("moved") == []
+
+
+async def test_steps_that_raise_and_audio_that_kills(server, undisturbed):
+    """A device on which every step raises is left; audio that kills its worker ends its own session, and no other."""
+    spoken, text = reading(3), await asyncio.to_thread(undisturbed, 3)
+    async with (
+        restarting_workers(server) as ends,
+        open_sessions(server, 4, modes=("events",)) as talks,
+        Talk(server) as sick,
+    ):
+        await sick.ready()
+        async with saying([*talks, sick], spoken, 0):
+            broken = talks[1].gpu_id
+            fault = server.run_dir / "faults" / f"gpu{broken}"
+            fault.write_text("raise")
+            await talks[1].until(lambda talk: talk.gpu_id != broken, PATIENCE_S)
+        assert "stream_failed" in {move["reason"] for move in moves_of(server, talks)}
+        fault.unlink()
+        async with saying(talks, spoken, 1):
+            kept = sick.text
+            await sick.send(POISON.tobytes() + spoken.pieces[2])
+            assert await sick.ended(PATIENCE_S) == 1011
+            assert [code for code, _ in sick.errors] == ["recognition_failed"]
+        for talk in talks:
+            await talk.send(spoken.pieces[2])
+            await talk.finish()
+        await check_all(talks, spoken, text)
+    assert ends == 3 * [-signal.SIGKILL]
+    assert sick.text.startswith(kept)
+    closed = await asyncio.to_thread(server.log.wait, "session_closed", connection=sick.messages[0]["session"])
+    assert (closed["outcome"], closed["dropped_reason"]) == ("recognition_failed", "recognition_failed")
+    assert closed["dropped"] > 0  # what was committed counts as transcribed only where no later step can need it
+
+
 async def test_sixteen_on_sixteen_slots(server, undisturbed):
     """With every slot taken a seventeenth comes in when one has left; then each worker is restarted, and nothing is lost."""
     spoken, text = reading(4), await asyncio.to_thread(undisturbed, 4)
@@ -156,7 +207,7 @@ async def test_sixteen_on_sixteen_slots(server, undisturbed):
             assert all(talk.errors == [] for talk in everybody)
 
 
-# --- networks and the gateway -------------------------------------------------------------------------------
+# --- networks, readers and the gateway ----------------------------------------------------------------------
 
 
 async def test_networks_that_break_and_a_gateway_that_restarts(server, undisturbed):
@@ -206,3 +257,36 @@ async def test_networks_that_break_and_a_gateway_that_restarts(server, undisturb
         assert transcript.accounting.dropped == 0
         check_text(text, transcript.committed)
         check_positions([(word.text, word.start_s, word.end_s) for word in transcript.words])
+
+
+async def test_slow_readers_and_fast_senders(server, undisturbed):
+    """A client that sends all at once, reads slowly or never reads loses nothing, and holds up no other."""
+    spoken, text = reading(2), await asyncio.to_thread(undisturbed, 2)
+    known = {entry["connection"] for entry in server.log.find("session_closed")}
+    async with (
+        Talk(server) as fast,
+        Talk(server) as live,
+        Talk(server, reading=False) as slow,
+        Talk(server, reading=False) as mute,
+    ):
+        slow.read(pause_s=0.3)
+        speaking = asyncio.create_task(live.send(spoken.pcm, real_time=True))
+        for talk in (fast, slow, mute):
+            await talk.send(spoken.pcm)
+            await talk.finish()
+        await speaking
+        await live.finish()
+        await check_all([fast, live, slow], spoken, text)
+        names = {talk.messages[0]["session"] for talk in (fast, live, slow)}
+
+        def unheard():
+            entries = server.log.find("session_closed")
+            return next((entry for entry in entries if entry["connection"] not in known | names), None)
+
+        async with asyncio.timeout(PATIENCE_S):
+            while (closed := unheard()) is None:
+                await asyncio.sleep(0.1)
+    check_books(closed, spoken)
+    assert closed["outcome"] == "complete"
+    (same,) = server.log.find("session_closed", connection=fast.messages[0]["session"])
+    assert abs(closed["words"] - same["words"]) <= 2
