@@ -1,13 +1,15 @@
 """The options of `scripts/bench_engine` (shell)."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import click
 from whisper_live_client.cli import session_options
 
 from scripts.tools.options import json_option
+
+from .options import Options
 
 _SHIPPED_SECONDS = 60.0
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -19,31 +21,6 @@ Exit codes:
   3    cannot be measured here: no such weights, or no GPU where one is asked for
   130  interrupted
 """
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    files: tuple[Path, ...]
-    manifest: Path | None
-    set_name: str | None
-    most: int | None
-    seconds: float | None
-    model: str
-    language: str | None
-    task: str
-    device: str
-    threads: int
-    cadences: tuple[float, ...]
-    piece_s: float
-    plain: bool
-    offline: bool
-    replay: bool
-    words: bool
-    languages: tuple[str, ...]
-    clips: str
-    random_weights: bool
-    batches: tuple[int, ...]
-    json_path: str | None
 
 
 def _list_of(convert: Callable[..., object]) -> Callable[..., tuple[object, ...]]:

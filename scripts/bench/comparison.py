@@ -16,9 +16,9 @@ from scripts.tools.scoring import Score, normaliser
 from shared.messages import Word
 
 from .baselines import PLAIN_PARTS, PlainWhisper
-from .cli import Options
 from .figures import Figures, figures_of, score_result
 from .local_agreement import LocalAgreementRun
+from .options import Options
 from .samples import Contestant, Result, Sample, Transcription
 from .slots import ours
 

@@ -10,9 +10,9 @@ from scripts.tools.scoring import normaliser
 from scripts.tools.tables import Report
 
 from .baselines import PlainWhisper
-from .cli import Options
 from .comparison import hear_offline, race
 from .figures import Figures, Part, score_result, table, total
+from .options import Options
 from .samples import Sample, make_samples
 from .slots import ours
 

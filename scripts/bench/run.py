@@ -27,10 +27,10 @@ from scripts.tools.tables import Report, make_console
 from shared.errors import ModelUnavailableError
 from shared.messages import Word
 
-from .cli import Options
 from .comparison import compare, race
 from .figures import Figures, figures_of, score_result, table
 from .languages import compare_languages
+from .options import Options
 from .samples import Sample, make_samples
 from .slots import ours
 
