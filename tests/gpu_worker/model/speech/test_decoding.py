@@ -85,6 +85,14 @@ def test_committed_tokens_are_gone_on_from(steps):
             assert said.tokens == tokens[len(tokens) // 2 :]
 
 
+def test_other_rows_change_no_token(steps):
+    """Windows decoded alone say what they say in a batch of all lengths."""
+    network, windows = steps
+    for encoding, plain in windows[::7]:
+        [alone] = run(network, [request(network, encoding)])
+        assert alone.tokens == plain.tokens
+
+
 def test_reduced_precision_differs_only_at_near_ties(exact, quick, clips):
     """As a worker computes it, drafts and other rows leave 98 % of windows as they were; the rest had near-ties in fp32."""
     network, encodings = encoded(quick, clips, 1.0)
