@@ -5,6 +5,7 @@ import random
 import pytest
 import torch
 
+from gpu_worker.model.cpu.decoder import RowSpan
 from gpu_worker.model.decoding import DecodeRequest, decode
 from tests.gpu_worker.model.speech.conftest import growing
 
@@ -82,6 +83,43 @@ def test_committed_tokens_are_gone_on_from(steps):
             asked.append(request(network, encoding, tokens[:half], tokens[half : half + drafted]))
         for said, (_, tokens) in zip(run(network, asked), texts, strict=True):
             assert said.tokens == tokens[len(tokens) // 2 :]
+
+
+def test_other_rows_change_no_token(steps):
+    """Windows decoded alone say what they say in a batch of all lengths."""
+    network, windows = steps
+    for encoding, plain in windows[::7]:
+        [alone] = run(network, [request(network, encoding)])
+        assert alone.tokens == plain.tokens
+
+
+def test_reduced_precision_differs_only_at_near_ties(exact, quick, clips):
+    """As a worker computes it, drafts and other rows leave 98 % of windows as they were; the rest had near-ties in fp32."""
+    network, encodings = encoded(quick, clips, 1.0)
+    plains = [run(network, [request(network, encoding)])[0].tokens for encoding in encodings]
+    drafts = [(), *plains[:-1]]
+    asked = [request(network, e, draft=draft) for e, draft in zip(encodings, drafts, strict=True)]
+    same = 0
+    for said, plain, encoding in zip(run(network, asked), plains, encodings, strict=True):
+        if said.tokens == plain:
+            same += 1
+            continue
+        pairs = zip((*said.tokens, 50256), (*plain, 50256), strict=False)
+        at, other = next((i, token) for i, (token, best) in enumerate(pairs) if token != best)
+        assert _gap(exact, encoding, plain[:at], other) < 0.1
+    assert same >= 0.98 * len(plains) - 1
+
+
+@torch.inference_mode()
+def _gap(exact, encoding, text, other):
+    """Return by how much ``other`` is less likely after a text than the best token, in fp32 logits."""
+    decoder = exact._step._network.decoder
+    tokens = [50257, 50362, *text]
+    buffer = torch.empty(decoder.attention_heads, len(tokens), encoding.frames)
+    spans = [RowSpan(0, 0, len(tokens), encoding, buffer, 1)]
+    hidden = decoder.forward(tokens, spans, decoder.cache(1, len(tokens)))[-1:]
+    [best] = decoder.vocabulary.choose(hidden, [] if text else [0]).tokens
+    return float(hidden @ (decoder.vocabulary._embedding[best] - decoder.vocabulary._embedding[other]))
 
 
 def test_the_limit_ends_a_decode(steps):
