@@ -151,7 +151,7 @@ class MonitorFeed:
             try:
                 self.produce()
             except Exception:  # the top of a shell's loop: an error in here must not stop the gateway
-                log.exception("the monitor failed", event_id="wall_failed")
+                log.exception("the wall failed", event_id="wall_failed")
 
     def produce(self) -> None:
         """Take a sample for the history, and offer every viewer what is new."""

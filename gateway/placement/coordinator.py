@@ -3,6 +3,7 @@
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import assert_never
 
 from gateway.placement import events
@@ -32,6 +33,13 @@ from shared.errors import NoCapacityError, SessionError
 log = logs.get("gateway")
 
 
+@dataclass(frozen=True, slots=True)
+class _CheckOptions:
+    """Check a session's options against the worker of a lease; the coordinator's own command."""
+
+    lease: int
+
+
 class Coordinator:
     """Executes sessions' commands, and keeps leases, sessions and workers in agreement.
 
@@ -58,7 +66,7 @@ class Coordinator:
         self._clock = clock
         self._rebalancer = Rebalancer(workers, self.leases, clock())
         self._assigning = False
-        self._queue: deque[tuple[ClientSession, Command]] = deque()
+        self._queue: deque[tuple[ClientSession, Command | _CheckOptions]] = deque()
         self._unreachable: deque[bytes] = deque()
         self._touched: dict[str, ClientSession] = {}  # the sessions whose clients may have something to read now
         self._executing = False
@@ -66,7 +74,7 @@ class Coordinator:
 
     # --- commands -------------------------------------------------------------------------------------------
 
-    def execute(self, client: ClientSession, commands: Sequence[Command]) -> None:
+    def execute(self, client: ClientSession, commands: Sequence[Command | _CheckOptions]) -> None:
         """Execute a session's commands in order, after those already in the queue."""
         self._touched[client.session.id] = client
         self._queue.extend((client, command) for command in commands)
@@ -89,7 +97,7 @@ class Coordinator:
             except Exception:  # one session's failure must not take from the others what they wait for
                 log.exception("an action failed", event_id="action_failed")
 
-    def _execute_one(self, client: ClientSession, command: Command) -> None:
+    def _execute_one(self, client: ClientSession, command: Command | _CheckOptions) -> None:
         match command:
             case SendToWorker(message):
                 self._send_to_worker(message)
@@ -104,13 +112,18 @@ class Coordinator:
                 self._report(events.SessionMigrated(client.session.id, from_gpu, gpu_id, cause, gap_s, time.time()))
             case CloseConnection():
                 client.close_after_flush(command)
+            case _CheckOptions(lease):
+                self._check_options(client, lease)
             case _:
                 assert_never(command)
 
     def _send_to_worker(self, message: LeaseMessage) -> None:
         worker = self._workers.worker_of(message.lease)
-        # If the lease has ended before its messages were sent, the next one opens with everything that is in them.
-        if worker is not None and not self._link.send(worker.identity, message):
+        # If the lease has ended before its messages were sent, the next one opens with everything that is in them. So
+        # it will where an earlier message of the same turn did not get through: none may follow it then.
+        if worker is None or worker.identity in self._unreachable:
+            return
+        if not self._link.send(worker.identity, message):
             self._unreachable.append(worker.identity)
 
     def _report(self, event: events.Event) -> None:
@@ -152,9 +165,12 @@ class Coordinator:
             client.leased_at = now
             allocate_ms = (now - client.requested_at) * 1000 - client.accept_ms
         self._report(events.SlotLeased(session.id, lease.gpu_id, lease.id, allocate_ms))
-        self.execute(client, session.on_lease(lease.id, lease.gpu_id, now))
-        worker = self._workers.worker_of(lease.id)
-        if worker is None or worker.registration is None:
+        self.execute(client, [*session.on_lease(lease.id, lease.gpu_id, now), _CheckOptions(lease.id)])
+
+    def _check_options(self, client: ClientSession, lease: int) -> None:
+        """End a session whose options its worker cannot serve, once it is known that the worker can be reached."""
+        session, worker = client.session, self._workers.worker_of(lease)
+        if worker is None or worker.registration is None or worker.identity in self._unreachable:
             return
         try:
             client.options.check(worker.registration.languages, worker.registration.model)

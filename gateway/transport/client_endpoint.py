@@ -2,6 +2,7 @@
 
 import uuid
 from collections.abc import Mapping
+from functools import partial
 
 from starlette.routing import BaseRoute, WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
@@ -54,9 +55,9 @@ class ClientEndpoints:
 
     def routes(self) -> list[BaseRoute]:
         """Return one route for each protocol."""
-        return [WebSocketRoute(path, self.serve) for path in self._protocols]
+        return [WebSocketRoute(path, partial(self.serve, factory)) for path, factory in self._protocols.items()]
 
-    async def serve(self, websocket: WebSocket) -> None:
+    async def serve(self, factory: ProtocolFactory, websocket: WebSocket) -> None:
         """Serve one connection until it has ended."""
         requested_at = self._manager.clock()
         self.sockets += 1
@@ -64,15 +65,16 @@ class ClientEndpoints:
             offered = websocket.scope.get("subprotocols") or []
             await websocket.accept(subprotocol=client_auth.SUBPROTOCOL if client_auth.SUBPROTOCOL in offered else None)
             accept_ms = (self._manager.clock() - requested_at) * 1000
-            await self._serve(websocket, requested_at, accept_ms)
+            await self._serve(factory, websocket, requested_at, accept_ms)
         except WebSocketDisconnect:
             pass
         finally:
             self.sockets -= 1
 
-    async def _serve(self, websocket: WebSocket, requested_at: float, accept_ms: float) -> None:
+    async def _serve(
+        self, factory: ProtocolFactory, websocket: WebSocket, requested_at: float, accept_ms: float
+    ) -> None:
         manager, session_id = self._manager, str(uuid.uuid4())
-        factory = self._protocols[websocket.scope["path"]]
         manager.observers.observe(ConnectionAccepted(session_id, accept_ms))
         try:
             token = self._authorize(websocket)

@@ -3,7 +3,7 @@
 import asyncio
 import json
 
-from starlette.websockets import WebSocket
+from starlette.routing import Router
 
 from gateway.protocols import PROTOCOLS
 from gateway.transport.client_connection import BY_CLOSE_FRAME
@@ -15,7 +15,7 @@ from tests.gateway.exchange import Exchange
 class AsgiSocket:
     """The client's end of one WebSocket, as an ASGI server presents it."""
 
-    def __init__(self, endpoints, query="", headers=None, subprotocols=(), path="/asr") -> None:
+    def __init__(self, routes, query="", headers=None, subprotocols=(), path="/asr") -> None:
         lower = {"host": "a.example"} | (headers or {})
         if subprotocols:
             lower["sec-websocket-protocol"] = ", ".join(subprotocols)
@@ -29,7 +29,7 @@ class AsgiSocket:
         self.to_gateway: asyncio.Queue[dict] = asyncio.Queue()
         self.from_gateway: list[dict] = []
         self.to_gateway.put_nowait({"type": "websocket.connect"})
-        self.task = asyncio.create_task(endpoints.serve(WebSocket(scope, self.to_gateway.get, self._receive)))
+        self.task = asyncio.create_task(routes(scope, self.to_gateway.get, self._receive))
 
     async def _receive(self, message) -> None:
         self.from_gateway.append(message)
@@ -78,10 +78,11 @@ class GatewayHarness:
         self.exchange = Exchange(workers=workers, lost_after_s=1e9).boot_all()
         self.manager = self.exchange.manager
         self.endpoints = ClientEndpoints(GatewaySettings.defaults(**settings), self.manager, protocols)
+        self.routes = Router(self.endpoints.routes())
         self.sockets: list[AsgiSocket] = []
 
     def connect(self, query="mode=events", **changes) -> AsgiSocket:
-        self.sockets.append(AsgiSocket(self.endpoints, query, **changes))
+        self.sockets.append(AsgiSocket(self.routes, query, **changes))
         return self.sockets[-1]
 
     async def connected(self, query="mode=events") -> AsgiSocket:

@@ -12,7 +12,7 @@ from gateway.sessions.state import State
 from shared import messages as m
 from shared import wire
 from tests.gateway.builders import heartbeat, register
-from tests.gateway.exchange import Exchange
+from tests.gateway.exchange import Client, Exchange
 from tests.gateway.placement.helpers import reported
 from tests.gateway.readers import Reader, read_statuses
 from tests.scripted_recognizer import say
@@ -257,3 +257,16 @@ def test_a_command_that_raises_does_not_abort_the_others(exchange, monkeypatch):
     client.perform([*client.session.on_audio(b"\x01\x00" * 320, 0.0), CloseConnection(1000, "")])
     assert client.hangup == CloseConnection(1000, "")
     assert len(exchange.log.of("action_failed")) == 1
+
+
+def test_a_session_is_not_refused_for_a_worker_it_never_reached():
+    """A dead worker whose model lacks the language ends no session: another one is found, as if it had been gone."""
+    exchange = Exchange(workers=2, slots=1)
+    exchange.hear(exchange.boot(0, languages=("en",)))
+    exchange.hear(exchange.boot(1, languages=("de", "en")))
+    exchange.link.unreachable = {exchange.workers[0].identity}
+    client = Client(exchange, "c", language="de")
+    exchange.clients.append(client)
+    client.join()
+    exchange.run(2)
+    assert (client.session.state, client.session.gpu_id) == (State.READY, 1)

@@ -19,6 +19,13 @@ async def test_a_socket_is_accepted_before_anything_else(gateway):
     assert f"Connection {name}: WebSocket accepted (3ms)" in [e["event"] for e in gateway.exchange.log.events]
 
 
+async def test_a_path_that_the_router_takes_is_served(gateway):
+    """A path with a line feed behind it is the same route: it is served, and raises nothing."""
+    socket = gateway.connect(path="/asr\n")
+    await gateway.settle(1)
+    assert socket.messages[0]["type"] == "config"
+
+
 async def test_the_first_message_is_the_config(gateway):
     """The config names the session, the model, its languages, and the token to resume it; four statuses follow."""
     socket = gateway.connect()
