@@ -95,7 +95,7 @@ class Endpoints:
 
     async def health(self, _request: Request) -> Response:
         """Return how much of the capacity is in use; 503 if there is none."""
-        body, status = reports.health(self._take_snapshot(), self._statistics, time.time())
+        body, status = reports.health(take_snapshot(self._manager.workers), self._statistics, time.time())
         return JSONResponse(body, status)
 
     async def livez(self, _request: Request) -> Response:
@@ -105,7 +105,7 @@ class Endpoints:
 
     async def readyz(self, _request: Request) -> Response:
         """Return 200 if a new session would be served now, 503 while no worker serves and while the gateway stops."""
-        reason = reports.unready(self._take_snapshot(), stopping=self._manager.stopping)
+        reason = reports.unready(take_snapshot(self._manager.workers), stopping=self._manager.stopping)
         return PlainTextResponse(f"{reason or 'ready'}\n", 503 if reason else 200)
 
     async def metrics(self, _request: Request, _names: bool) -> Response:

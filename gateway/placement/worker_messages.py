@@ -79,7 +79,8 @@ class WorkerMessages:
         self._coordinator.assign_waiting()
 
     def _on_heartbeat(self, identity: bytes, heartbeat: m.Heartbeat) -> None:
-        was_draining = self._is_draining(identity)
+        before = self._workers.by_identity(identity)
+        was_draining = before is not None and before.state is WorkerState.DRAINING
         known = self._workers.heartbeat(identity, heartbeat, self._clock())
         # `Identify` would make a lost worker register and get sessions again: too early while it is still stuck.
         welcome = known or self._workers.still_failing(identity, heartbeat)
@@ -88,13 +89,9 @@ class WorkerMessages:
         if worker is None:
             return
         self._observers.observe(events.HeartbeatReceived(worker.name, worker.boot, worker.gpu_id, heartbeat))
-        if not was_draining and self._is_draining(identity):
+        if worker.state is WorkerState.DRAINING and not was_draining:
             self._observers.observe(events.WorkerDraining(worker.gpu_id))
         self._compare_leases(worker, held={slot.lease for slot in heartbeat.slots if slot.ours})
-
-    def _is_draining(self, identity: bytes) -> bool:
-        worker = self._workers.by_identity(identity)
-        return worker is not None and worker.state is WorkerState.DRAINING
 
     def _compare_leases(self, worker: WorkerHandle, *, held: set[int]) -> None:
         """End the leases of which only one side knows: messages are lost when a connection breaks."""
