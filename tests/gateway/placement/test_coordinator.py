@@ -270,3 +270,19 @@ def test_a_session_is_not_refused_for_a_worker_it_never_reached():
     client.join()
     exchange.run(2)
     assert (client.session.state, client.session.gpu_id) == (State.READY, 1)
+
+
+def test_nothing_follows_a_message_that_did_not_get_through():
+    """What a session has for a worker that cannot be reached goes to the next worker alone, from its first message."""
+    exchange = Exchange(workers=2, slots=1)
+    client = exchange.client().join()
+    client.say(say(["one", "two", "river"] * 4).pcm.tobytes())
+    sent, send = [], exchange.link.send
+    exchange.link.send = lambda identity, message: (sent.append((identity, message)), send(identity, message))[1]
+    dead, alive = exchange.boot(0), exchange.boot(1)
+    exchange.link.unreachable = {dead.identity}
+    exchange.hear(dead)
+    exchange.hear(alive)
+    kinds = [(identity, type(each)) for identity, each in sent if isinstance(each, m.Open | m.Audio)]
+    assert [kind for identity, kind in kinds if identity == dead.identity] == [m.Open]
+    assert [kind for identity, kind in kinds if identity == alive.identity][:2] == [m.Open, m.Audio]
