@@ -103,8 +103,8 @@ def test_token_is_asked_for(browser, server):
     assert browser.evaluate("location.href") == server.url
 
     said = browser.text("#transcript")
-    browser.evaluate("location.reload()")
-    browser.wait_for("document.readyState === 'complete' && document.querySelector('.committed')")
+    browser.evaluate("window.former = true; location.reload()")
+    browser.wait_for("!window.former && document.readyState === 'complete' && document.querySelector('.committed')")
     assert browser.text("#transcript") == said  # kept over the reload, like the token
     assert browser.evaluate("document.querySelector('#notice').hidden")
     browser.click("#record")
