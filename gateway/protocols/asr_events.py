@@ -3,7 +3,7 @@
 import json
 from collections.abc import Sequence
 
-from gateway.protocols.asr_messages import BAD_MESSAGE, config, dumps, error_fields
+from gateway.protocols.asr_messages import BAD_MESSAGE, config, dumps, error_fields, status_fields
 from gateway.protocols.base import (
     AudioEnded,
     AudioReceived,
@@ -15,7 +15,7 @@ from gateway.protocols.base import (
     Rejected,
 )
 from gateway.sessions.commands import SessionAccounting
-from gateway.sessions.presenter import Greeting
+from gateway.sessions.presenter import Greeting, Status
 from gateway.sessions.send_queue import Frame, SendQueue
 from gateway.sessions.transcript import Segment, Transcript, seconds
 from shared.errors import SessionError
@@ -62,9 +62,8 @@ class EventsProtocol(ClientProtocol):
     def greeted(self, greeting: Greeting) -> None:
         self._queue.enqueue(config(greeting, "events"))
 
-    def status(self, message: str, gpu_id: int | None) -> None:
-        where: JsonObject = {} if gpu_id is None else {"gpu_id": gpu_id}
-        self._queue.enqueue({"type": "status", "message": message, **where})
+    def status(self, status: Status, gpu_id: int | None) -> None:
+        self._queue.enqueue({"type": "status", **status_fields(status, gpu_id)})
 
     def migrated(self, gpu_id: int) -> None:
         self._queue.enqueue({"type": "moved", "gpu_id": gpu_id})

@@ -5,10 +5,10 @@ Every message but ``config`` and ``ready_to_stop`` holds the whole text; a slow 
 
 from collections.abc import Sequence
 
-from gateway.protocols.asr_messages import BAD_MESSAGE, config, dumps, error_fields
+from gateway.protocols.asr_messages import BAD_MESSAGE, config, dumps, error_fields, status_fields
 from gateway.protocols.base import AudioEnded, AudioReceived, ClientEvent, ClientProtocol, JsonObject, Rejected
 from gateway.sessions.commands import SessionAccounting
-from gateway.sessions.presenter import Greeting
+from gateway.sessions.presenter import Greeting, Status
 from gateway.sessions.send_queue import Frame, SendQueue
 from gateway.sessions.transcript import Transcript
 from shared.errors import SessionError
@@ -45,12 +45,9 @@ class FullProtocol(ClientProtocol):
     def greeted(self, greeting: Greeting) -> None:
         self._queue.enqueue(config(greeting, "full"))
 
-    def status(self, message: str, gpu_id: int | None) -> None:
-        """Queue the state with the sentence under ``message``."""
-        extra: JsonObject = {"message": message}
-        if gpu_id is not None:
-            extra["gpu_id"] = gpu_id
-        self._queue.enqueue(self._state() | extra)
+    def status(self, status: Status, gpu_id: int | None) -> None:
+        """Queue the state with the status under ``code`` and ``message``."""
+        self._queue.enqueue(self._state() | status_fields(status, gpu_id))
 
     def migrated(self, gpu_id: int) -> None:
         """Queue nothing: the last status has said it."""

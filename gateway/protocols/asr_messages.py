@@ -3,7 +3,7 @@
 import json
 
 from gateway.protocols.base import JsonObject
-from gateway.sessions.presenter import Greeting
+from gateway.sessions.presenter import Greeting, Status
 from shared.errors import SessionError
 from shared.messages import SAMPLE_RATE
 
@@ -34,6 +34,12 @@ def config(greeting: Greeting, mode: str) -> JsonObject:
         "resumed": greeting.resumed,
         "received": greeting.received,
     }
+
+
+def status_fields(status: Status, gpu_id: int | None) -> JsonObject:
+    """Return the keys of a message that describe a status."""
+    fields: JsonObject = {"code": status.value, "message": status.sentence(gpu_id)}
+    return fields if gpu_id is None else fields | {"gpu_id": gpu_id}
 
 
 def error_fields(error: SessionError) -> JsonObject:

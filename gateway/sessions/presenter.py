@@ -2,12 +2,38 @@
 
 from abc import abstractmethod
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any, Protocol
 
 from gateway.sessions.commands import SessionAccounting
 from gateway.sessions.send_queue import Frame, SendQueue
 from gateway.sessions.transcript import Transcript
 from shared.errors import SessionError
+
+
+class Status(StrEnum):
+    """Where a session is on its way to a slot. The value is a code for programs, which never changes."""
+
+    CONNECTED = "connected"
+    ALLOCATING = "allocating"
+    LOADING = "loading"
+    READY = "ready"
+    MOVING = "moving"
+    WAITING = "waiting"
+
+    def sentence(self, gpu_id: int | None) -> str:
+        """Return the status in words for the user."""
+        return _SENTENCES[self].format(gpu_id)
+
+
+_SENTENCES = {
+    Status.CONNECTED: "Connected",
+    Status.ALLOCATING: "Allocating GPU...",
+    Status.LOADING: "Loading models on GPU {}...",
+    Status.READY: "Ready to transcribe",
+    Status.MOVING: "Moving to GPU {}...",
+    Status.WAITING: "Waiting for a free GPU...",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,8 +67,8 @@ class Presenter(Protocol):
         """Queue the first message of a connection."""
 
     @abstractmethod
-    def status(self, message: str, gpu_id: int | None) -> None:
-        """Queue a sentence about the session's way to a slot, for the user to read."""
+    def status(self, status: Status, gpu_id: int | None) -> None:
+        """Queue where the session is on its way to a slot, and on which GPU, if that is known."""
 
     @abstractmethod
     def migrated(self, gpu_id: int) -> None:

@@ -24,7 +24,7 @@ from gateway.sessions.commands import (
 )
 from gateway.sessions.deadlines import Deadlines, SessionStatus
 from gateway.sessions.poison import PoisonDetector
-from gateway.sessions.presenter import Presenter
+from gateway.sessions.presenter import Presenter, Status
 from gateway.sessions.state import LEASED, NEXT, SETTLED, IllegalTransitionError, State
 from gateway.sessions.transcript import Transcript
 from shared import messages as m
@@ -118,14 +118,13 @@ class Session:
 
     def start(self) -> list[Command]:
         """Ask for the first slot, and show the client that it is being allocated."""
-        self._presenter.status("Connected", None)
-        self._presenter.status("Allocating GPU...", None)
+        self._presenter.status(Status.CONNECTED, None)
+        self._presenter.status(Status.ALLOCATING, None)
         return [RequestSlot()]
 
     def on_lease(self, lease: int, gpu_id: int, now: float) -> list[Command]:
         """Open a stream on the worker of a new lease."""
-        message = f"Moving to GPU {gpu_id}..." if self.was_ready else f"Loading models on GPU {gpu_id}..."
-        self._presenter.status(message, gpu_id)
+        self._presenter.status(Status.MOVING if self.was_ready else Status.LOADING, gpu_id)
         return self._open_on(lease, gpu_id, now)
 
     def _open_on(self, lease: int, gpu_id: int, now: float) -> list[Command]:
@@ -139,7 +138,7 @@ class Session:
 
     def on_queued(self) -> None:
         """Show the client that its session, which has had a slot, waits for another."""
-        self._presenter.status("Waiting for a free GPU...", None)
+        self._presenter.status(Status.WAITING, None)
 
     def on_opened(self, load_ms: float, now: float) -> list[Command]:
         """Note that the worker has opened the stream; from now on it decodes."""
@@ -148,7 +147,7 @@ class Session:
         self._enter(State.FINISHING if self._audio_ended else State.READY, now)
         first, self.was_ready = not self.was_ready, True
         interruption, self._interruption = self._interruption, None
-        self._presenter.status("Ready to transcribe", self.gpu_id)
+        self._presenter.status(Status.READY, self.gpu_id)
         if first or interruption is None:
             return [BecameReady(load_ms)]
         self.moves += 1
@@ -216,7 +215,7 @@ class Session:
         before = self.lease
         if before is not None:
             self._note_interruption(migration.cause, now)
-        self._presenter.status(f"Moving to GPU {gpu_id}...", gpu_id)
+        self._presenter.status(Status.MOVING, gpu_id)
         freed: list[Command] = [] if before is None else [ReleaseSlot(before, close=True)]
         return [*freed, *self._open_on(migration.lease, gpu_id, now)]
 
@@ -272,12 +271,12 @@ class Session:
         """Go on with a client that is back; it sends its audio from ``received`` on."""
         self.attached, self._deadlines.last_activity = True, now
         self.checkpoint.drop_half_sample()  # the former connection may not have been seen to break
-        self._presenter.status("Connected", None)
+        self._presenter.status(Status.CONNECTED, None)
         if self.state in (State.READY, State.FINISHING):
-            self._presenter.status("Ready to transcribe", self.gpu_id)
+            self._presenter.status(Status.READY, self.gpu_id)
         if self.state is not State.PARKED:
             return []
-        self._presenter.status("Allocating GPU...", None)
+        self._presenter.status(Status.ALLOCATING, None)
         self._note_interruption("resume", now)
         self._enter(State.WAITING, now)
         return [RequestSlot()]

@@ -123,7 +123,7 @@ def test_statuses_acks_and_end():
     transcript.sent(1600, 10.2)
     for now, message in [
         (11.0, Config(1, session="a", model="tiny.en")),
-        (11.5, Status(2, "Ready to transcribe", 3)),
+        (11.5, Status(2, "Ready to transcribe", 3, "ready")),
         (12.0, Ack(3, 3200, 1600)),
     ]:
         fold(transcript, message, now)
@@ -146,7 +146,7 @@ def update(*lines, tail="", **more):
     told = tuple(
         Line(text or "", number, number + 1, text is None, "en" if text else None) for number, text in enumerate(lines)
     )
-    fields = {"error": "", "message": "", "gpu_id": None, **more}
+    fields = {"error": "", "message": "", "gpu_id": None, "code": "", **more}
     return Update(None, "active_transcription", told, tail, **fields)
 
 
@@ -154,7 +154,7 @@ def test_full_updates_become_segments():
     """The lines of mode=full are segments, a silence is none, and the tail belongs to the line to come."""
     transcript = Transcript(0.0)
     steps = [
-        update(message="Ready to transcribe", gpu_id=1),
+        update(message="Ready to transcribe", gpu_id=1, code="ready"),
         update(tail="Hel"),
         update("Hello", tail="world"),
         update("Hello world.", None),

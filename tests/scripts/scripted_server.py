@@ -17,7 +17,12 @@ from websockets.exceptions import ConnectionClosed
 
 ACK_SAMPLES = 16_000
 ROOT = Path(__file__).resolve().parents[2]
-STATUSES = ("Connected", "Allocating GPU...", "Loading models on GPU 0...", "Ready to transcribe")
+STATUSES = {
+    "connected": "Connected",
+    "allocating": "Allocating GPU...",
+    "loading": "Loading models on GPU 0...",
+    "ready": "Ready to transcribe",
+}
 
 
 @dataclass
@@ -49,14 +54,14 @@ class Conversation:
         """Send the config and the four statuses."""
         facts = {"session": "s-1", "resume_token": "secret", "model": "tiny.en", "device": "cpu"}
         await self.say("config", mode="events", **facts | fields)
-        for message in STATUSES:
-            await self.say("status", message=message, gpu_id=0)
+        for code, message in STATUSES.items():
+            await self.say("status", code=code, message=message, gpu_id=0)
 
     async def resume(self, seq, received):
         """Welcome a client back to a session that has said ``seq`` messages and has so many samples."""
         self.seq, self.first_sample, self.acked = seq, received, received
         await self.say("config", mode="events", session="s-1", resume_token="secret", resumed=True, received=received)
-        await self.say("status", message="Connected")
+        await self.say("status", code="connected", message="Connected")
 
     def cut(self):
         """Break the connection without a close."""

@@ -82,7 +82,7 @@ GOOD = SessionRecord(
         (ReadyToStop(2, Accounting(99, 99, 0, 0)), "the server received 99 samples", None),
         (ReadyToStop(2, None), "", "ended without a last word"),
         (ErrorEvent(2, "no room", None, None), "no room", "no room"),
-        (Status(2, "Ready to transcribe", 0), "not at its end after 9 s", "not at its end after 9 s"),
+        (Status(2, "Ready to transcribe", 0, "ready"), "not at its end after 9 s", "not at its end after 9 s"),
     ],
     ids=["complete", "samples missing", "no accounts", "error", "cut off"],
 )

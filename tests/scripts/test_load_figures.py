@@ -55,7 +55,7 @@ def session(first_s=100.0, **books):
     """Give a session of two seconds, heard right but for one word."""
     transcript = spoken(first_s)
     fold(transcript, Config(1, session="s", resume_token="secret"), first_s - 0.9)
-    fold(transcript, Status(2, "Ready to transcribe", 0), first_s - 0.75)
+    fold(transcript, Status(2, "Ready to transcribe", 0, "ready"), first_s - 0.75)
     fold(transcript, partial(3, 0, "", "Ask"), first_s + 0.75)
     fold(transcript, partial(4, 0, "Ask", "not my"), first_s + 1.75)
     transcript.ended_s = first_s + 2.0

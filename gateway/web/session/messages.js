@@ -18,7 +18,7 @@ export function isAboutAudio({ type }) {
   return ["ack", "partial", "final"].includes(type);
 }
 
-/** Return true for the status that says that the session has a slot with its model loaded. Statuses have no codes. */
-export function isReady({ type, message }) {
-  return type === "status" && /^Ready/.test(message);
+/** Return true for the status that says that the session has a slot with its model loaded. */
+export function isReady({ type, code }) {
+  return type === "status" && code === "ready";
 }

@@ -33,10 +33,14 @@ class Config(Event):
 
 @dataclass(frozen=True, slots=True)
 class Status(Event):
-    """A sentence about the session's way to its GPU, or (``seq=None``) of this client about its connection."""
+    """A sentence about the session's way to its GPU, or (``seq=None``) of this client about its connection.
+
+    ``code`` is the stable name of a sentence of the server.
+    """
 
     message: str = ""
     gpu_id: int | None = None
+    code: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +138,7 @@ class Update(Event):
     error: str = ""
     message: str = ""
     gpu_id: int | None = None
+    code: str = ""
 
 
 @dataclass(frozen=True, slots=True)

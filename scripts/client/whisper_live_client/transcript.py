@@ -25,7 +25,8 @@ from .events import (
 )
 from .segment import Segment, Word, join_texts
 
-READY = "Ready to transcribe"
+READY = "ready"
+"""The code of the status that says that the session has a slot with its model loaded."""
 
 # A final and the partial that takes over its tail leave the server together; later text is new text.
 _HANDOVER_S = 0.25
@@ -80,7 +81,7 @@ class Transcript:
 
     @property
     def ready_s(self) -> float | None:
-        return next((status.arrived_s for status in self.statuses if status.message == READY), None)
+        return next((status.arrived_s for status in self.statuses if status.code == READY), None)
 
     @property
     def complete(self) -> bool:
@@ -248,7 +249,7 @@ class Transcript:
         """Take in the whole state of ``mode=full``: its spoken lines are segments, all but the last are closed."""
         now = update.arrived_s
         if update.message and (not self.statuses or self.statuses[-1].message != update.message):
-            self.statuses.append(Status(None, update.message, update.gpu_id, arrived_s=now))
+            self.statuses.append(Status(None, update.message, update.gpu_id, update.code, arrived_s=now))
         if update.error and (not self.errors or self.errors[-1].error != update.error):
             self.errors.append(ErrorEvent(None, update.error))
         spoken = [line for line in update.lines if not line.silence]

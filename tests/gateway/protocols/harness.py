@@ -5,7 +5,7 @@ import json
 from hypothesis import strategies as st
 
 from gateway.sessions.commands import SessionAccounting
-from gateway.sessions.presenter import Greeting
+from gateway.sessions.presenter import Greeting, Status
 from gateway.sessions.send_queue import SendQueue
 from gateway.sessions.transcript import Transcript
 from tests.gateway.builders import S, hypothesis, word
@@ -75,7 +75,7 @@ def play(harness, steps, on_read) -> None:
         elif what == "read":
             on_read(harness.read(values[0]))
         elif what == "status":
-            harness.presenter.status("Moving to GPU 1...", 1)
+            harness.presenter.status(Status.MOVING, 1)
         else:
             harness.send_queue.clear()
             harness.presenter.replay(on_read(None))

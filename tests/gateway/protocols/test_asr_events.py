@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given, settings
 
 from gateway.protocols.asr_events import EventsProtocol, final
+from gateway.sessions.presenter import Status
 from shared.errors import NoCapacityError
 from tests.gateway.builders import S, word
 from tests.gateway.protocols.harness import ACCOUNTING, CONFIG, GREETING, STEPS, ProtocolHarness, play
@@ -76,13 +77,13 @@ def test_an_ack_is_sent_for_every_second(events):
 def test_config_statuses_moves_and_errors(events):
     """Each is a message with a type and its own keys."""
     events.presenter.greeted(GREETING)
-    events.presenter.status("Ready to transcribe", 2)
+    events.presenter.status(Status.READY, 2)
     events.presenter.migrated(1)
     events.presenter.rejected("Bad")
     events.presenter.failed(NoCapacityError("Full", retry_after_s=5.0))
     assert [{k: v for k, v in message.items() if k != "seq"} for message in events.read()] == [
         {**CONFIG, "mode": "events"},
-        {"type": "status", "message": "Ready to transcribe", "gpu_id": 2},
+        {"type": "status", "code": "ready", "message": "Ready to transcribe", "gpu_id": 2},
         {"type": "moved", "gpu_id": 1},
         {"type": "error", "error": "Bad", "code": "bad_message"},
         {"type": "error", "error": "Full", "code": "no_capacity", "retry_after_s": 5.0},

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given, settings
 
 from gateway.protocols.asr_full import FullProtocol, clock
+from gateway.sessions.presenter import Status
 from shared.errors import NoCapacityError, RecognitionError
 from tests.gateway.builders import S, hypothesis, word
 from tests.gateway.protocols.harness import ACCOUNTING, CONFIG, GREETING, STEPS, ProtocolHarness, play
@@ -58,10 +59,10 @@ def test_an_update_has_whisperlivekits_keys(full):
 
 def test_a_status_is_part_of_a_whole_state(full):
     """A status before any word is an empty state with ``message``; a stock client shows it as silence."""
-    full.presenter.status("Connected", None)
-    full.presenter.status("Loading models on GPU 2...", 2)
+    full.presenter.status(Status.CONNECTED, None)
+    full.presenter.status(Status.LOADING, 2)
     connected, loading = full.read()
-    assert set(connected) == FULL_KEYS | {"message"}
+    assert set(connected) == FULL_KEYS | {"code", "message"}
     assert (connected["status"], connected["message"], connected["lines"]) == ("no_audio_detected", "Connected", [])
     assert (loading["message"], loading["gpu_id"]) == ("Loading models on GPU 2...", 2)
 
@@ -69,10 +70,10 @@ def test_a_status_is_part_of_a_whole_state(full):
 def test_a_late_status_carries_all_lines(full):
     """Stock clients take every message for the whole state."""
     full.step(word(" one"), tail=" two")
-    full.presenter.status("Moving to GPU 1...", 1)
+    full.presenter.status(Status.MOVING, 1)
     status = full.read()[-1]
     assert (status["lines"][0]["text"], status["buffer_transcription"]) == ("one", "two")
-    assert status["message"] == "Moving to GPU 1..."
+    assert (status["code"], status["message"]) == ("moving", "Moving to GPU 1...")
 
 
 def test_an_error_before_any_word_stands_alone(full):
@@ -143,7 +144,7 @@ def test_the_committed_text_only_grows(steps):
 
     def on_read(messages):
         for message in messages or []:
-            assert set(message) - {"message", "gpu_id"} == FULL_KEYS
+            assert set(message) - {"code", "message", "gpu_id"} == FULL_KEYS
             assert shown(message).startswith(seen[-1])
             assert all(line["start"] <= line["end"] for line in message["lines"])
             seen.append(shown(message))

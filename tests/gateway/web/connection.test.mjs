@@ -124,7 +124,7 @@ test("a lost connection is made again with the resume token, and audio goes on w
   wire.onopen();
   wire.say({ type: "config", seq: 1, resume_token: "se/cret", resumed: false, received: 0 });
   connection.send(new Int16Array(3_200));
-  wire.say({ type: "status", seq: 2, message: "Ready to transcribe", gpu_id: 0 });
+  wire.say({ type: "status", seq: 2, code: "ready", message: "Ready to transcribe", gpu_id: 0 });
   wire.onclose({ code: 1006 });
   assert.deepEqual(links, ["down"]);
   connection.send(new Int16Array(1_600));

@@ -36,7 +36,7 @@ class Talk {
     made.push(this.session);
     this.session.onOpen();
     this.say({ type: "config", resume_token: "r1", resumed: false, received: 0 });
-    this.say({ type: "status", message: "Ready to transcribe", gpu_id: 0 });
+    this.say({ type: "status", code: "ready", message: "Ready to transcribe", gpu_id: 0 });
   }
 
   say(message) {
@@ -92,7 +92,7 @@ class Talk {
     this.say({ type: "config", resume_token: "r2", resumed: false, received: 0 });
     this.pump();
     if (gpuId !== null) {
-      this.say({ type: "status", message: "Loading models on GPU 1...", gpu_id: gpuId });
+      this.say({ type: "status", code: "loading", message: "Loading models on GPU 1...", gpu_id: gpuId });
     }
   }
 }
@@ -220,7 +220,7 @@ test("who had a slot waits for another as long as the server asks for, and says 
   talk.got = [];
   talk.say({ type: "config", resume_token: "r3", resumed: false, received: 0 });
   assert.equal(talk.session.link, "queued");
-  talk.say({ type: "status", message: "Loading models on GPU 3...", gpu_id: 3 });
+  talk.say({ type: "status", code: "loading", message: "Loading models on GPU 3...", gpu_id: 3 });
   assert.equal(talk.session.link, "up");
   talk.pump();
   assertGapless(talk, 0, 2 * SAMPLE_RATE);
@@ -306,7 +306,7 @@ test("a socket over which nothing is answered any more is dropped; one in which 
 
 test("while the server looks for a slot its silence is no loss", () => {
   const talk = new Talk();
-  talk.say({ type: "status", message: "Waiting for a free GPU..." });
+  talk.say({ type: "status", code: "waiting", message: "Waiting for a free GPU..." });
   talk.record(100);
   assert.equal(talk.session.onDeadline(1_000), null);
 });
@@ -322,7 +322,7 @@ test("a server that is silent after the end is asked once by another socket, the
   talk.now = 33;
   talk.lose();
   talk.resume(3 * SAMPLE_RATE);
-  talk.say({ type: "status", message: "Ready to transcribe", gpu_id: 0 });
+  talk.say({ type: "status", code: "ready", message: "Ready to transcribe", gpu_id: 0 });
   assert.equal(talk.session.onDeadline(talk.now + 149), null);
   assert.equal(talk.session.onDeadline(talk.now + 150), "leave");
   assert.equal(talk.lose(1006).timedOut, "finishing");

@@ -21,7 +21,12 @@ CONTENT_SECURITY_POLICY = "default-src 'self'; connect-src 'self'"
 SAMPLE_RATE = 16_000
 SENTENCE = "the quick brown fox jumps over the lazy dog and runs into the dark green wood."
 WORDS = SENTENCE.split()
-STATUSES = ("Connected", "Allocating GPU...", "Loading models on GPU 2...", "Ready to transcribe")
+STATUSES = (
+    ("connected", "Connected"),
+    ("allocating", "Allocating GPU..."),
+    ("loading", "Loading models on GPU 2..."),
+    ("ready", "Ready to transcribe"),
+)
 WORDS_PER_SEGMENT = len(WORDS)
 
 
@@ -156,14 +161,14 @@ class _Conversation:
     async def _begin(self) -> bool:
         """Greet a new client; return True if it is accepted."""
         await self._send("config", resumed=False, received=0, **self._config())
-        for status in STATUSES[:2]:
-            await self._send("status", message=status)
+        for code, message in STATUSES[:2]:
+            await self._send("status", code=code, message=message)
         if self.script.refuse is not None:
             await self._refuse(*self.script.refuse)
             return False
-        for status in STATUSES[2:]:
+        for code, message in STATUSES[2:]:
             await asyncio.sleep(self.script.ready_delay_s)
-            await self._send("status", message=status, gpu_id=2)
+            await self._send("status", code=code, message=message, gpu_id=2)
         return True
 
     async def _resume(self, last_seq: int) -> None:
@@ -172,8 +177,8 @@ class _Conversation:
         await self._send("config", resumed=True, received=self.seen.samples, **self._config())
         for _, final in [told for told in self.finals if told[0] > last_seq]:
             await self._send("final", **final)
-        for status in (STATUSES[0], STATUSES[-1]):
-            await self._send("status", message=status, gpu_id=2)
+        for code, message in (STATUSES[0], STATUSES[-1]):
+            await self._send("status", code=code, message=message, gpu_id=2)
 
     def _token(self) -> str | None:
         for protocol in self.seen.subprotocols:

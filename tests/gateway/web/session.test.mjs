@@ -147,7 +147,7 @@ test("the last sequence number and the config are kept for a later resumption", 
   const conversation = session();
   conversation.onOpen();
   say(conversation, { type: "config", seq: 1, session: "s", resume_token: "secret" });
-  say(conversation, { type: "status", seq: 2, message: "Connected" });
+  say(conversation, { type: "status", seq: 2, code: "connected", message: "Connected" });
   assert.equal(conversation.lastSeq, 2);
   assert.equal(conversation.config.resume_token, "secret");
 });
