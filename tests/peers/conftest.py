@@ -2,9 +2,10 @@ import pytest
 
 from gpu_worker.model import load_recognizer
 from gpu_worker.model.checkpoint.locate import default_cache_dir
+from tests.scripts.conftest import speech
 from tests.system.conftest import start_server
 
-__all__ = ["start_server"]
+__all__ = ["speech", "start_server"]
 
 
 @pytest.fixture(scope="module")

@@ -6,9 +6,10 @@ import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+from urllib.request import getproxies, proxy_bypass
 
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import InvalidHandshake, InvalidStatus, InvalidURI
+from websockets.exceptions import InvalidHandshake, InvalidProxy, InvalidStatus, InvalidURI, ProxyError
 
 # Without a bound a network that swallows everything would be noticed after a quarter of an hour.
 _SILENT_PEER_S = 20
@@ -55,9 +56,17 @@ class Connector:
         except InvalidStatus as error:
             status = error.response.status_code
             raise ConnectError(f"{host} answered HTTP {status}, no WebSocket", status) from error
+        except ImportError as error:  # python-socks, which websockets needs for such a proxy only
+            reason = "the environment leads there through a SOCKS proxy, which needs python-socks"
+            raise ConnectError(f"{reason}: pip install python-socks, or set NO_PROXY={host}") from error
+        except (InvalidProxy, ProxyError) as error:
+            reason = f"the proxy that the environment names: {error}; to go without, set NO_PROXY={host}"
+            raise ConnectError(f"cannot connect to {host}: {reason}") from error
         except (OSError, TimeoutError, InvalidHandshake, InvalidURI) as error:
             reason, server = str(error) or type(error).__name__, self.url.partition("?")[0]
-            if f"[Errno {errno.ECONNREFUSED}]" in reason:  # of one address, or in the list of several
+            if _goes_through_proxy(host):
+                reason = f"{reason} (through the proxy that the environment names; to go without, set NO_PROXY={host})"
+            elif f"[Errno {errno.ECONNREFUSED}]" in reason:  # of one address, or in the list of several
                 reason = f"nothing listens at {server}; is scripts/serve running, on another PORT?"
                 raise ConnectError(reason) from error
             raise ConnectError(f"cannot connect to {server}: {reason}") from error
@@ -90,6 +99,10 @@ def session_url(url: str, parameters: Mapping[str, str]) -> str:
         path += "/asr"
     query = [(key, value) for key, value in query if key not in parameters] + list(parameters.items())
     return urlunsplit((schemes[parts.scheme], parts.netloc, path, urlencode(query), ""))
+
+
+def _goes_through_proxy(host: str) -> bool:
+    return bool(getproxies()) and not _is_loopback(host) and not proxy_bypass(host)
 
 
 def _is_loopback(host: str) -> bool:

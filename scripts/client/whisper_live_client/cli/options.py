@@ -24,6 +24,9 @@ Exit codes:
 @click.argument("source", required=False, metavar="[FILE|-]")
 @click.option("--mic", "microphone", is_flag=True, help="Listen to the microphone instead of a file.")
 @click.option("--device", metavar="NAME", help="Microphone to use, like alsa:hw:1 (with --mic).")
+@click.option(
+    "--track", type=click.IntRange(min=1), metavar="N", help="Audio track to take, from 1 on; else the default one."
+)
 @click.option("--raw", is_flag=True, help="The input is raw PCM: s16le, 16 kHz, mono.")
 @click.option("--fast", is_flag=True, help="Send as fast as the server takes it, not in real time.")
 @session_options.url
@@ -52,6 +55,8 @@ def command(**values: Any) -> int:
         raise click.UsageError("give one of FILE, - or --mic")
     if options.raw and options.microphone:
         raise click.UsageError("--raw is for files and standard input")
+    if options.track is not None and (options.raw or options.microphone):
+        raise click.UsageError("--track is for containers")
     if options.device is not None and not options.microphone:
         raise click.UsageError("--device goes with --mic")
     if options.source == "-" and sys.stdin.isatty():

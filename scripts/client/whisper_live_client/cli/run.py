@@ -19,6 +19,7 @@ from whisper_live_client.subtitles import render_json, render_srt, render_text, 
 from whisper_live_client.transcript import Transcript
 
 from .live_display import Display, open_display
+from .output import flush_standard_streams, write_transcript
 from .report import about, verbose_lines
 
 _FAST_MESSAGE_BYTES = SAMPLE_RATE * BYTES_PER_SAMPLE
@@ -33,6 +34,7 @@ class Options:
     source: str | None
     microphone: bool
     device: str | None
+    track: int | None
     raw: bool
     fast: bool
     url: str
@@ -63,7 +65,8 @@ def open_input(options: Options) -> tuple[Iterator[bytes], Media | None]:
     if options.microphone:
         media = open_microphone(options.device)
     else:
-        media = open_stream(open(0, "rb", buffering=0)) if name == "-" else open_file(name)  # noqa: SIM115
+        pipe = name == "-"
+        media = open_stream(open(0, "rb", buffering=0), track=options.track) if pipe else open_file(name, options.track)  # noqa: SIM115
     return media.pieces(), media
 
 
@@ -76,8 +79,7 @@ def run(options: Options) -> int:
     exit_code, reading = asyncio.run(_transcribe(options, pieces, media))
     if reading:
         # A thread inside a read that may never return must not be waited for, nor torn down with the interpreter.
-        sys.stdout.flush()
-        sys.stderr.flush()
+        flush_standard_streams()
         os._exit(exit_code)
     return exit_code
 
@@ -104,15 +106,18 @@ async def _transcribe(options: Options, pieces: Iterator[bytes], media: Media | 
         audio_s=media.duration_s if media else None,
     )
     _on_interrupts(source, display)
+    if media and len(media.tracks) > 1 and options.track is None:
+        display.say(f"track {media.track} of {', '.join(map(str, media.tracks))}; --track N takes another")
     try:
         # A microphone is its own clock.
         outcome = await _run_session(session, source, display, realtime=options.paced and not options.microphone)
     finally:
         display.close()
-    _print_results(options, session.transcript, outcome, _losses(media, source))
+    written = _print_results(options, session.transcript, outcome, _losses(media, source))
     source.stop()
     await asyncio.to_thread(source.thread.join, 0.5)
-    return outcome.exit_code, source.thread.is_alive()
+    exit_code = Exit.FAILED if outcome.exit_code is Exit.COMPLETE and not written else outcome.exit_code
+    return exit_code, source.thread.is_alive()
 
 
 def _on_interrupts(source: BlockingSource, display: Display) -> None:
@@ -154,24 +159,19 @@ def _losses(media: Media | None, source: BlockingSource) -> list[str]:
     sentences = []
     if media and media.damaged_packets:
         sentences.append(f"{media.name}: {media.damaged_packets} damaged packets were left out")
+    if media and media.cancelled:
+        sentences.append(
+            f"{media.name}: its channels cancel each other out where they are mixed: the louder one was taken"
+        )
     if source.lost_bytes:
         lost_s = duration_s(source.lost_bytes // BYTES_PER_SAMPLE)
         sentences.append(f"{lost_s:.1f} s of audio were dropped: the server was slow or away for too long")
     return sentences
 
 
-def _print_results(options: Options, transcript: Transcript, outcome: Outcome, losses: list[str]) -> None:
-    text = _render(options, transcript, outcome)
-    if options.output is None:
-        sys.stdout.write(text)
-        sys.stdout.flush()
-    else:
-        try:
-            options.output.write_text(text, encoding="utf-8")
-        except OSError as error:
-            # The words cost time to get: they must not be lost with the file.
-            print(f"{options.output}: {error.strerror}; the transcript is on standard output", file=sys.stderr)
-            sys.stdout.write(text)
+def _print_results(options: Options, transcript: Transcript, outcome: Outcome, losses: list[str]) -> bool:
+    """Write the transcript, then what there is to say about it; return False if it could not be written as asked."""
+    written = write_transcript(_render(options, transcript, outcome), options.output)
     lines = [outcome.sentence] if outcome.sentence else []
     lines += losses
     if transcript.tail and not transcript.complete:
@@ -180,6 +180,7 @@ def _print_results(options: Options, transcript: Transcript, outcome: Outcome, l
         lines += verbose_lines(transcript, paced=options.paced)
     for line in lines:
         print(line, file=sys.stderr)
+    return written
 
 
 def _render(options: Options, transcript: Transcript, outcome: Outcome) -> str:
