@@ -27,6 +27,7 @@ class DecodeRequest:
         committed: tokens of the text that is committed.
         draft: a guess at what follows.
         limit: the most new tokens.
+        spoken: a repetition of up to this many tokens may have been said; a longer one is a loop.
     """
 
     encoding: Encoding
@@ -35,6 +36,7 @@ class DecodeRequest:
     committed: Sequence[int]
     draft: Sequence[int]
     limit: int
+    spoken: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +97,7 @@ class _Row:
             return
         self.tokens.append(token)
         self.logprobs.append(logprob)
-        self.looped = repetition(self.tokens) > 0
+        self.looped = repetition(self.tokens, self.request.spoken) > 0
 
     def going(self, capacity: int) -> bool:
         """Return True if there is a next token to choose."""

@@ -13,8 +13,9 @@ from gpu_worker.model.mel import whole_frames
 from gpu_worker.model.network import Network
 from gpu_worker.model.nn.compaction import Encoding
 from gpu_worker.model.nn.decoder_api import TextDecoder
-from gpu_worker.model.repetition import without_repeats
+from gpu_worker.model.repetition import spoken_tokens, without_unspoken
 from gpu_worker.recognizer import FRAME, WindowRequest, WindowResult
+from shared.messages import SAMPLE_RATE
 
 FAILURES = (ArithmeticError, LookupError, RuntimeError, TypeError, ValueError)
 """Raised by a bad request, or by torch while it runs one; they end that request and no other."""
@@ -98,7 +99,7 @@ class Step:
     def _attempt(self, windows: Sequence[_Window], *, full: bool) -> list[WindowResult | Exception]:
         """Return a result for each window; those that loop or do not end are repeated without compaction."""
         encoded = _all_or_each(lambda some: self._encode(some, full=full), windows)
-        decoded = _past_errors(self._decode, encoded)
+        decoded = _past_errors(lambda some: self._decode(some, full=full), encoded)
         answers = _past_errors(self._results, [_pair(*each) for each in zip(encoded, decoded, strict=True)])
         again = [
             i
@@ -163,25 +164,28 @@ class Step:
         if key in self._caches:
             self._caches[key] = None
 
-    def _decode(self, windows: Sequence[_Encoded]) -> list[Decoded | Exception]:
+    def _decode(self, windows: Sequence[_Encoded], *, full: bool) -> list[Decoded | Exception]:
+        """Decode windows. What looks like a loop is believed to be one until the window was encoded in ``full``."""
         requests = []
         for encoded in windows:
             asked = encoded.window.request
             prompt = asked.prompt[-self._settings.prompt_tokens :]
             start, sot = self._network.tokens.start(encoded.language, asked.task, prompt)
-            limit = self._settings.limit(encoded.encoding.frames * FRAME, len(asked.committed))
-            requests.append(DecodeRequest(encoded.encoding, start, sot, asked.committed, asked.draft, limit))
+            samples = encoded.encoding.frames * FRAME
+            limit = self._settings.limit(samples, len(asked.committed))
+            spoken = spoken_tokens(samples / SAMPLE_RATE) if full else 0
+            requests.append(DecodeRequest(encoded.encoding, start, sot, asked.committed, asked.draft, limit, spoken))
         return self.decode(self._network.decoder, requests)
 
     def _results(self, pairs: Sequence[tuple[_Encoded, Decoded]]) -> list[WindowResult]:
-        """Align the words with the audio; a repetition is cut to one copy."""
-        counts = [without_repeats(decoded.tokens) for _, decoded in pairs]
-        totals = [len(encoded.window.request.committed) + new for (encoded, _), new in zip(pairs, counts, strict=True)]
+        """Align the words with the audio; of a repetition at the end those copies are kept that it can have held."""
+        totals = [len(encoded.window.request.committed) + len(decoded.tokens) for encoded, decoded in pairs]
         times = boundaries([decoded.attention for _, decoded in pairs], totals)
-        return [self._result(*pair, new, at) for pair, new, at in zip(pairs, counts, times, strict=True)]
+        return [self._result(*pair, at) for pair, at in zip(pairs, times, strict=True)]
 
-    def _result(self, encoded: _Encoded, decoded: Decoded, count: int, times: Sequence[int]) -> WindowResult:
+    def _result(self, encoded: _Encoded, decoded: Decoded, times: Sequence[int]) -> WindowResult:
         asked = encoded.window.request
+        count = without_unspoken(decoded.tokens, times[len(asked.committed) :])
         text = [*asked.committed, *decoded.tokens[:count]]
         written = "en" if asked.task == "translate" else encoded.language
         return WindowResult(
@@ -192,7 +196,7 @@ class Step:
             ),
             end=asked.start + encoded.encoding.frames * FRAME,
             no_speech=decoded.no_speech,
-            looped=decoded.looped,
+            looped=decoded.looped or count < len(decoded.tokens),
             language=encoded.language,
             accepted=min(decoded.accepted, count),
         )

@@ -36,8 +36,10 @@ def decide(window: Window, plan: Plan, result: WindowResult, last_speech: int, p
         return _decide_at_end(window, reading, result, speech_end, policy)
     if plan.end - window.start >= policy.hard_window_samples:
         restart: int | None = plan.end
+        if result.looped and reading.tail:  # what comes after the repetition is not decoded yet
+            restart = max(window.start + policy.stride_samples, min(plan.end, _covered_until(result, policy)))
     else:
-        restart = _stalled_at(window, reading, result, speech_end=speech_end, limit=policy.stall_samples, policy=policy)
+        restart = _stalled_at(window, reading, result, speech_end=speech_end, final=False, policy=policy)
     if restart is not None:
         window.absorb(reading, result)
         taken = window.commit(len(reading.tail))
@@ -79,9 +81,7 @@ def _segment_end(window: Window, taken: tuple[TailWord, ...], end: int, policy: 
 def _decide_at_end(
     window: Window, reading: Reading, result: WindowResult, speech_end: int, policy: PolicySettings
 ) -> Decision:
-    restart = _stalled_at(
-        window, reading, result, speech_end=speech_end, limit=policy.flush_stall_samples, policy=policy
-    )
+    restart = _stalled_at(window, reading, result, speech_end=speech_end, final=True, policy=policy)
     window.absorb(reading, result)
     taken = window.commit(len(reading.tail))
     if restart is None or window.stalls >= policy.flush_stall_tries:
@@ -92,16 +92,25 @@ def _decide_at_end(
 
 
 def _stalled_at(
-    window: Window, reading: Reading, result: WindowResult, *, speech_end: int, limit: int, policy: PolicySettings
+    window: Window, reading: Reading, result: WindowResult, *, speech_end: int, final: bool, policy: PolicySettings
 ) -> int | None:
-    """Return where to decode anew if the hypothesis leaves speech at its end uncovered, else None."""
+    """Return where to decode anew if the hypothesis leaves speech at its end uncovered, else None.
+
+    What was cut as a loop says nothing about the audio after it: that is decoded anew too, once the utterance is over.
+    """
+    limit = policy.flush_stall_samples if final else policy.stall_samples
+    words = reading.tail or window.committed
+    if not (reading.trusted or (result.looped and final)) or not words:
+        return None
+    covered = _covered_until(result, policy)
+    return covered if covered > window.start and speech_end - covered > limit else None
+
+
+def _covered_until(result: WindowResult, policy: PolicySettings) -> int:
+    """Return where the last word ends, without what lies after it; 0 if there is no word."""
     # A punctuation mark's time stretches over any audio that is left: only words with letters or digits cover speech.
     spoken = [word for word in result.words if any(map(str.isalnum, word.text))]
-    words = reading.tail or window.committed
-    if not reading.trusted or not words or not spoken:
-        return None
-    covered = min(spoken[-1].end, spoken[-1].start + policy.word_span_samples)
-    return covered if speech_end - covered > limit else None
+    return min(spoken[-1].end, spoken[-1].start + policy.word_span_samples) if spoken else 0
 
 
 def _fresh(window: Window, start: int, *, asked_until: int) -> Window:

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gpu_worker.model.repetition import REPEATS, repetition, without_repeats
+from gpu_worker.model.repetition import REPEATS, repetition, spoken_tokens, without_unspoken
 
 
 @pytest.mark.parametrize(("length", "copies"), REPEATS)
@@ -18,17 +18,10 @@ def test_a_loop_must_be_at_the_end():
     assert repetition([7] * 10 + [1, 2]) == 0
 
 
-def test_one_copy_of_a_loop_is_kept():
-    """Cutting leaves what came before and the pattern once."""
-    tokens = [1, 2, 3, *[8, 9] * 6]
-    assert without_repeats(tokens) == 5
-    assert without_repeats(tuple(tokens)) == 5
-
-
 @given(st.lists(st.integers(0, 2), max_size=60))
 def test_what_is_kept_is_a_beginning_without_that_loop(tokens):
-    """Cutting keeps a prefix: all of it when nothing loops, else shorter and ending in the pattern once."""
-    kept = without_repeats(tokens)
+    """Where no copy has a place in the audio a prefix stays: all of it when nothing loops, else with the pattern once."""
+    kept = without_unspoken(tokens, [0] * (len(tokens) + 1))
     length = repetition(tokens)
     if length == 0:
         assert kept == len(tokens)
@@ -41,3 +34,29 @@ def test_what_is_kept_is_a_beginning_without_that_loop(tokens):
 def test_copies_enough_are_always_found(before, pattern, copies):
     """Six copies of any pattern of up to six tokens are seen as a loop, of that pattern or a shorter one."""
     assert 0 < repetition([*before, *pattern * copies]) <= len(pattern)
+
+
+def test_a_repetition_that_can_have_been_said_is_no_loop():
+    """Up to so many tokens of it are believed, and not one more."""
+    assert spoken_tokens(2.0) == 12
+    assert repetition([1, *[7, 8] * 6], spoken=12) == 0
+    assert repetition([1, *[7, 8] * 7], spoken=12) == 2
+    assert spoken_tokens(30.0) == 48
+
+
+@pytest.mark.parametrize(
+    ("boundaries", "kept"),
+    [
+        ([0, 10, *range(20, 20 + 12 * 8, 8)], 13),  # each copy has its time
+        ([0, 10, 20, 30, 40, 50, *[60] * 8], 7),  # from the sixth token on they lie upon each other
+        ([0, *[10] * 13], 3),  # all of them do: one copy stays
+    ],
+)
+def test_only_copies_with_a_place_in_the_audio_are_kept(boundaries, kept):
+    """A loop is cut where its copies no longer lie apart."""
+    assert without_unspoken([1, *[7, 8] * 6], boundaries) == kept
+
+
+def test_what_does_not_loop_is_kept_whole():
+    """Times change nothing where nothing is repeated."""
+    assert without_unspoken([1, 2, 3], [0, 0, 0, 0]) == 3

@@ -80,6 +80,28 @@ def test_a_loop_commits_nothing_underway_and_one_copy_at_the_end():
     assert taken(run(window, found, speech_s=3.0, final=True)) == [" la", " x"]
 
 
+def test_what_follows_a_loop_is_decoded_anew_at_the_end():
+    """A cut loop says nothing about the speech after it: a few tries are made from where its last copy ends."""
+    found = result((" la", 1.0), end_s=6.0, looped=True)
+    window = Window(0, asked_until=0)
+    assert run(window, found, speech_s=5.0).window is window  # underway the next decode may mend it
+    decision = run(window, found, speech_s=5.0, final=True)
+    assert taken(decision) == [" la"]
+    assert not decision.closes
+    assert decision.window.start == S
+    assert (
+        run(replace(decision.window, stalls=POLICY.flush_stall_tries), found, speech_s=5.0, final=True).window is None
+    )
+
+
+def test_a_loop_in_a_window_at_its_hard_limit_is_left_behind():
+    """The next window begins where the loop was cut, not where the audio ends: what follows is not decoded yet."""
+    window = Window(0, asked_until=0)
+    decision = run(window, result((" la", 9.0), end_s=27.0, looped=True), speech_s=27.0)
+    assert (taken(decision), decision.closes) == ([" la"], True)
+    assert decision.window.start < 10 * S
+
+
 def test_a_long_window_is_trimmed():
     """From the window length on it is cut after a decided sentence; later words stay forced."""
     items = [(" a", 2.0), (".", 2.1), (" b", 5.0), (".", 5.1), (" c", 9.0), (" d", 12.4)]
