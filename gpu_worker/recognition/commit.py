@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from gpu_worker.recognition.abbreviations import ends_sentence
 from gpu_worker.recognition.hypothesis import Reading, TailWord, read
 from gpu_worker.recognition.local_agreement import agreed
 from gpu_worker.recognition.planner import Plan
@@ -54,7 +55,7 @@ def _decide_underway(
     too_short = not window.committed and plan.end - window.start < policy.first_commit_samples
     if reading.trusted and not too_short:
         count = agreed(reading.tail, window.previous, end=result.end, cadence=plan.cadence, policy=policy)
-    first = _segment_end(window, reading.tail[:count], plan.end, policy)
+    first = _segment_end(window, reading.tail[:count], result, plan.end, policy)
     window.absorb(reading, result)
     taken = window.commit(first or count)
     if first:
@@ -62,18 +63,30 @@ def _decide_underway(
     after = None
     if plan.end - window.start >= policy.window_samples:
         decided = len(window.committed)
-        after = cut(result.words, committed=decided, start=window.start, end=result.end, policy=policy)
+        after = cut(
+            result.words,
+            committed=decided,
+            start=window.start,
+            end=result.end,
+            language=result.language,
+            policy=policy,
+        )
     if after:
         window.trim(after)
     return Decision(taken, window, closes=first > 0, more=count - len(taken))
 
 
-def _segment_end(window: Window, taken: tuple[TailWord, ...], end: int, policy: PolicySettings) -> int:
+def _segment_end(
+    window: Window, taken: tuple[TailWord, ...], result: WindowResult, end: int, policy: PolicySettings
+) -> int:
     """Return after how many of the words the segment closes: where a sentence ends; 0 if it goes on."""
     length = window.segment_before + end - window.start
     if length >= policy.segment_samples:
+        at = {word.last: index for index, word in enumerate(result.words)}
         for count in range(len(taken), 0, -1):
-            if ends_with(taken[count - 1].text, SENTENCE_MARKS):
+            word = taken[count - 1]
+            marked = ends_with(word.text, SENTENCE_MARKS)
+            if marked and ends_sentence(result.words, at[word.last], result.language):
                 return count
     return len(taken) if length >= policy.hard_segment_samples else 0
 

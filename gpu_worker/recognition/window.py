@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from gpu_worker.recognition.abbreviations import ends_sentence
 from gpu_worker.recognition.hypothesis import Reading, TailWord
 from gpu_worker.recognition.policy import PolicySettings
 from gpu_worker.recognizer import FRAME, TimedWord, WindowResult
@@ -82,7 +83,7 @@ def next_frame(position: int) -> int:
 
 
 def cut(
-    words: Sequence[TimedWord], *, committed: int, start: int, end: int, policy: PolicySettings
+    words: Sequence[TimedWord], *, committed: int, start: int, end: int, language: str, policy: PolicySettings
 ) -> TimedWord | None:
     """Return the word after which to trim the window from ``start`` to ``end``, None if there is none.
 
@@ -90,16 +91,19 @@ def cut(
     after a clause; else between two words.
     """
     candidates = [
-        (word, following)
-        for word, following in zip(words, [*words[1:], None], strict=False)
+        (index, word, following)
+        for index, (word, following) in enumerate(zip(words, [*words[1:], None], strict=False))
         if word.last <= committed and word.end - start >= policy.min_cut_samples
     ]
 
     def latest(marks: tuple[str, ...], margin: int) -> TimedWord | None:
         fitting = [
             word
-            for word, following in candidates
-            if word.end <= end - margin and ends_with(word.text, marks) and _begins_word(following)
+            for index, word, following in candidates
+            if word.end <= end - margin
+            and ends_with(word.text, marks)
+            and _begins_word(following)
+            and (marks == ("",) or ends_sentence(words, index, language))
         ]
         return fitting[-1] if fitting else None
 

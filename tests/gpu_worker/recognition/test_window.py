@@ -30,7 +30,7 @@ CUTS = {
 
 def cut_text(words, *, committed: int | None = None) -> str | None:
     committed = len(words) if committed is None else committed
-    found = cut(words, committed=committed, start=0, end=round(12.5 * S), policy=POLICY)
+    found = cut(words, committed=committed, start=0, end=round(12.5 * S), language="en", policy=POLICY)
     return found and found.text
 
 
@@ -88,7 +88,7 @@ def test_positions_round_to_frames(position):
 def test_a_cut_is_a_decided_word_that_ended_a_while_ago(texts, committed, end_s):
     """Whatever the words are, the cut is after a decided word and leaves at least a second of audio."""
     words = timed(*((text, 0.5 * (index + 1)) for index, text in enumerate(texts)))
-    found = cut(words, committed=committed, start=0, end=round(end_s * S), policy=POLICY)
+    found = cut(words, committed=committed, start=0, end=round(end_s * S), language="en", policy=POLICY)
     if found:
         assert found.last <= committed
         assert found.end >= POLICY.min_cut_samples
