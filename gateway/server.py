@@ -19,6 +19,12 @@ log = logs.get("gateway")
 DEAD_PEER_MS = 60_000
 """The kernel drops a connection whose peer has not acknowledged data for this long."""
 
+PING_INTERVAL_S = 20.0
+"""A client hears from the server at least this often, in silence too: proxies cut what is quiet for a minute."""
+
+RECEIVE_BUFFER_BYTES = 128 * 1024
+"""What the kernel holds of a client that sends faster than is decoded: a ping behind it is answered in seconds."""
+
 FAILED_DRAIN_S = 1.0
 """After a failure the sessions get only this long to end: what they wait for may never come."""
 
@@ -45,7 +51,8 @@ async def serve(settings: GatewaySettings) -> bool:
         create_app(settings, gateway),
         ws=Protocol,
         ws_max_size=settings.max_message_bytes,
-        ws_ping_interval=None,
+        ws_ping_interval=PING_INTERVAL_S,
+        ws_ping_timeout=None,  # the system ends a connection whose peer is silent: DEAD_PEER_MS
         ws_per_message_deflate=False,
         log_config=None,
         access_log=False,
@@ -86,6 +93,7 @@ def listen(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER_BYTES)
     if hasattr(socket, "TCP_USER_TIMEOUT"):
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, DEAD_PEER_MS)
     try:

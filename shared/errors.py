@@ -80,10 +80,15 @@ class BadOriginError(SessionError):
 
 
 class SessionLimitError(SessionError):
-    """The session met its idle or length bound."""
+    """The session met its idle or length bound.
+
+    Attributes:
+        received: how many samples it has taken: a client that goes on in a new session begins there. None if unknown.
+    """
 
     code = "session_limit"
     close_code = 4408
+    received: int | None = None
 
 
 class ReplacedError(SessionError):

@@ -7,7 +7,7 @@ gateway granted a slot. Numbers are never used again, so a message about a lease
 from dataclasses import dataclass
 
 SAMPLE_RATE = 16_000
-PROTOCOL = 2
+PROTOCOL = 3
 """Version of this module's messages; a worker and a gateway of different versions refuse each other."""
 
 STEP_BOUNDS_S = (0.03, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0)
@@ -167,10 +167,17 @@ class Audio:
 
 @dataclass(frozen=True, slots=True)
 class Finalize:
-    """Commit the audio before sample ``at``, then go on."""
+    """Commit the audio before sample ``at``, then go on.
+
+    Attributes:
+        at: the position.
+        paused: True if no audio has followed for a while. Else an utterance that has only begun is closed a little
+            later: of so little speech Whisper makes words that were not said.
+    """
 
     lease: int
     at: int
+    paused: bool = False
 
 
 @dataclass(frozen=True, slots=True)

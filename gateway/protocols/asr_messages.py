@@ -4,7 +4,7 @@ import json
 
 from gateway.protocols.base import JsonObject
 from gateway.sessions.presenter import Greeting, Status
-from shared.errors import SessionError
+from shared.errors import SessionError, SessionLimitError
 from shared.messages import SAMPLE_RATE
 
 BAD_MESSAGE = "bad_message"
@@ -45,4 +45,6 @@ def status_fields(status: Status, gpu_id: int | None) -> JsonObject:
 def error_fields(error: SessionError) -> JsonObject:
     """Return the keys of a message that describe an error."""
     fields: JsonObject = {"error": error.message, "code": error.code}
+    if isinstance(error, SessionLimitError) and error.received is not None:
+        fields["received"] = error.received
     return fields if error.retry_after_s is None else fields | {"retry_after_s": error.retry_after_s}

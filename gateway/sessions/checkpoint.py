@@ -30,6 +30,7 @@ class Checkpoint:
         self._max_samples = int(journal_s * m.SAMPLE_RATE)
         self._half_sample = b""
         self._finalize_at: int | None = None
+        self._paused = False
         self._resume: m.ResumeState | None = None
 
     # --- from the client ------------------------------------------------------------------------------------
@@ -45,9 +46,9 @@ class Checkpoint:
         """Drop what the former connection had begun: the next one goes on with a whole sample."""
         self._half_sample = b""
 
-    def finalize(self) -> int:
-        """Note that the audio received so far is to be committed; return its end."""
-        self._finalize_at = self.received
+    def finalize(self, *, paused: bool = False) -> int:
+        """Note that the audio received so far is to be committed, see `m.Finalize`; return its end."""
+        self._finalize_at, self._paused = self.received, paused
         return self.received
 
     def end(self) -> int:
@@ -67,7 +68,7 @@ class Checkpoint:
         if self.ended_at is not None:
             messages.append(m.Finish(lease, self.ended_at))
         elif self._finalize_at is not None:
-            messages.append(m.Finalize(lease, self._finalize_at))
+            messages.append(m.Finalize(lease, self._finalize_at, self._paused))
         return messages
 
     def is_consistent(self, message: m.Hypothesis) -> bool:

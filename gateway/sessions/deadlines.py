@@ -7,6 +7,15 @@ from gateway.sessions.state import State
 from shared.errors import NoCapacityError, OverloadedError, RecognitionError, SessionError, SessionLimitError
 from shared.messages import SAMPLE_RATE
 
+PAUSE_S = 1.5
+"""When no audio has come for this long, every word said so far becomes final: within two seconds, with the decoding."""
+
+MESSAGE_PAUSES = 1.25
+"""A client that sends seconds of audio in one message pauses only if that many times their length has passed."""
+
+FINALIZE_PAUSE_S = 0.4
+"""The same after the client has asked for it: then an utterance is closed that has only begun."""
+
 RETRY_AFTER_S = 5.0
 """After this time a client that found no slot may try again."""
 
@@ -20,12 +29,14 @@ class SessionStatus:
         listening: the client is expected to send, and what it sends can be taken.
         was_ready: the session has been ready before.
         committed_until: the end of its last committed word, in samples.
+        flushing: its audio has ended, and the rest is being decoded.
     """
 
     state: State
     listening: bool
     was_ready: bool
     committed_until: int
+    flushing: bool
 
 
 class Deadlines:
@@ -41,16 +52,52 @@ class Deadlines:
         self.last_activity = self.state_since = self.detached_at = now
         self._started = now
         self._full_since: float | None = None
+        self._full_at = 0
+        self._pause_began: float | None = None
+        self._pause_ends_s = PAUSE_S
+        self._message_s = 0.0
         self._limits = limits
 
-    def note_backpressure(self, now: float, *, full: bool) -> None:
-        """Note whether a full journal holds the client back: then it is not idle, although it sends nothing."""
+    def note_backpressure(self, now: float, *, full: bool, decoded: int) -> None:
+        """Note whether a full journal holds the client back: then it is not idle, although it sends nothing.
+
+        Nor is it stalled while ``decoded``, the end of the audio that a worker has used, goes on.
+        """
         if not full:
             self._full_since = None
-        elif self._full_since is None:
-            self._full_since = now
-        else:
-            self.last_activity = now
+            return
+        if self._full_since is None or decoded > self._full_at:
+            self._full_since, self._full_at = now, decoded
+        self.last_activity = now
+        if self._pause_began is not None:
+            self._pause_began = now
+
+    def note_audio(self, now: float) -> None:
+        """Note that audio has come."""
+        self.last_activity = self._pause_began = now
+        self._pause_ends_s = max(PAUSE_S, MESSAGE_PAUSES * self._message_s)
+
+    def note_message(self, length_s: float) -> None:
+        """Note how much audio the client has sent in one message."""
+        self._message_s = length_s
+
+    def note_resumed(self, now: float) -> None:
+        """Note that the client is back: that it was away is no pause of the one who speaks."""
+        self.last_activity = now
+        if self._pause_began is not None:
+            self._pause_began = now
+
+    def note_finalize(self, now: float) -> None:
+        """Note that the client wants what it has said to be final."""
+        self.last_activity = now
+        self._pause_ends_s = FINALIZE_PAUSE_S
+
+    def pause_over(self, now: float) -> bool:
+        """Return True, once in each pause of the audio, when it has lasted so long that all of it is to be final."""
+        if self._pause_began is None or now - self._pause_began < self._pause_ends_s:
+            return False
+        self._pause_began = None
+        return True
 
     def grace_expired(self, now: float) -> bool:
         """Return True if a client that is away has been away for longer than the grace."""
@@ -70,7 +117,7 @@ class Deadlines:
 
     def _client_overdue(self, status: SessionStatus, now: float) -> tuple[type[SessionError], str] | None:
         limits = self._limits
-        if now - self._started >= limits.max_session_s:
+        if not status.flushing and now - self._started >= limits.max_session_s:
             return SessionLimitError, f"The session reached its limit of {limits.max_session_s:g} s"
         if status.listening and now - self.last_activity >= limits.idle_timeout_s:
             return SessionLimitError, f"Nothing was received for {limits.idle_timeout_s:g} s"

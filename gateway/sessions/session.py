@@ -28,7 +28,7 @@ from gateway.sessions.presenter import Presenter, Status
 from gateway.sessions.state import LEASED, NEXT, SETTLED, IllegalTransitionError, State
 from gateway.sessions.transcript import Transcript
 from shared import messages as m
-from shared.errors import RecognitionError, SessionError
+from shared.errors import RecognitionError, SessionError, SessionLimitError
 
 POISON_RESET_S = 30.0
 """A stream that has been ready for this long clears its session of earlier losses."""
@@ -228,14 +228,16 @@ class Session:
 
     def on_audio(self, data: bytes, now: float) -> list[Command]:
         """Take PCM of any length; a sample may be cut in two by the end of a message."""
-        self._deadlines.last_activity = now
+        self._deadlines.note_audio(now)
         if self._audio_ended or self.state is State.ENDED:
             return []
         at, pcm = self.checkpoint.append(data)
         return [SendToWorker(m.Audio(self.lease, at, pcm))] if self.lease is not None and pcm else []
 
-    def count_audio_message(self) -> None:
+    def count_audio_message(self, size_bytes: int) -> None:
+        """Count a message with audio, before `on_audio` gets it in parts."""
         self.audio_messages += 1
+        self._deadlines.note_message(size_bytes / (2 * m.SAMPLE_RATE))
 
     def on_keepalive(self, now: float) -> None:
         """Note that the client is alive, though it sends no audio."""
@@ -243,9 +245,14 @@ class Session:
 
     def on_finalize(self, now: float) -> list[Command]:
         """Have the audio received so far committed, then go on."""
-        self._deadlines.last_activity = now
-        at = self.checkpoint.finalize()
-        return [] if self.lease is None else [SendToWorker(m.Finalize(self.lease, at))]
+        self._deadlines.note_finalize(now)
+        return self._finalize(paused=False)
+
+    def _finalize(self, *, paused: bool) -> list[Command]:
+        if self._audio_ended or self.state is State.ENDED:
+            return []
+        at = self.checkpoint.finalize(paused=paused)
+        return [] if self.lease is None else [SendToWorker(m.Finalize(self.lease, at, paused))]
 
     def on_end_of_audio(self, now: float) -> list[Command]:
         """Have the rest decoded: no more audio will come."""
@@ -269,7 +276,8 @@ class Session:
 
     def on_resumed(self, now: float) -> list[Command]:
         """Go on with a client that is back; it sends its audio from ``received`` on."""
-        self.attached, self._deadlines.last_activity = True, now
+        self.attached = True
+        self._deadlines.note_resumed(now)
         self.checkpoint.drop_half_sample()  # the former connection may not have been seen to break
         self._presenter.status(Status.CONNECTED, None)
         if self.state in (State.READY, State.FINISHING):
@@ -331,15 +339,29 @@ class Session:
 
     def on_time(self, now: float) -> list[Command]:
         """End if a bound of time is met; give the slot back if it is no longer needed."""
-        self._deadlines.note_backpressure(now, full=self.backpressured)
+        self._deadlines.note_backpressure(now, full=self.backpressured, decoded=self.decoded)
         if self.state is State.ENDED:
             return []
         if self.grace_expired(now):
             return self._end("client_left")
         listening = self.attached and not self._audio_ended and not self.backpressured
-        status = SessionStatus(self.state, listening, self.was_ready, self.transcript.committed_until)
+        status = SessionStatus(
+            self.state, listening, self.was_ready, self.transcript.committed_until, flushing=self._audio_ended
+        )
         error = self._deadlines.expired(status, now)
-        return self._park_if_done(now) if error is None else self._fail(error)
+        if isinstance(error, SessionLimitError) and self._can_flush:
+            self._drained_by = error
+            return self.on_end_of_audio(now)
+        if error is not None:
+            return self._fail(error)
+        # A client that is away may come back in the middle of a word.
+        pause_over = self.attached and self._deadlines.pause_over(now)
+        return [*(self._finalize(paused=True) if pause_over else ()), *self._park_if_done(now)]
+
+    @property
+    def _can_flush(self) -> bool:
+        """Return True if what was said can still become final before the session ends."""
+        return self.was_ready and not self._audio_ended and self.state is not State.PARKED
 
     def overdue_lease(self, now: float) -> int | None:
         """Return the lease that has been getting ready for too long, if there is one."""
@@ -412,6 +434,8 @@ class Session:
 
     def _fail(self, error: SessionError, *, accounting: m.AudioAccounting | None = None) -> list[Command]:
         self.error = error
+        if isinstance(error, SessionLimitError):
+            error.received = self.received
         ending = self._end(error.code, accounting=accounting)
         return [*ending, *self.farewell()]
 

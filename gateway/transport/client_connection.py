@@ -31,8 +31,8 @@ log = logs.get("gateway")
 PIECE_BYTES = SAMPLE_RATE * 2
 """Audio goes on to the worker in pieces of at most a second."""
 
-READ_AT_LEAST_EVERY_S = 10.0
-"""The socket of a client that is held back is read this often all the same, to see if it has closed."""
+READ_AT_LEAST_EVERY_S = 5.0
+"""The socket of a client that is held back is read this often all the same, to see if it has closed or pinged."""
 
 TOO_BIG_BYTES = "too_big_bytes"
 """Key of a ``websocket.disconnect`` event: the size of the message for which the server has closed with 1009."""
@@ -43,9 +43,9 @@ BY_CLOSE_FRAME = "by_close_frame"
 END_OF_AUDIO = b""
 """Marks the end of audio in the pending audio."""
 
-CLEAN_CLOSES = frozenset({1000, 1001, 1005})
-"""Close codes of a client that has left for good. After any other end, such as a broken network or the 4000 of a page
-that is being reloaded, its session waits for it to come back."""
+CLEAN_CLOSES = frozenset({1000, 1005})
+"""Close codes of a client that has left for good. After any other end its session waits for it to come back: after a
+broken network, the 4000 of a page that is being reloaded, and 1001, which a proxy sends to both sides when it is."""
 
 
 class ClientConnection:
@@ -192,7 +192,7 @@ class ClientConnection:
         match event:
             case AudioReceived(pcm):
                 if pcm:
-                    session.count_audio_message()
+                    session.count_audio_message(len(pcm))
                     self._pending.append(pcm)
                     self._forward_pending()
             case AudioEnded():

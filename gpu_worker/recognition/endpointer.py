@@ -75,6 +75,10 @@ class Endpointer:
             else:
                 self._await_end(self._current, probability)
 
+    def long_enough(self, at: int) -> int:
+        """Return ``at``, or from where on the current utterance can be closed without words being made up."""
+        return at if self._current is None else max(at, self._current.onset + self._policy.min_utterance_samples)
+
     def close(self, at: int) -> None:
         """End the current utterance at ``at``, wherever its speech is."""
         if self._current is not None:

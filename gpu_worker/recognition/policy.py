@@ -27,6 +27,7 @@ class PolicySettings:
             at 0.5 s).
         pre_roll_samples: a window begins this long before the onset, so that no first phoneme is cut.
         post_roll_samples: the last decode of an utterance goes on this long after its last frame of speech.
+        min_utterance_samples: a `finalize` closes no shorter utterance that goes on: of less Whisper makes up words.
         pause_samples: after this much silence no decode is due if the last one covered the end of the speech ...
         cover_samples: ... and it has, if it went this far past the last frame of speech.
         context_samples: audio kept before a window's start.
@@ -83,6 +84,7 @@ class PolicySettings:
     end_silence_samples: int = samples(0.7)
     pre_roll_samples: int = samples(0.3)
     post_roll_samples: int = samples(0.3)
+    min_utterance_samples: int = samples(0.5)
     pause_samples: int = samples(0.2)
     cover_samples: int = samples(0.1)
     context_samples: int = samples(0.5)

@@ -61,6 +61,7 @@ class Stream:
         self._pending: Plan | None = None  # the decode that is out
         self._period = 0  # the last step's, in samples
         self._commit_points: deque[int] = deque()  # where `finalize` asked to commit, in order
+        self._paused_at = -1  # where no audio followed for a while
         self._finish_at: int | None = None
         self._finished = False
         self._resumed_at = resume.window_start if resume and resume.speaking else 0  # start of a resumed window
@@ -115,11 +116,19 @@ class Stream:
         self._audio.append(start, pcm)
         self._advance()
 
-    def finalize(self, at: int) -> None:
-        """Commit all words before sample ``at`` as soon as they are decoded, then go on."""
+    def finalize(self, at: int, *, paused: bool = False) -> None:
+        """Commit all words before sample ``at`` as soon as they are decoded, then go on.
+
+        An utterance that has only begun there is closed once it is long enough to be understood, or at once if
+        ``paused`` says that no audio has followed.
+        """
         if at <= self._settled:
             # The last worker has: an utterance that ended there would be decoded and committed a second time.
             return
+        if paused:
+            self._paused_at = at
+            while self._commit_points and self._commit_points[-1] > at:
+                self._commit_points.pop()
         if not self._commit_points or at > self._commit_points[-1]:
             self._commit_points.append(at)
         self._advance()
@@ -268,7 +277,13 @@ class Stream:
             and judged + VAD_FRAME > self._commit_points[0]
             and self.received >= self._commit_points[0]
         ):
-            self._endpointer.close(max(judged, self._commit_points.popleft()))
+            point = self._commit_points.popleft()
+            long_enough = point if point == self._paused_at else self._endpointer.long_enough(point)
+            if long_enough > point:
+                if not self._commit_points or self._commit_points[-1] < long_enough:
+                    self._commit_points.append(long_enough)
+            else:
+                self._endpointer.close(max(judged, point))
         if judged == self._finish_at:
             self._endpointer.close(judged)
 

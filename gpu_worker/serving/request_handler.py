@@ -101,8 +101,8 @@ class RequestHandler:
         match message:
             case m.Audio(_, start, pcm):
                 slot.stream.receive(start, pcm)
-            case m.Finalize(_, at):
-                slot.stream.finalize(at)
+            case m.Finalize(_, at, paused):
+                slot.stream.finalize(at, paused=paused)
             case m.Finish(_, at):
                 slot.stream.finish(at)
             case m.Close():

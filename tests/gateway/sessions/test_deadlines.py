@@ -1,9 +1,10 @@
 """How long a session waits, for its client and for its worker."""
 
-from gateway.sessions.commands import CloseConnection, ReleaseSlot
+from gateway.sessions.commands import CloseConnection, ReleaseSlot, SendToWorker
 from gateway.sessions.state import State
+from shared import messages as m
 from tests.gateway.builders import S, hypothesis, word
-from tests.gateway.sessions.harness import SessionHarness, pcm
+from tests.gateway.sessions.harness import SessionHarness, pcm, sent_to_worker
 
 
 def error_of(session) -> tuple[str, int]:
@@ -12,15 +13,26 @@ def error_of(session) -> tuple[str, int]:
 
 
 def test_an_idle_client_ends_the_session():
-    """Any message counts as activity, a keepalive too."""
+    """Any message counts as activity, a keepalive too; what was said becomes final first."""
     session = SessionHarness(idle_timeout_s=60.0).make_ready()
-    session.on_audio(pcm(1), 10.0)
+    session.on_audio(pcm(100), 10.0)
+    assert session.on_time(12.0) == [SendToWorker(m.Finalize(1, 100, paused=True))]
     assert session.on_time(69.9) == []
     session.on_keepalive(69.9)
     assert session.on_time(129.8) == []
+    assert session.on_time(129.9) == [SendToWorker(m.Finish(1, 100))]
     closed = CloseConnection(4408, "Nothing was received for 60 s")
-    assert session.on_time(129.9) == [ReleaseSlot(1, close=True), closed]
+    finished = m.Finished(1, m.AudioAccounting(100, 100, 0))
+    assert session.on_finished(finished) == [ReleaseSlot(1, close=False), closed]
     assert error_of(session) == ("session_limit", 4408)
+    assert session.read()[-1]["received"] == 100
+
+
+def test_an_idle_session_without_a_slot_ends_at_once():
+    """There is nothing to flush."""
+    session = SessionHarness(idle_timeout_s=60.0)
+    assert session.on_time(60.0) == [CloseConnection(4408, "Nothing was received for 60 s")]
+    assert session.read()[-1]["received"] == 0
 
 
 def test_a_session_has_a_maximum_length():
@@ -28,7 +40,30 @@ def test_a_session_has_a_maximum_length():
     session = SessionHarness(max_session_s=100.0).make_ready()
     session.on_audio(pcm(1), 99.9)
     assert session.on_time(99.9) == []
-    assert session.on_time(100.0)[-1] == CloseConnection(4408, "The session reached its limit of 100 s")
+    assert session.on_time(100.0) == [SendToWorker(m.Finish(1, 1))]
+    assert session.on_audio(pcm(10), 100.0) == session.on_time(100.1) == []
+    ending = session.on_finished(m.Finished(1, m.AudioAccounting(1, 0, 1)))
+    assert ending[-1] == CloseConnection(4408, "The session reached its limit of 100 s")
+    assert session.read()[-1]["received"] == 1
+
+
+def test_a_flush_at_the_limit_is_bounded_too():
+    """A worker that does not come to an end keeps nobody waiting for longer than any flush."""
+    session = SessionHarness(max_session_s=100.0, finish_wait_s=30.0).make_ready()
+    session.on_audio(pcm(1), 99.9)
+    session.on_time(100.0)
+    assert session.on_time(129.9) == []
+    session.on_time(130.0)
+    assert error_of(session) == ("recognition_failed", 1011)
+
+
+def test_a_session_on_the_way_to_another_worker_is_flushed_there():
+    """Its limit comes while it has no slot: the next worker gets the end of its audio."""
+    session = SessionHarness(max_session_s=100.0).make_ready()
+    session.on_audio(pcm(S), 99.0)
+    session.on_lost("died", 99.5, worker="gpu2")
+    assert session.on_time(100.0) == []
+    assert m.Finish(2, S) in sent_to_worker(session.on_lease(2, 0, 100.5))
 
 
 def test_a_journal_full_for_too_long_ends_the_session():
