@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import signal
 from itertools import pairwise
 from pathlib import Path
 
@@ -167,7 +168,7 @@ async def test_fault_14_only_the_clients_own_goodbye_frees_the_slot(gateway, cod
     The gateway took 1001 for a goodbye, and dropped what was not decoded.
     """
     client = await gateway.connected("mode=events")
-    client.send(pcm(S))
+    client.send(say(["one", "two"]).pcm.tobytes())
     await gateway.settle(2)
     token = client.messages[0]["resume_token"]
     client.close(code)
@@ -203,5 +204,5 @@ async def test_fault_15_silence_is_no_silence_of_the_server(monkeypatch, tmp_pat
                 await reader.readuntil(b"\x89\x04")
             writer.close()
     finally:
-        serving.cancel()
-        await asyncio.gather(serving, return_exceptions=True)
+        signal.raise_signal(signal.SIGTERM)  # `serve` handles it
+        await serving
