@@ -21,6 +21,10 @@ class LogObserver:
                 )
             case events.ConnectionRefused(connection, error):
                 log.warning("connection refused", event_id="connection_refused", connection=connection, code=error.code)
+            case events.ClientHinted(connection, code, sentence):
+                log.warning(
+                    f"Connection {connection}: {sentence}", event_id="client_hint", connection=connection, code=code
+                )
             case events.NoSlotFree(connection):
                 log.warning("No GPU resources available", event_id="no_gpu_resources", connection=connection)
             case events.SlotLeased():

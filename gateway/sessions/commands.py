@@ -55,7 +55,15 @@ class Migrated:
     cause: str
 
 
-Command = SendToWorker | RequestSlot | ReleaseSlot | CloseConnection | BecameReady | Migrated
+@dataclass(frozen=True, slots=True)
+class Hinted:
+    """Report that the client was told something about its audio, under a stable code."""
+
+    code: str
+    sentence: str
+
+
+Command = SendToWorker | RequestSlot | ReleaseSlot | CloseConnection | BecameReady | Migrated | Hinted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,6 +15,7 @@ from gateway.sessions.commands import (
     BecameReady,
     CloseConnection,
     Command,
+    Hinted,
     Migrated,
     ReleaseSlot,
     RequestSlot,
@@ -113,6 +114,7 @@ class Session:
         self._migration: _Migration | None = None
         self._interruption: _Interruption | None = None
         self._drained_by: SessionError | None = None
+        self._hinted: set[str] = set()
 
     # --- getting a slot -------------------------------------------------------------------------------------
 
@@ -256,6 +258,14 @@ class Session:
         if self.state is State.READY:
             self._enter(State.FINISHING, now)
         return [] if self.lease is None else [SendToWorker(m.Finish(self.lease, at))]
+
+    def hint(self, code: str, sentence: str) -> list[Command]:
+        """Tell the client something that it should know, once a session for each code; the session goes on."""
+        if code in self._hinted or self.state is State.ENDED:
+            return []
+        self._hinted.add(code)
+        self._presenter.hint(code, sentence)
+        return [Hinted(code, sentence)]
 
     def on_disconnected(self) -> list[Command]:
         """End: the client has left for good."""

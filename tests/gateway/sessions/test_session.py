@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.sessions.commands import BecameReady, CloseConnection, Migrated, ReleaseSlot, RequestSlot
+from gateway.sessions.commands import BecameReady, CloseConnection, Hinted, Migrated, ReleaseSlot, RequestSlot
 from gateway.sessions.session import PARK_AFTER_S
 from gateway.sessions.state import IllegalTransitionError, State
 from shared import messages as m
@@ -340,3 +340,13 @@ def test_an_illegal_transition_raises():
         with pytest.raises(IllegalTransitionError, match=f"cannot go from {state} to {State.OPENING}"):
             session.on_lease(2, 0, 1.0)
         assert session.state is state
+
+
+def test_a_hint_is_sent_once_a_code():
+    """A hint reaches the client and the log once a session for each code, and the session goes on."""
+    session = SessionHarness().make_ready()
+    assert session.hint("sample_rate", "One.") == [Hinted("sample_rate", "One.")]
+    assert session.hint("sample_rate", "Two.") == []
+    assert session.hint("other", "Three.") == [Hinted("other", "Three.")]
+    assert session.read_values("hint", "message") == ["One.", "Three."]
+    assert session.state is State.READY
