@@ -134,6 +134,7 @@ def _session_closed(event: events.SessionClosed) -> None:
         received=accounting.received,
         transcribed=accounting.transcribed,
         silence=accounting.silence,
+        unclear=accounting.unclear,
         dropped=accounting.dropped,
         dropped_reason=accounting.reason,
         words=event.words,

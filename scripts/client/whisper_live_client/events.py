@@ -116,6 +116,7 @@ class Accounting:
     transcribed: int = 0
     silence: int = 0
     dropped: int = 0
+    unclear: int = 0
 
 
 @dataclass(frozen=True, slots=True)

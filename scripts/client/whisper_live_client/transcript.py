@@ -91,10 +91,11 @@ class Transcript:
 
     @property
     def balanced(self) -> bool | None:
-        """Whether sent = received = transcribed + silence + dropped; None where the server keeps no accounting."""
+        """Whether sent = received = transcribed + silence + unclear + dropped; None without an accounting."""
         if (audio := self.accounting) is None:
             return None
-        return audio.received == self.sent_samples == audio.transcribed + audio.silence + audio.dropped
+        counted = audio.transcribed + audio.silence + audio.unclear + audio.dropped
+        return audio.received == self.sent_samples == counted
 
     def sent(self, samples: int, now: float) -> None:
         if self.first_audio_s is None:

@@ -50,7 +50,13 @@ def test_an_end_before_ready_is_kept(session, ends_first):
     session.on_opened(1.0, 0.0)
     assert session.state is State.FINISHING
     session.on_finished(m.Finished(1, books(100)))
-    assert session.read()[-1]["audio"] == {"received": 100, "transcribed": 100, "silence": 0, "dropped": 0}
+    assert session.read()[-1]["audio"] == {
+        "received": 100,
+        "transcribed": 100,
+        "silence": 0,
+        "unclear": 0,
+        "dropped": 0,
+    }
 
 
 def test_a_rejected_session_ends_with_the_reason(session):
@@ -173,7 +179,7 @@ def test_a_finished_session_accounts_for_every_sample(session):
     assert commands == [ReleaseSlot(1, close=False), CloseConnection(1000, "", linger_s=5.0)]
     final, end = session.read()[-2:]
     assert (final["type"], final["text"]) == ("final", "one")
-    assert end["audio"] == {"received": 100, "transcribed": 60, "silence": 40, "dropped": 0}
+    assert end["audio"] == {"received": 100, "transcribed": 60, "silence": 40, "unclear": 0, "dropped": 0}
     assert session.accounting.reason is None
 
 
@@ -302,7 +308,7 @@ def test_a_client_that_was_away_is_told_the_end(session):
     session.read()
     assert session.farewell() == [CloseConnection(1000, "", linger_s=5.0)]
     (audio,) = session.read_values("ready_to_stop", "audio")
-    assert audio == {"received": 0, "transcribed": 0, "silence": 0, "dropped": 0}
+    assert audio == {"received": 0, "transcribed": 0, "silence": 0, "unclear": 0, "dropped": 0}
 
 
 def test_a_drained_session_is_flushed(session):
