@@ -1,5 +1,6 @@
 """Logs events in the guide's sentences, with their values as fields (shell)."""
 
+from gateway.monitoring.unclear_log import UnclearLog
 from gateway.placement import events
 from shared import logs
 from shared.messages import SAMPLE_RATE, Register
@@ -10,7 +11,10 @@ log = logs.get("gateway")
 class LogObserver:
     """Logs the events that an operator may look for; there is one canonical line for each session, when it closes."""
 
-    def observe(self, event: events.Event) -> None:  # noqa: C901 - one case for each kind of event
+    def __init__(self) -> None:
+        self._unclear = UnclearLog(log.warning)
+
+    def observe(self, event: events.Event) -> None:  # noqa: C901, PLR0912 - one case for each kind of event
         match event:
             case events.ConnectionAccepted(connection, accept_ms):
                 log.info(
@@ -41,7 +45,10 @@ class LogObserver:
                 _session_ready(event)
             case events.MigrationStarted() | events.SessionMigrated() | events.StreamLost():
                 _migration(event)
-            case events.SessionClosed():
+            case events.StepTaken(connection, _, hypothesis) if hypothesis.unclear:
+                self._unclear.told(connection, hypothesis.unclear, event.now)
+            case events.SessionClosed(connection=connection):
+                self._unclear.forget(connection)
                 _session_closed(event)
             case events.WorkerRegistered(registration):
                 _worker_registered(registration)

@@ -40,6 +40,12 @@ LINGER_S = 5.0
 PARK_AFTER_S = 1.0
 """A session whose client is away keeps its slot for at least this long, and while this much audio is undecoded."""
 
+NO_VOICE = (
+    "There is loud audio but hardly any voice in it: is it 16 kHz mono signed 16-bit little-endian PCM? "
+    "Music and noise sound like this too"
+)
+"""The hint about audio in which nobody seems to speak, most likely because it is in another format."""
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class _Migration:
@@ -312,7 +318,8 @@ class Session:
         self.checkpoint.advance(message)
         self.text_updates += self.transcript.apply(message)
         self._presenter.text_changed(self.received, self.lag_s)
-        return self._park_if_done(now)
+        hinted = self.hint("no_voice", NO_VOICE) if message.no_voice else []
+        return [*hinted, *self._park_if_done(now)]
 
     def on_finished(self, message: m.Finished) -> list[Command]:
         """End: all audio is decoded and committed."""

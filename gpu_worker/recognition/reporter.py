@@ -2,15 +2,25 @@
 
 from gpu_worker.recognition.hypothesis import TailWord
 from gpu_worker.recognition.window import Window
-from shared.messages import AudioAccounting, Finished, Hypothesis, ResumeState, Word
+from shared.messages import AudioAccounting, Finished, Hypothesis, ResumeState, UnclearSpeech, Word
 
 
 class AudioLedger:
-    """Counts samples when they are settled: as transcribed if a decode's window contained them, else as silence."""
+    """Counts samples when they are settled.
 
-    def __init__(self, opening: AudioAccounting) -> None:
+    As unclear if they were heard as speech and brought no word, else as transcribed if a decode's window contained
+    them, else as silence.
+    """
+
+    def __init__(self, opening: AudioAccounting, unclear: tuple[UnclearSpeech, ...] = ()) -> None:
         self._accounting = opening
         self._windows: list[tuple[int, int]] = []
+        self._unclear = unclear
+
+    @property
+    def unclear(self) -> tuple[UnclearSpeech, ...]:
+        """Return the stretches of unclear speech that are not settled, or not to their end."""
+        return self._unclear
 
     @property
     def accounting(self) -> AudioAccounting:
@@ -32,15 +42,28 @@ class AudioLedger:
                 start, end = min(first, start), max(last, end)
         self._windows = sorted([*apart, (start, end)])
 
+    def note_unclear(self, stretches: tuple[UnclearSpeech, ...]) -> None:
+        """Record speech that brought no word; later than what was recorded before."""
+        self._unclear += stretches
+
     def settle(self, until: int) -> None:
         """Count the samples before ``until``; an earlier position than the last one changes nothing."""
         before = self._accounting
         if until <= before.until:
             return
-        transcribed = sum(max(0, min(last, until) - first) for first, last in self._windows)
-        silence = until - before.until - transcribed
+        apart = [(max(each.start, before.until), min(each.end, until)) for each in self._unclear]
+        unclear = sum(max(0, last - first) for first, last in apart)
+        decoded = sum(max(0, min(last, until) - first) for first, last in self._windows)
+        both = sum(max(0, min(last, end) - max(first, start)) for first, last in self._windows for start, end in apart)
+        transcribed = decoded - both
         self._windows = [(max(first, until), last) for first, last in self._windows if last > until]
-        self._accounting = AudioAccounting(until, before.transcribed + transcribed, before.silence + silence)
+        self._unclear = tuple(each for each in self._unclear if each.end > until)
+        self._accounting = AudioAccounting(
+            until,
+            before.transcribed + transcribed,
+            before.silence + until - before.until - transcribed - unclear,
+            before.unclear + unclear,
+        )
 
 
 class StreamReporter:
@@ -52,13 +75,23 @@ class StreamReporter:
         ledger: the audio accounting, settled up to ``keep_from``.
         language: the language in use; None until it is known.
         settled_language: the one that another worker would go on with; None until it is settled.
+        no_voice: whether much loud audio had next to no voice in it.
     """
 
-    def __init__(self, *, lease: int, opening: AudioAccounting, language: str | None) -> None:
+    def __init__(
+        self,
+        *,
+        lease: int,
+        opening: AudioAccounting,
+        language: str | None,
+        unclear: tuple[UnclearSpeech, ...] = (),
+    ) -> None:
         self.keep_from = self.decoded_until = self._reported = self._word_end = opening.until
-        self.ledger = AudioLedger(opening)
+        self.ledger = AudioLedger(opening, unclear)
         self.language = self.settled_language = language
+        self.no_voice = False
         self._lease = lease
+        self._unclear: tuple[UnclearSpeech, ...] = ()
         self._segment_open = False
         self._out: list[Hypothesis | Finished] = []
 
@@ -71,6 +104,11 @@ class StreamReporter:
         """Go on after another worker, whose last word ended at ``word_end``, ``inside`` its segment or after it."""
         self._word_end = max(self._word_end, word_end)
         self._segment_open = inside
+
+    def note_unclear(self, stretches: tuple[UnclearSpeech, ...]) -> None:
+        """Count speech that brought no word as such, and tell it with the next hypothesis."""
+        self.ledger.note_unclear(stretches)
+        self._unclear += stretches
 
     def move(self, keep_from: int, decoded_until: int) -> None:
         """Advance the positions; they never go back."""
@@ -103,7 +141,9 @@ class StreamReporter:
             draft=window.draft if window else (),
             language=self.settled_language,
             accounting=self.ledger.accounting,
+            unclear=self.ledger.unclear,
         )
+        told, self._unclear = self._unclear, ()
         self._out.append(
             Hypothesis(
                 lease=self._lease,
@@ -116,6 +156,8 @@ class StreamReporter:
                 decoded=self.decoded_until,
                 language=self.language,
                 resume=state,
+                unclear=told,
+                no_voice=self.no_voice,
             )
         )
 
