@@ -3,7 +3,7 @@
 from gateway.monitoring.unclear_log import UnclearLog
 from gateway.placement import events
 from shared import logs
-from shared.messages import SAMPLE_RATE, Register
+from shared.messages import SAMPLE_RATE, Register, UnclearSpeech
 
 log = logs.get("gateway")
 
@@ -12,7 +12,7 @@ class LogObserver:
     """Logs the events that an operator may look for; there is one canonical line for each session, when it closes."""
 
     def __init__(self) -> None:
-        self._unclear = UnclearLog(log.warning)
+        self._unclear = UnclearLog()
 
     def observe(self, event: events.Event) -> None:  # noqa: C901, PLR0912 - one case for each kind of event
         match event:
@@ -46,7 +46,8 @@ class LogObserver:
             case events.MigrationStarted() | events.SessionMigrated() | events.StreamLost():
                 _migration(event)
             case events.StepTaken(connection, _, hypothesis) if hypothesis.unclear:
-                self._unclear.told(connection, hypothesis.unclear, event.now)
+                for stretch, left_out in self._unclear.to_log(connection, hypothesis.unclear, event.now):
+                    _unclear_speech(connection, stretch, left_out)
             case events.SessionClosed(connection=connection):
                 self._unclear.forget(connection)
                 _session_closed(event)
@@ -127,6 +128,19 @@ def _migration(event: events.MigrationStarted | events.SessionMigrated | events.
                 cause=cause,
                 reason=reason,
             )
+
+
+def _unclear_speech(connection: str, stretch: UnclearSpeech, left_out: int) -> None:
+    start_s, end_s = stretch.start / SAMPLE_RATE, stretch.end / SAMPLE_RATE
+    log.warning(
+        f"Connection {connection}: speech from {start_s:.1f} s to {end_s:.1f} s brought no word ({stretch.cause})",
+        event_id="unclear_speech",
+        connection=connection,
+        start_s=round(start_s, 3),
+        end_s=round(end_s, 3),
+        cause=stretch.cause,
+        left_out=left_out,
+    )
 
 
 def _session_closed(event: events.SessionClosed) -> None:

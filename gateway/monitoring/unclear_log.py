@@ -1,8 +1,8 @@
-"""Logs speech that brought no word, with a bound on the lines of one session (core)."""
+"""How much of the speech that brought no word is logged: a bound on the lines of one session (core)."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
-from shared.messages import SAMPLE_RATE, UnclearSpeech
+from shared.messages import UnclearSpeech
 
 MOST_LINES = 10
 """A session with music or noise that passes for speech may not fill the log: this many lines ..."""
@@ -12,18 +12,16 @@ PERIOD_S = 60.0
 
 
 class UnclearLog:
-    """Writes one line for each stretch of unclear speech.
+    """Chooses the stretches of unclear speech that get a line in the log."""
 
-    Args:
-        write: writes a line: its sentence, and its fields as keywords.
-    """
-
-    def __init__(self, write: Callable[..., None]) -> None:
-        self._write = write
+    def __init__(self) -> None:
         self._periods: dict[str, tuple[float, int]] = {}  # by session: when its period began, the stretches in it
 
-    def told(self, connection: str, stretches: Sequence[UnclearSpeech], now: float) -> None:
-        """Take the stretches that a worker has found in a session's audio."""
+    def to_log(
+        self, connection: str, stretches: Sequence[UnclearSpeech], now: float
+    ) -> list[tuple[UnclearSpeech, int]]:
+        """Return which of a session's new stretches to log, each with the number left out before it."""
+        lines = []
         for stretch in stretches:
             began, count = self._periods.get(connection, (now, 0))
             left_out = 0
@@ -31,20 +29,9 @@ class UnclearLog:
                 began, count, left_out = now, 0, max(0, count - MOST_LINES)
             self._periods[connection] = (began, count + 1)
             if count < MOST_LINES:
-                self._line(connection, stretch, left_out)
+                lines.append((stretch, left_out))
+        return lines
 
     def forget(self, connection: str) -> None:
         """Forget a session that is closed."""
         self._periods.pop(connection, None)
-
-    def _line(self, connection: str, stretch: UnclearSpeech, left_out: int) -> None:
-        start_s, end_s = stretch.start / SAMPLE_RATE, stretch.end / SAMPLE_RATE
-        self._write(
-            f"Connection {connection}: speech from {start_s:.1f} s to {end_s:.1f} s brought no word ({stretch.cause})",
-            event_id="unclear_speech",
-            connection=connection,
-            start_s=round(start_s, 3),
-            end_s=round(end_s, 3),
-            cause=stretch.cause,
-            left_out=left_out,
-        )

@@ -554,6 +554,11 @@ def check_whole(speech, *messages) -> None:
         assert not message.resume.speaking or message.keep_from <= message.resume.window_start
     total = finished.accounting
     assert total.transcribed + total.silence + total.unclear == total.until == len(speech.pcm)
+    unclear = [(each.start, each.end) for message in hypotheses for each in message.unclear]
+    assert all(0 <= start < end <= len(speech.pcm) for start, end in unclear)
+    assert all(one[1] <= two[0] for one, two in itertools.pairwise(unclear))
+    assert not [word for word in words for start, end in unclear if word.start < end and start < word.end]
+    assert total.unclear == sum(end - start for start, end in unclear)
 
 
 @settings(max_examples=40, deadline=None)
