@@ -1,4 +1,4 @@
-"""How much of the speech that brought no word is logged: a bound on the lines of one session (core)."""
+"""How much of the speech that brought no word is logged: a bound on the lines of one session."""
 
 from collections.abc import Sequence
 

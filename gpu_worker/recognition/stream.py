@@ -8,6 +8,8 @@ from collections import deque
 
 import numpy as np
 
+from gpu_worker.recognition.accounting.unclear import UnclearFinder
+from gpu_worker.recognition.accounting.voice_check import VoiceCheck
 from gpu_worker.recognition.commit import decide
 from gpu_worker.recognition.endpointer import Endpointer, Utterance
 from gpu_worker.recognition.hypothesis import TailWord
@@ -16,8 +18,6 @@ from gpu_worker.recognition.planner import Plan, Progress, ends_without_decode, 
 from gpu_worker.recognition.policy import PolicySettings
 from gpu_worker.recognition.reporter import StreamReporter
 from gpu_worker.recognition.sample_buffer import SAMPLE_BYTES, SampleBuffer
-from gpu_worker.recognition.unclear import UnclearFinder
-from gpu_worker.recognition.voice_check import VoiceCheck
 from gpu_worker.recognition.window import Window, next_frame
 from gpu_worker.recognizer import FRAME, VAD_FRAME, VadRequest, VadResult, WindowRequest, WindowResult
 from shared.messages import AudioAccounting, Finished, Hypothesis, ResumeState

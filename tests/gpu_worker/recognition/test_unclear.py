@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gpu_worker.recognition.accounting.unclear import UnclearFinder
 from gpu_worker.recognition.endpointer import Utterance
 from gpu_worker.recognition.hypothesis import TailWord
-from gpu_worker.recognition.unclear import UnclearFinder
 from shared.messages import CommittedToken
 from tests.gpu_worker.recognition.driver import POLICY, timed, window_result
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from gpu_worker.recognition.voice_check import LOUD_FRAMES, VoiceCheck
+from gpu_worker.recognition.accounting.voice_check import LOUD_FRAMES, VoiceCheck
 from gpu_worker.recognizer import VAD_FRAME
 
 LOUD = np.full(VAD_FRAME, 1000, np.int16)
