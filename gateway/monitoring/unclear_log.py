@@ -1,4 +1,4 @@
-"""How much of the speech that brought no word is logged: a bound on the lines of one session."""
+"""How much of the speech that brought no word is logged: a bound on the lines of one session (core)."""
 
 from collections.abc import Sequence
 
