@@ -28,7 +28,8 @@ class VoiceCheck:
     def __init__(self, voice_probability: float) -> None:
         self.no_voice = False
         self._voice_probability = voice_probability
-        self._voiced: deque[bool] = deque(maxlen=LOUD_FRAMES)
+        self._voiced: deque[bool] = deque()
+        self._voiced_count = 0
 
     def update(self, pcm: Pcm, probabilities: Sequence[float]) -> None:
         """Take audio and the probability of speech in each of its frames; the last may be cut short."""
@@ -38,8 +39,12 @@ class VoiceCheck:
         loud = np.sqrt(np.mean(np.square(padded, dtype=np.float32), axis=1)) > LOUD_RMS
         for is_loud, probability in zip(loud, probabilities, strict=True):
             if is_loud:
-                self._voiced.append(probability >= self._voice_probability)
-                if len(self._voiced) == LOUD_FRAMES and sum(self._voiced) <= MOST_VOICED_FRAMES:
-                    self.no_voice = True
-                    self._voiced.clear()
-                    return
+                self._take(voiced=probability >= self._voice_probability)
+
+    def _take(self, *, voiced: bool) -> None:
+        self._voiced.append(voiced)
+        self._voiced_count += voiced
+        if len(self._voiced) > LOUD_FRAMES:
+            self._voiced_count -= self._voiced.popleft()
+        if len(self._voiced) == LOUD_FRAMES and self._voiced_count <= MOST_VOICED_FRAMES:
+            self.no_voice = True
