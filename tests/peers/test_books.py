@@ -8,7 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gpu_worker.recognizer import VAD_FRAME
+from gpu_worker.recognition.accounting.voice_check import VoiceCheck
+from gpu_worker.recognizer import VAD_FRAME, VadRequest
+from shared.clips import load_clips
 from tests.gateway.exchange import Exchange
 from tests.gateway.readers import read_values
 from tests.gpu_worker.recognition.driver import Driver, open_stream
@@ -185,3 +187,48 @@ def test_unclear_quiet_rooms_and_speech_are_no_garbage():
         client.say(speech.astype(np.int16).tobytes())
         exchange.run(20)
         assert exchange.log.of("client_hint") == []
+
+
+def speech_of_clips(seconds) -> np.ndarray:
+    """Return the clips' audio, one after the other."""
+    return np.concatenate([np.frombuffer(clip.pcm(), "<i2") for clip in load_clips()])[: seconds * S]
+
+
+def as_48_khz(pcm) -> np.ndarray:
+    """Return audio as it is at 48 kHz."""
+    return np.interp(np.arange(3 * len(pcm)) / 3, np.arange(len(pcm)), pcm).astype(np.int16)
+
+
+GARBAGE = {
+    "white noise": lambda pcm: (np.random.default_rng(1).standard_normal(len(pcm)) * 3000).astype(np.int16),
+    "48 kHz": as_48_khz,
+    "stereo at 48 kHz": lambda pcm: np.repeat(as_48_khz(pcm), 2),
+    "big-endian": lambda pcm: pcm.byteswap(),
+    "shifted by a byte": lambda pcm: np.frombuffer(b"\0" + pcm.tobytes() + b"\0", "<i2"),
+    "float32": lambda pcm: np.frombuffer((pcm / 32768).astype("<f4").tobytes(), "<i2"),
+    "hum": lambda pcm: (8000 * np.sin(np.arange(len(pcm)) / S * 100 * np.pi)).astype(np.int16),
+}
+PLAIN = {
+    "speech": lambda pcm: pcm,
+    "soft speech": lambda pcm: (pcm * 0.05).astype(np.int16),
+    "a quiet room": lambda pcm: (np.random.default_rng(1).standard_normal(len(pcm)) * 60).astype(np.int16),
+}
+
+
+@pytest.mark.timeout(90)
+@pytest.mark.parametrize("audio", [*GARBAGE, *PLAIN])
+def test_unclear_garbage_is_noticed_by_the_real_detector(model, audio):
+    """Bytes in another format are noticed within 38 s; speech and quiet rooms are not.
+
+    Relatives: other rates and channels, bytes swapped and shifted, float32, noise, hum.
+    """
+    pcm = (GARBAGE | PLAIN)[audio](speech_of_clips(38))[: 38 * S // VAD_FRAME * VAD_FRAME]
+    pcm = pcm[: len(pcm) // VAD_FRAME * VAD_FRAME]
+    check = VoiceCheck(0.35)
+    model.open(1)
+    for first in range(0, len(pcm), 64 * VAD_FRAME):
+        part = pcm[first : first + 64 * VAD_FRAME]
+        (result,) = model.detect_speech([VadRequest(1, part)])
+        check.update(part, result.probabilities)
+    model.close(1)
+    assert check.no_voice == (audio in GARBAGE)
