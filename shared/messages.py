@@ -45,11 +45,34 @@ class CommittedToken:
 
 @dataclass(frozen=True, slots=True)
 class AudioAccounting:
-    """What became of the samples before ``until``; each is counted once."""
+    """What became of the samples before ``until``; each is counted once.
+
+    Attributes:
+        until: the end of what is counted.
+        transcribed: samples in the window of a decode, without those that are unclear.
+        silence: samples without speech.
+        unclear: samples that were heard as speech, and brought no word.
+    """
 
     until: int
     transcribed: int
     silence: int
+    unclear: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class UnclearSpeech:
+    """A stretch that was heard as speech, and brought no word.
+
+    Attributes:
+        start: first sample.
+        end: sample after the last.
+        cause: a word for the log: ``no_words``, ``hidden``, ``repetition``, ``uncovered`` or ``not_decoded``.
+    """
+
+    start: int
+    end: int
+    cause: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +86,7 @@ class ResumeState:
         draft: tokens of the last tail.
         language: the one to go on with, once the words of a long window have settled it.
         accounting: the accounting up to ``keep_from``.
+        unclear: the stretches of unclear speech after ``keep_from`` that a hypothesis has told.
     """
 
     window_start: int
@@ -71,6 +95,7 @@ class ResumeState:
     draft: tuple[int, ...]
     language: str | None
     accounting: AudioAccounting
+    unclear: tuple[UnclearSpeech, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,6 +297,8 @@ class Hypothesis:
         decoded: every sample before this one has been used.
         language: the one in use; None while it is unknown.
         resume: what another worker would need to go on from here.
+        unclear: the stretches that were found to be unclear speech since the last hypothesis.
+        no_voice: whether this worker has heard much loud audio with next to no voice in it.
     """
 
     lease: int
@@ -284,6 +311,8 @@ class Hypothesis:
     decoded: int
     language: str | None
     resume: ResumeState
+    unclear: tuple[UnclearSpeech, ...] = ()
+    no_voice: bool = False
 
 
 @dataclass(frozen=True, slots=True)

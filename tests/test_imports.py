@@ -22,6 +22,7 @@ CORES = (
     "gateway.monitoring.reports",
     "gateway.monitoring.snapshot",
     "gateway.monitoring.statistics",
+    "gateway.monitoring.unclear_log",
     "gateway.placement.events",
     "gateway.placement.leases",
     "gateway.placement.policy",

@@ -1,8 +1,9 @@
 """Logs events in the guide's sentences, with their values as fields (shell)."""
 
+from gateway.monitoring.unclear_log import UnclearLog
 from gateway.placement import events
 from shared import logs
-from shared.messages import SAMPLE_RATE, Register
+from shared.messages import SAMPLE_RATE, Register, UnclearSpeech
 
 log = logs.get("gateway")
 
@@ -10,7 +11,10 @@ log = logs.get("gateway")
 class LogObserver:
     """Logs the events that an operator may look for; there is one canonical line for each session, when it closes."""
 
-    def observe(self, event: events.Event) -> None:  # noqa: C901 - one case for each kind of event
+    def __init__(self) -> None:
+        self._unclear = UnclearLog()
+
+    def observe(self, event: events.Event) -> None:  # noqa: C901, PLR0912 - one case for each kind of event
         match event:
             case events.ConnectionAccepted(connection, accept_ms):
                 log.info(
@@ -21,6 +25,10 @@ class LogObserver:
                 )
             case events.ConnectionRefused(connection, error):
                 log.warning("connection refused", event_id="connection_refused", connection=connection, code=error.code)
+            case events.ClientHinted(connection, code, sentence):
+                log.warning(
+                    f"Connection {connection}: {sentence}", event_id="client_hint", connection=connection, code=code
+                )
             case events.NoSlotFree(connection):
                 log.warning("No GPU resources available", event_id="no_gpu_resources", connection=connection)
             case events.SlotLeased():
@@ -37,7 +45,11 @@ class LogObserver:
                 _session_ready(event)
             case events.MigrationStarted() | events.SessionMigrated() | events.StreamLost():
                 _migration(event)
-            case events.SessionClosed():
+            case events.StepTaken(connection, _, hypothesis) if hypothesis.unclear:
+                for stretch, left_out in self._unclear.to_log(connection, hypothesis.unclear, event.now):
+                    _unclear_speech(connection, stretch, left_out)
+            case events.SessionClosed(connection=connection):
+                self._unclear.forget(connection)
                 _session_closed(event)
             case events.WorkerRegistered(registration):
                 _worker_registered(registration)
@@ -118,6 +130,19 @@ def _migration(event: events.MigrationStarted | events.SessionMigrated | events.
             )
 
 
+def _unclear_speech(connection: str, stretch: UnclearSpeech, left_out: int) -> None:
+    start_s, end_s = stretch.start / SAMPLE_RATE, stretch.end / SAMPLE_RATE
+    log.warning(
+        f"Connection {connection}: speech from {start_s:.1f} s to {end_s:.1f} s brought no word ({stretch.cause})",
+        event_id="unclear_speech",
+        connection=connection,
+        start_s=round(start_s, 3),
+        end_s=round(end_s, 3),
+        cause=stretch.cause,
+        left_out=left_out,
+    )
+
+
 def _session_closed(event: events.SessionClosed) -> None:
     accounting = event.accounting
     log.info(
@@ -130,6 +155,7 @@ def _session_closed(event: events.SessionClosed) -> None:
         received=accounting.received,
         transcribed=accounting.transcribed,
         silence=accounting.silence,
+        unclear=accounting.unclear,
         dropped=accounting.dropped,
         dropped_reason=accounting.reason,
         words=event.words,

@@ -18,7 +18,7 @@ from shared.histogram import Histogram, Histograms
 from shared.messages import SAMPLE_RATE
 
 OUTCOMES = ("complete", "client_left", *sorted(error.code for error in SessionError.__subclasses__()))
-FATES = ("received", "transcribed", "silence", "dropped")
+FATES = ("received", "transcribed", "silence", "unclear", "dropped")
 REASONS = ("worker_lost", "stream_failed", "full", "forgotten", "not_ready", "drain", "balance")
 GAPS = (*REASONS, "resume")
 """The label values that are there from the start with 0, so that the first event of a kind shows as an increase."""

@@ -166,6 +166,7 @@ class Statistics:
             received=accounting.received,
             transcribed=accounting.transcribed,
             silence=accounting.silence,
+            unclear=accounting.unclear,
             dropped=accounting.dropped,
         )
         if accounting.dropped:

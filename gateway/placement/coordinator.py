@@ -17,6 +17,7 @@ from gateway.sessions.commands import (
     BecameReady,
     CloseConnection,
     Command,
+    Hinted,
     LeaseMessage,
     Migrated,
     ReleaseSlot,
@@ -110,6 +111,8 @@ class Coordinator:
             case Migrated(gap_s, from_gpu, cause):
                 gpu_id = client.session.gpu_id
                 self._report(events.SessionMigrated(client.session.id, from_gpu, gpu_id, cause, gap_s, time.time()))
+            case Hinted(code, sentence):
+                self._report(events.ClientHinted(client.session.id, code, sentence))
             case CloseConnection():
                 client.close_after_flush(command)
             case _CheckOptions(lease):

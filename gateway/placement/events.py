@@ -28,6 +28,15 @@ class ConnectionRefused:
 
 
 @dataclass(frozen=True, slots=True)
+class ClientHinted:
+    """A client was told something about its audio; its session goes on. ``code`` is stable, for programs."""
+
+    connection: str
+    code: str
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True)
 class NoSlotFree:
     """A session has ended because every slot is taken."""
 
@@ -208,6 +217,7 @@ class LoopDelayed:
 Event = (
     ConnectionAccepted
     | ConnectionRefused
+    | ClientHinted
     | NoSlotFree
     | SlotLeased
     | SlotReleased

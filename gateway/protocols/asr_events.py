@@ -81,6 +81,9 @@ class EventsProtocol(ClientProtocol):
         """Queue the error of a message that was not understood."""
         self._queue.enqueue({"type": "error", "error": sentence, "code": BAD_MESSAGE})
 
+    def hint(self, code: str, sentence: str) -> None:
+        self._queue.enqueue({"type": "hint", "code": code, "message": sentence})
+
     def failed(self, error: SessionError) -> None:
         self._queue.enqueue({"type": "error", **error_fields(error)})
 

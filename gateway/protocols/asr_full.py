@@ -65,6 +65,10 @@ class FullProtocol(ClientProtocol):
         error: JsonObject = {"error": sentence, "code": BAD_MESSAGE}
         self._queue.enqueue_latest("rejected", lambda: self._error(error))
 
+    def hint(self, code: str, sentence: str) -> None:
+        """Queue the state with the hint under ``hint_code`` and ``hint``."""
+        self._queue.enqueue(self._state() | {"hint": sentence, "hint_code": code})
+
     def failed(self, error: SessionError) -> None:
         """Queue the state with the error, or the error alone if there is no text yet."""
         self._queue.enqueue(self._error(error_fields(error)))

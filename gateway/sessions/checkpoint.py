@@ -78,7 +78,7 @@ class Checkpoint:
         """
         accounting, keep_from = message.resume.accounting, message.keep_from
         known = self.journal.start <= keep_from <= self.received
-        return known and accounting.until == keep_from == accounting.transcribed + accounting.silence
+        return known and accounting.until == keep_from == _counted(accounting)
 
     def advance(self, message: m.Hypothesis) -> None:
         """Note how far a worker has come, and drop the audio that no worker will need any more."""
@@ -90,8 +90,7 @@ class Checkpoint:
 
     def is_complete(self, accounting: m.AudioAccounting) -> bool:
         """Return True if a worker's final accounting covers all audio, and no more will come."""
-        covered = accounting.transcribed + accounting.silence
-        return self.ended_at is not None and accounting.until == self.received == covered
+        return self.ended_at is not None and accounting.until == self.received == _counted(accounting)
 
     def close(self, accounting: m.AudioAccounting | None, outcome: str) -> SessionAccounting:
         """Drop the audio; return what became of it, by the worker's final accounting or that of the last hypothesis."""
@@ -99,7 +98,8 @@ class Checkpoint:
         dropped = self.received - done.until
         self.journal.trim(self.journal.end)
         self._resume = None
-        return SessionAccounting(self.received, done.transcribed, done.silence, dropped, outcome if dropped else None)
+        reason = outcome if dropped else None
+        return SessionAccounting(self.received, done.transcribed, done.silence, dropped, reason, done.unclear)
 
     # --- figures --------------------------------------------------------------------------------------------
 
@@ -127,3 +127,7 @@ class Checkpoint:
         self.journal.check()
         assert self.decoded <= self.received
         assert self.ended_at in (None, self.received)
+
+
+def _counted(accounting: m.AudioAccounting) -> int:
+    return accounting.transcribed + accounting.silence + accounting.unclear

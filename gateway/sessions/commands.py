@@ -55,7 +55,15 @@ class Migrated:
     cause: str
 
 
-Command = SendToWorker | RequestSlot | ReleaseSlot | CloseConnection | BecameReady | Migrated
+@dataclass(frozen=True, slots=True)
+class Hinted:
+    """Report that the client was told something about its audio, under a stable code."""
+
+    code: str
+    sentence: str
+
+
+Command = SendToWorker | RequestSlot | ReleaseSlot | CloseConnection | BecameReady | Migrated | Hinted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,7 +84,7 @@ class SessionLimits:
 
 @dataclass(frozen=True, slots=True)
 class SessionAccounting:
-    """What became of a session's audio, in samples: ``received = transcribed + silence + dropped``.
+    """What became of a session's audio, in samples: ``received = transcribed + silence + unclear + dropped``.
 
     ``reason`` is the session's outcome if audio was dropped.
     """
@@ -86,6 +94,7 @@ class SessionAccounting:
     silence: int
     dropped: int
     reason: str | None
+    unclear: int = 0
 
     def as_json(self) -> dict[str, object]:
         """Return the samples as ``ready_to_stop`` carries them."""
@@ -93,9 +102,10 @@ class SessionAccounting:
             "received": self.received,
             "transcribed": self.transcribed,
             "silence": self.silence,
+            "unclear": self.unclear,
             "dropped": self.dropped,
         }
 
     def check(self) -> None:
         """Assert that every sample is accounted for once."""
-        assert self.received == self.transcribed + self.silence + self.dropped, self
+        assert self.received == self.transcribed + self.silence + self.unclear + self.dropped, self

@@ -83,6 +83,10 @@ class Presenter(Protocol):
         """Queue the answer to a message that was not understood; the session goes on."""
 
     @abstractmethod
+    def hint(self, code: str, sentence: str) -> None:
+        """Queue what the client should know about its audio; the session goes on. Sessions call it once a code."""
+
+    @abstractmethod
     def failed(self, error: SessionError) -> None:
         """Queue the error that ends the session."""
 

@@ -15,6 +15,7 @@ from gateway.sessions.commands import (
     BecameReady,
     CloseConnection,
     Command,
+    Hinted,
     Migrated,
     ReleaseSlot,
     RequestSlot,
@@ -38,6 +39,12 @@ LINGER_S = 5.0
 
 PARK_AFTER_S = 1.0
 """A session whose client is away keeps its slot for at least this long, and while this much audio is undecoded."""
+
+NO_VOICE = (
+    "There is loud audio but hardly any voice in it: is it 16 kHz mono signed 16-bit little-endian PCM? "
+    "Music and noise sound like this too"
+)
+"""The hint about audio in which nobody seems to speak, most likely because it is in another format."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -113,6 +120,7 @@ class Session:
         self._migration: _Migration | None = None
         self._interruption: _Interruption | None = None
         self._drained_by: SessionError | None = None
+        self._hinted: set[str] = set()
 
     # --- getting a slot -------------------------------------------------------------------------------------
 
@@ -264,6 +272,14 @@ class Session:
             self._enter(State.FINISHING, now)
         return [] if self.lease is None else [SendToWorker(m.Finish(self.lease, at))]
 
+    def hint(self, code: str, sentence: str) -> list[Command]:
+        """Tell the client something that it should know, once a session for each code; the session goes on."""
+        if code in self._hinted or self.state is State.ENDED:
+            return []
+        self._hinted.add(code)
+        self._presenter.hint(code, sentence)
+        return [Hinted(code, sentence)]
+
     def on_disconnected(self) -> list[Command]:
         """End: the client has left for good."""
         return self._end("client_left") if self.state is not State.ENDED else []
@@ -310,7 +326,8 @@ class Session:
         self.checkpoint.advance(message)
         self.text_updates += self.transcript.apply(message)
         self._presenter.text_changed(self.received, self.lag_s)
-        return self._park_if_done(now)
+        hinted = self.hint("no_voice", NO_VOICE) if message.no_voice else []
+        return [*hinted, *self._park_if_done(now)]
 
     def on_finished(self, message: m.Finished) -> list[Command]:
         """End: all audio is decoded and committed."""

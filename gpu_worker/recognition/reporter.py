@@ -1,46 +1,9 @@
 """Core: what a stream reports: positions that only grow, words in order, accounting that adds up."""
 
+from gpu_worker.recognition.accounting.ledger import AudioLedger
 from gpu_worker.recognition.hypothesis import TailWord
 from gpu_worker.recognition.window import Window
-from shared.messages import AudioAccounting, Finished, Hypothesis, ResumeState, Word
-
-
-class AudioLedger:
-    """Counts samples when they are settled: as transcribed if a decode's window contained them, else as silence."""
-
-    def __init__(self, opening: AudioAccounting) -> None:
-        self._accounting = opening
-        self._windows: list[tuple[int, int]] = []
-
-    @property
-    def accounting(self) -> AudioAccounting:
-        return self._accounting
-
-    def decoded(self, start: int, end: int) -> None:
-        """Record that a decode's window contained the samples from ``start`` to ``end``.
-
-        Raises:
-            ValueError: some of them are counted already.
-        """
-        if start < self._accounting.until:
-            raise ValueError(f"samples from {start} are counted up to {self._accounting.until}")
-        apart = []
-        for first, last in self._windows:
-            if last < start or first > end:
-                apart.append((first, last))
-            else:
-                start, end = min(first, start), max(last, end)
-        self._windows = sorted([*apart, (start, end)])
-
-    def settle(self, until: int) -> None:
-        """Count the samples before ``until``; an earlier position than the last one changes nothing."""
-        before = self._accounting
-        if until <= before.until:
-            return
-        transcribed = sum(max(0, min(last, until) - first) for first, last in self._windows)
-        silence = until - before.until - transcribed
-        self._windows = [(max(first, until), last) for first, last in self._windows if last > until]
-        self._accounting = AudioAccounting(until, before.transcribed + transcribed, before.silence + silence)
+from shared.messages import AudioAccounting, Finished, Hypothesis, ResumeState, UnclearSpeech, Word
 
 
 class StreamReporter:
@@ -52,13 +15,23 @@ class StreamReporter:
         ledger: the audio accounting, settled up to ``keep_from``.
         language: the language in use; None until it is known.
         settled_language: the one that another worker would go on with; None until it is settled.
+        no_voice: whether much loud audio had next to no voice in it.
     """
 
-    def __init__(self, *, lease: int, opening: AudioAccounting, language: str | None) -> None:
+    def __init__(
+        self,
+        *,
+        lease: int,
+        opening: AudioAccounting,
+        language: str | None,
+        unclear: tuple[UnclearSpeech, ...] = (),
+    ) -> None:
         self.keep_from = self.decoded_until = self._reported = self._word_end = opening.until
-        self.ledger = AudioLedger(opening)
+        self.ledger = AudioLedger(opening, unclear)
         self.language = self.settled_language = language
+        self.no_voice = False
         self._lease = lease
+        self._unclear: tuple[UnclearSpeech, ...] = ()
         self._segment_open = False
         self._out: list[Hypothesis | Finished] = []
 
@@ -71,6 +44,11 @@ class StreamReporter:
         """Go on after another worker, whose last word ended at ``word_end``, ``inside`` its segment or after it."""
         self._word_end = max(self._word_end, word_end)
         self._segment_open = inside
+
+    def note_unclear(self, stretches: tuple[UnclearSpeech, ...]) -> None:
+        """Count speech that brought no word as such, and tell it with the next hypothesis."""
+        self.ledger.note_unclear(stretches)
+        self._unclear += stretches
 
     def move(self, keep_from: int, decoded_until: int) -> None:
         """Advance the positions; they never go back."""
@@ -103,7 +81,9 @@ class StreamReporter:
             draft=window.draft if window else (),
             language=self.settled_language,
             accounting=self.ledger.accounting,
+            unclear=self.ledger.unclear,
         )
+        told, self._unclear = self._unclear, ()
         self._out.append(
             Hypothesis(
                 lease=self._lease,
@@ -116,6 +96,8 @@ class StreamReporter:
                 decoded=self.decoded_until,
                 language=self.language,
                 resume=state,
+                unclear=told,
+                no_voice=self.no_voice,
             )
         )
 

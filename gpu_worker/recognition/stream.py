@@ -8,8 +8,10 @@ from collections import deque
 
 import numpy as np
 
+from gpu_worker.recognition.accounting.unclear import UnclearFinder
+from gpu_worker.recognition.accounting.voice_check import VoiceCheck
 from gpu_worker.recognition.commit import decide
-from gpu_worker.recognition.endpointer import Endpointer
+from gpu_worker.recognition.endpointer import Endpointer, Utterance
 from gpu_worker.recognition.hypothesis import TailWord
 from gpu_worker.recognition.language import Language
 from gpu_worker.recognition.planner import Plan, Progress, ends_without_decode, is_covered, next_decode
@@ -53,9 +55,16 @@ class Stream:
         self._policy = policy
         self._language = Language(language, resume.language if resume else None, policy)
         self._audio = SampleBuffer(accounting.until)
-        self._reporter = StreamReporter(lease=lease, opening=accounting, language=self._language.used)
+        self._reporter = StreamReporter(
+            lease=lease,
+            opening=accounting,
+            language=self._language.used,
+            unclear=resume.unclear if resume else (),
+        )
+        self._voice_check = VoiceCheck(policy.keep_alive_threshold)
         self._floor = resume.window_start if resume else accounting.until  # no later window starts before it
         self._endpointer = Endpointer(judged_until=accounting.until, ignore_before=self._floor, policy=policy)
+        self._unclear = UnclearFinder(self._floor, policy)
         self._window: Window | None = None
         self._vad_until: int | None = None  # end of the VAD request that is out
         self._pending: Plan | None = None  # the decode that is out
@@ -82,6 +91,7 @@ class Stream:
         self._endpointer.resume(start, settled + self._policy.pre_roll_samples)
         # No decode before the audio of the committed tokens has arrived: they are forced into it.
         self._window = Window(start, asked_until=settled, committed=state.committed, draft=state.draft)
+        self._unclear.resume(state.committed)
         self._reporter.resume_at(settled, inside=True)
 
     @property
@@ -184,6 +194,9 @@ class Stream:
         if len(result.probabilities) != frames:
             raise ValueError(f"{len(result.probabilities)} probabilities for {frames} frames")
         self._count_resumed_speech(result.probabilities)
+        judged = self._audio.copy(self._endpointer.judged_until, self._vad_until)
+        self._voice_check.update(judged, result.probabilities)
+        self._reporter.no_voice = self._voice_check.no_voice
         self._endpointer.update(result.probabilities, self._vad_until)
         self._vad_until = None
         self._advance()
@@ -236,7 +249,11 @@ class Stream:
         self._pending = None
         self._reporter.ledger.decoded(window.start, plan.end)
         self._language.on_decode(result.language, window.start, plan.end)
-        decision = decide(window, plan, result, self._endpointer.utterances[0].last_speech, self._policy)
+        utterance = self._endpointer.utterances[0]
+        decision = decide(window, plan, result, utterance.last_speech, self._policy)
+        shown = bool(decision.taken or window.committed or window.draft)
+        self._unclear.on_decode(result, shown=shown)
+        self._note_unclear(utterance, decision.taken, decision.window.start if decision.window else None)
         self._window = decision.window
         if decision.window is None:
             self._floor = max(self._floor, plan.end)
@@ -245,8 +262,17 @@ class Stream:
         self._emit(decision.taken, closes=decision.closes)
         if decision.window and decision.more:
             # A message of their own: the resume state of each message matches the words committed so far.
-            self._emit(decision.window.commit(decision.more), closes=False)
+            more = decision.window.commit(decision.more)
+            self._unclear.on_words(more)
+            self._emit(more, closes=False)
         self._advance()
+
+    def _note_unclear(self, utterance: Utterance, taken: tuple[TailWord, ...], until: int | None) -> None:
+        """Note which speech has brought no word, before a window's start ``until`` or to the end of the utterance."""
+        self._unclear.on_words(taken)
+        end = utterance.last_speech if utterance.end is None else utterance.end
+        decided = min(end, self.received) if until is None else until
+        self._reporter.note_unclear(self._unclear.decide(utterance, decided, over=until is None))
 
     def _open_window(self) -> None:
         if self._window is None and self._endpointer.utterances:
@@ -289,6 +315,7 @@ class Stream:
 
     def _end_without_decode(self, window: Window) -> None:
         utterance = self._endpointer.utterances.popleft()
+        self._note_unclear(utterance, window.tail, None)
         if utterance.end is not None:
             self._floor = max(self._floor, utterance.end)
         if window.decoded:

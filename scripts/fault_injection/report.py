@@ -38,10 +38,13 @@ def show(verdict: Verdict, console: Console) -> None:
 
 
 def _sessions(sessions: Sequence[SessionRecord], console: Console) -> None:
-    table = Table("session", "words", "moves", "reconnects", "received", "transcribed", "silence", "dropped", "end")
+    table = Table(
+        "session", "words", "moves", "reconnects", "received", "transcribed", "silence", "unclear", "dropped", "end"
+    )
     for index, each in enumerate(sessions):
-        books = (each.books.received, each.books.transcribed, each.books.silence, each.books.dropped)
-        figures = (index, len(each.words), each.moves, each.reconnects, *books)
+        books = each.books
+        samples = (books.received, books.transcribed, books.silence, books.unclear, books.dropped)
+        figures = (index, len(each.words), each.moves, each.reconnects, *samples)
         table.add_row(*map(str, figures), escape(each.problem or "complete"))
     console.print(table)
     for each in sessions:

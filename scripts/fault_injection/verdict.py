@@ -36,7 +36,7 @@ class SessionRecord:
     def unaccounted(self) -> int:
         """The samples that the books do not explain, those never received included."""
         lost = max(0, self.sent - self.books.received)
-        return lost + abs(self.books.received - self.books.transcribed - self.books.silence)
+        return lost + abs(self.books.received - self.books.transcribed - self.books.silence - self.books.unclear)
 
     @property
     def disordered(self) -> int:

@@ -13,6 +13,7 @@ from whisper_live_client.events import (
     ErrorEvent,
     Final,
     FinalWord,
+    Hint,
     Line,
     Moved,
     Partial,
@@ -41,6 +42,7 @@ from whisper_live_client.events import (
         ),
         ('{"type":"ack","seq":5,"received":9,"committed_until":4}', Ack(5, 9, 4)),
         ('{"type":"moved","seq":6,"gpu_id":2}', Moved(6, 2)),
+        ('{"type":"hint","seq":6,"code":"x","message":"a"}', Hint(6, "x", "a")),
         ('{"type":"error","seq":7,"error":"no","code":"x","retry_after_s":5}', ErrorEvent(7, "no", "x", 5.0)),
         (
             '{"type":"ready_to_stop","seq":8,"audio":{"received":4,"transcribed":2,"silence":1,"dropped":1}}',
@@ -101,7 +103,7 @@ KEYS = [
     "start",
     "languages",
 ]
-KINDS = ["config", "status", "partial", "final", "ack", "moved", "error", "ready_to_stop"]
+KINDS = ["config", "status", "partial", "final", "ack", "moved", "hint", "error", "ready_to_stop"]
 
 
 @given(st.dictionaries(st.sampled_from(KEYS), st.sampled_from(KINDS) | JSON, max_size=6))

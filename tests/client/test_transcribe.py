@@ -92,6 +92,7 @@ def test_json_has_words_books_and_times(speech):
         "received_samples": 16_800,
         "transcribed_samples": 16_800,
         "silence_samples": 0,
+        "unclear_samples": 0,
         "dropped_samples": 0,
     }
     assert 0 <= body["timing"]["first_word_s"] < 1

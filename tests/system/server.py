@@ -105,7 +105,9 @@ class Log:
         released = Counter(tuple(entry[key] for key in lease) for entry in self.find("gpu_released"))
         assert granted == released
         for entry in self.find("session_closed"):
-            assert entry["received"] == entry["transcribed"] + entry["silence"] + entry["dropped"], entry
+            assert entry["received"] == entry["transcribed"] + entry["silence"] + entry["unclear"] + entry["dropped"], (
+                entry
+            )
             assert (entry["dropped"] > 0) == (entry["dropped_reason"] is not None), entry
         for event in ("handler_failed", "connection_failed", "odd_message", "message_refused"):
             assert not self.find(event), self.find(event)

@@ -125,7 +125,7 @@ class Talk:
         """Wait for ``ready_to_stop``; return its books, which must balance."""
         last = await self.until(lambda talk: talk.of("ready_to_stop"), limit_s)
         books = last[0]["audio"]
-        assert books["received"] == books["transcribed"] + books["silence"] + books["dropped"], books
+        assert books["received"] == books["transcribed"] + books["silence"] + books["unclear"] + books["dropped"], books
         self.check()
         return books
 

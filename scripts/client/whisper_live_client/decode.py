@@ -24,6 +24,7 @@ _EVENTS: dict[object, type[events.ServerEvent]] = {
     "final": events.Final,
     "ack": events.Ack,
     "moved": events.Moved,
+    "hint": events.Hint,
     "error": events.ErrorEvent,
     "ready_to_stop": events.ReadyToStop,
 }

@@ -92,6 +92,14 @@ class Moved(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class Hint(Event):
+    """What the server noticed about the audio, under a stable ``code``; the session goes on."""
+
+    code: str = ""
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class ErrorEvent(Event):
     """The server reports an error; ``code`` is its stable name."""
 
@@ -108,6 +116,7 @@ class Accounting:
     transcribed: int = 0
     silence: int = 0
     dropped: int = 0
+    unclear: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +148,8 @@ class Update(Event):
     message: str = ""
     gpu_id: int | None = None
     code: str = ""
+    hint: str = ""
+    hint_code: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,4 +159,6 @@ class Unknown(Event):
     type: str = ""
 
 
-ServerEvent: TypeAlias = Config | Status | Partial | Final | Ack | Moved | ErrorEvent | ReadyToStop | Update | Unknown
+ServerEvent: TypeAlias = (
+    Config | Status | Partial | Final | Ack | Moved | Hint | ErrorEvent | ReadyToStop | Update | Unknown
+)

@@ -15,6 +15,7 @@ from .events import (
     Config,
     ErrorEvent,
     Final,
+    Hint,
     Moved,
     Partial,
     ReadyToStop,
@@ -44,6 +45,7 @@ class Transcript:
         self.config: Config | None = None
         self.statuses: list[Status] = []
         self.moves: list[Moved] = []
+        self.hints: list[Hint] = []
         self.errors: list[ErrorEvent] = []
         self.segments: dict[int, Segment] = {}
         self.violations: list[str] = []
@@ -89,10 +91,11 @@ class Transcript:
 
     @property
     def balanced(self) -> bool | None:
-        """Whether sent = received = transcribed + silence + dropped; None where the server keeps no accounting."""
+        """Whether sent = received = transcribed + silence + unclear + dropped; None without an accounting."""
         if (audio := self.accounting) is None:
             return None
-        return audio.received == self.sent_samples == audio.transcribed + audio.silence + audio.dropped
+        counted = audio.transcribed + audio.silence + audio.unclear + audio.dropped
+        return audio.received == self.sent_samples == counted
 
     def sent(self, samples: int, now: float) -> None:
         if self.first_audio_s is None:
@@ -164,7 +167,7 @@ class Transcript:
             case _:
                 self._fold_other(event)
 
-    def _fold_other(self, event: Config | Status | Ack | Moved | ErrorEvent | ReadyToStop | Unknown) -> None:
+    def _fold_other(self, event: Config | Status | Ack | Moved | Hint | ErrorEvent | ReadyToStop | Unknown) -> None:
         match event:
             case Config():
                 self.config = event
@@ -178,6 +181,8 @@ class Transcript:
                 self.committed_until = max(self.committed_until, event.committed_until)
             case Moved():
                 self.moves.append(event)
+            case Hint():
+                self.hints.append(event)
             case ErrorEvent():
                 self.errors.append(event)
             case ReadyToStop():
@@ -250,6 +255,8 @@ class Transcript:
         now = update.arrived_s
         if update.message and (not self.statuses or self.statuses[-1].message != update.message):
             self.statuses.append(Status(None, update.message, update.gpu_id, update.code, arrived_s=now))
+        if update.hint:
+            self.hints.append(Hint(None, update.hint_code, update.hint, arrived_s=now))
         if update.error and (not self.errors or self.errors[-1].error != update.error):
             self.errors.append(ErrorEvent(None, update.error))
         spoken = [line for line in update.lines if not line.silence]

@@ -66,7 +66,7 @@ def test_a_session_is_summed_up_in_one_line(exchange):
     client.leave()
     (line,) = exchange.log.of("session_closed")
     assert (line["outcome"], line["words"], line["gpu_id"], line["close_code"]) == ("complete", 2, 0, 1000)
-    assert line["received"] == line["transcribed"] + line["silence"] == len(speech.pcm)
+    assert line["received"] == line["transcribed"] + line["silence"] + line["unclear"] == len(speech.pcm)
     assert (line["dropped"], line["dropped_reason"], line["moves"]) == (0, None, 0)
 
 

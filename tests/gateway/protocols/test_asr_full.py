@@ -67,6 +67,14 @@ def test_a_status_is_part_of_a_whole_state(full):
     assert (loading["message"], loading["gpu_id"]) == ("Loading models on GPU 2...", 2)
 
 
+def test_a_hint_is_part_of_a_whole_state(full):
+    """A stock client reads a state as ever; ours finds the hint beside it."""
+    full.presenter.hint("sample_rate", "Too fast.")
+    (update,) = full.read()
+    assert set(update) == FULL_KEYS | {"hint", "hint_code"}
+    assert (update["hint_code"], update["hint"]) == ("sample_rate", "Too fast.")
+
+
 def test_a_late_status_carries_all_lines(full):
     """Stock clients take every message for the whole state."""
     full.step(word(" one"), tail=" two")

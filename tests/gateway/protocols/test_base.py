@@ -41,6 +41,9 @@ class LineProtocol(ClientProtocol):
             self._queue.enqueue(f"word {word}")
         self._sent = len(words)
 
+    def hint(self, code, sentence):
+        pass
+
     def rejected(self, sentence):
         self._queue.enqueue(f"error {sentence}")
 

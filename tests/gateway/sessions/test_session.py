@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.sessions.commands import BecameReady, CloseConnection, Migrated, ReleaseSlot, RequestSlot
+from gateway.sessions.commands import BecameReady, CloseConnection, Hinted, Migrated, ReleaseSlot, RequestSlot
 from gateway.sessions.session import PARK_AFTER_S
 from gateway.sessions.state import IllegalTransitionError, State
 from shared import messages as m
@@ -50,7 +50,13 @@ def test_an_end_before_ready_is_kept(session, ends_first):
     session.on_opened(1.0, 0.0)
     assert session.state is State.FINISHING
     session.on_finished(m.Finished(1, books(100)))
-    assert session.read()[-1]["audio"] == {"received": 100, "transcribed": 100, "silence": 0, "dropped": 0}
+    assert session.read()[-1]["audio"] == {
+        "received": 100,
+        "transcribed": 100,
+        "silence": 0,
+        "unclear": 0,
+        "dropped": 0,
+    }
 
 
 def test_a_rejected_session_ends_with_the_reason(session):
@@ -173,7 +179,7 @@ def test_a_finished_session_accounts_for_every_sample(session):
     assert commands == [ReleaseSlot(1, close=False), CloseConnection(1000, "", linger_s=5.0)]
     final, end = session.read()[-2:]
     assert (final["type"], final["text"]) == ("final", "one")
-    assert end["audio"] == {"received": 100, "transcribed": 60, "silence": 40, "dropped": 0}
+    assert end["audio"] == {"received": 100, "transcribed": 60, "silence": 40, "unclear": 0, "dropped": 0}
     assert session.accounting.reason is None
 
 
@@ -302,7 +308,7 @@ def test_a_client_that_was_away_is_told_the_end(session):
     session.read()
     assert session.farewell() == [CloseConnection(1000, "", linger_s=5.0)]
     (audio,) = session.read_values("ready_to_stop", "audio")
-    assert audio == {"received": 0, "transcribed": 0, "silence": 0, "dropped": 0}
+    assert audio == {"received": 0, "transcribed": 0, "silence": 0, "unclear": 0, "dropped": 0}
 
 
 def test_a_drained_session_is_flushed(session):
@@ -340,3 +346,13 @@ def test_an_illegal_transition_raises():
         with pytest.raises(IllegalTransitionError, match=f"cannot go from {state} to {State.OPENING}"):
             session.on_lease(2, 0, 1.0)
         assert session.state is state
+
+
+def test_a_hint_is_sent_once_a_code():
+    """A hint reaches the client and the log once a session for each code, and the session goes on."""
+    session = SessionHarness().make_ready()
+    assert session.hint("sample_rate", "One.") == [Hinted("sample_rate", "One.")]
+    assert session.hint("sample_rate", "Two.") == []
+    assert session.hint("other", "Three.") == [Hinted("other", "Three.")]
+    assert session.read_values("hint", "message") == ["One.", "Three."]
+    assert session.state is State.READY

@@ -83,7 +83,7 @@ async def test_a_message_above_the_limit_ends_its_session(gateway):
     await gateway.settle(2)
     (line,) = gateway.exchange.log.of("session_closed")
     assert (line["outcome"], line["received"]) == ("message_too_big", 16_000)
-    assert line["received"] == line["transcribed"] + line["silence"] + line["dropped"]
+    assert line["received"] == line["transcribed"] + line["silence"] + line["unclear"] + line["dropped"]
     assert gateway.exchange.statistics.outcomes["message_too_big"] == 1
     assert (gateway.manager.session_count, gateway.exchange.registry.used_slots()) == (1, 1)
     assert other.closed is None

@@ -253,7 +253,8 @@ class _Conversation:
             await self._final()
         received = self.seen.samples
         await self._send(
-            "ready_to_stop", audio={"received": received, "transcribed": received, "silence": 0, "dropped": 0}
+            "ready_to_stop",
+            audio={"received": received, "transcribed": received, "silence": 0, "unclear": 0, "dropped": 0},
         )
 
     async def _refuse(self, error: dict[str, object], code: int) -> None:

@@ -104,8 +104,8 @@ test("a session finishes only by ready_to_stop after its end", () => {
   conversation.onOpen();
   conversation.finish(0);
   conversation.takeMessages(0, 0);
-  say(conversation, { type: "ready_to_stop", seq: 9, audio: { received: 0, transcribed: 0, silence: 0, dropped: 0 } });
-  assert.deepEqual(conversation.audioAccounting, { received: 0, transcribed: 0, silence: 0, dropped: 0 });
+  say(conversation, { type: "ready_to_stop", seq: 9, audio: { received: 0, transcribed: 0, silence: 0, unclear: 0, dropped: 0 } });
+  assert.deepEqual(conversation.audioAccounting, { received: 0, transcribed: 0, silence: 0, unclear: 0, dropped: 0 });
   assert.equal(conversation.onClose(1000).kind, "finished");
   const other = session();
   other.onOpen();

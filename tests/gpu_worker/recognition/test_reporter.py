@@ -2,8 +2,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gpu_worker.recognition.accounting.ledger import AudioLedger
 from gpu_worker.recognition.hypothesis import TailWord
-from gpu_worker.recognition.reporter import AudioLedger, StreamReporter
+from gpu_worker.recognition.reporter import StreamReporter
 from shared.messages import AudioAccounting, Finished, Word
 
 

@@ -179,7 +179,7 @@ def test_finalize_commits_in_the_middle_of_speech_and_goes_on():
     driver.finish()
     assert driver.text == " one two three four five"
     total = driver.out[-1].accounting
-    assert total.transcribed + total.silence == total.until
+    assert total.transcribed + total.silence + total.unclear == total.until
 
 
 @pytest.mark.parametrize("period", [8_000, 32_000])
@@ -553,7 +553,12 @@ def check_whole(speech, *messages) -> None:
         assert message.resume.accounting.until == message.keep_from
         assert not message.resume.speaking or message.keep_from <= message.resume.window_start
     total = finished.accounting
-    assert total.transcribed + total.silence == total.until == len(speech.pcm)
+    assert total.transcribed + total.silence + total.unclear == total.until == len(speech.pcm)
+    unclear = [(each.start, each.end) for message in hypotheses for each in message.unclear]
+    assert all(0 <= start < end <= len(speech.pcm) for start, end in unclear)
+    assert all(one[1] <= two[0] for one, two in itertools.pairwise(unclear))
+    assert not [word for word in words for start, end in unclear if word.start < end and start < word.end]
+    assert total.unclear == sum(end - start for start, end in unclear)
 
 
 @settings(max_examples=40, deadline=None)

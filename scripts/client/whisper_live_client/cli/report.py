@@ -27,6 +27,7 @@ def about(transcript: Transcript, outcome: Outcome, *, paced: bool) -> dict[str,
             # The accounting of a session that its server lost is lost with it.
             "transcribed_samples": None if before else accounting and accounting.transcribed,
             "silence_samples": None if before else accounting and accounting.silence,
+            "unclear_samples": None if before else accounting and accounting.unclear,
             "dropped_samples": None if before else accounting and accounting.dropped,
         },
         "connections_lost": transcript.disconnects,

@@ -139,12 +139,15 @@ def _on_interrupts(source: BlockingSource, display: Display) -> None:
 
 
 async def _run_session(session: Session, source: BlockingSource, display: Display, *, realtime: bool) -> Outcome:
-    broken = ""
+    broken, told = "", 0
     try:
         async with session:
             try:
                 async for _ in session.stream(source, realtime=realtime):
                     display.update(session.transcript)
+                    for hint in session.transcript.hints[told:]:
+                        display.say(hint.message)
+                    told = len(session.transcript.hints)
             except MediaError as error:
                 broken = str(error)
     except ConnectError:
