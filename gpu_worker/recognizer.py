@@ -22,10 +22,14 @@ FRAME = 320
 
 @dataclass(frozen=True, slots=True)
 class ModelInfo:
-    """What the model is and where it runs. ``languages`` are the codes it takes; one for an ``.en`` model."""
+    """What the model is and where it runs. ``languages`` are the codes it takes; one for an ``.en`` model.
+
+    ``translates`` is True if it was trained to translate.
+    """
 
     name: str
     languages: tuple[str, ...]
+    translates: bool
     device: str
     device_name: str
 

@@ -12,6 +12,7 @@
         ├── BadOriginError           4403  a browser page of another site
         ├── SessionLimitError        4408  idle too long, or open too long
         ├── ReplacedError            4409  a newer connection took the session over
+        ├── BadAudioError            4415  the audio is not what the server understands
         ├── NoCapacityError          1013  no slot; try again later
         ├── ServiceRestartError      1012  the gateway is going away
         ├── OverloadedError          1013  audio came faster than it could be decoded, past the bound
@@ -96,6 +97,13 @@ class ReplacedError(SessionError):
 
     code = "replaced"
     close_code = 4409
+
+
+class BadAudioError(SessionError):
+    """The audio is in a format that the server does not read; the message names it."""
+
+    code = "bad_audio"
+    close_code = 4415
 
 
 class NoCapacityError(SessionError):

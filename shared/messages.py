@@ -228,7 +228,10 @@ ToWorker = Welcome | Identify | Prepare | Open | Audio | Finalize | Finish | Clo
 
 @dataclass(frozen=True, slots=True)
 class Register:
-    """One boot of a worker is ready to serve; ``languages`` are Whisper codes, only one for an ``.en`` model."""
+    """One boot of a worker is ready to serve; ``languages`` are Whisper codes, only one for an ``.en`` model.
+
+    ``translates`` is True if the model was trained to translate into English.
+    """
 
     protocol: int
     worker: str
@@ -240,6 +243,7 @@ class Register:
     device_name: str
     model: str
     languages: tuple[str, ...]
+    translates: bool
     pid: int
 
 

@@ -156,7 +156,7 @@ class ScriptedRecognizer:
     @property
     def info(self) -> ModelInfo:
         """Return a model that takes two languages."""
-        return ModelInfo("scripted", ("en", "fr"), "cpu", "scripted")
+        return ModelInfo("scripted", ("en", "fr"), translates=True, device="cpu", device_name="scripted")
 
     def load(self) -> None:
         """Record that the weights would be on the device."""

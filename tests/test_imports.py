@@ -39,6 +39,7 @@ CORES = (
     "gpu_worker.serving.slots",
     "shared.errors",
     "shared.histogram",
+    "shared.languages",
     "shared.messages",
     "shared.wire",
 )

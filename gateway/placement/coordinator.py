@@ -176,7 +176,8 @@ class Coordinator:
         if worker is None or worker.registration is None or worker.identity in self._unreachable:
             return
         try:
-            client.options.check(worker.registration.languages, worker.registration.model)
+            server = worker.registration
+            client.options.check(server.languages, server.model, translates=server.translates)
         except SessionError as error:
             self.execute(client, session.stop(error))
 

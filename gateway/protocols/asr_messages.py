@@ -29,6 +29,7 @@ def config(greeting: Greeting, mode: str) -> JsonObject:
         "device": greeting.device,
         "multilingual": None if languages is None else len(languages) > 1,
         "languages": None if languages is None else list(languages),
+        "translation": greeting.translates,
         "session": greeting.session_id,
         "resume_token": greeting.resume_token,
         "resumed": greeting.resumed,

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from shared.errors import BadParameterError, brief
+from shared.languages import whisper_code
 
 _KNOWN = frozenset({"language", "token", "mode", "task", "encoding", "resume", "last_seq", "uid"})
 _MODES = ("full", "events")
@@ -48,7 +49,7 @@ def read_parameters(query: Mapping[str, str]) -> AsrParameters:
     encoding = query.get("encoding") or "pcm_s16le"
     if encoding not in ("pcm_s16le", "s16le"):
         raise BadParameterError(f"encoding={brief(encoding)} is not supported; send pcm_s16le, 16 kHz, mono")
-    language = (query.get("language") or "auto").lower()
+    language = whisper_code(query.get("language") or "auto")
     last_seq = query.get("last_seq") or "0"
     if not (last_seq.isascii() and last_seq.isdecimal() and len(last_seq) <= _MAX_DIGITS):
         raise BadParameterError(f"last_seq={brief(last_seq)} is no number of a message")

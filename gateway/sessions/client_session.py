@@ -28,7 +28,7 @@ class SessionOptions:
     language: str | None = None
     task: str = "transcribe"
 
-    def check(self, languages: Sequence[str], model: str) -> None:
+    def check(self, languages: Sequence[str], model: str, *, translates: bool = True) -> None:
         """Check that a model can do what is asked for.
 
         Raises:
@@ -46,6 +46,10 @@ class SessionOptions:
         if self.task == "translate" and len(languages) == 1:
             raise BadParameterError(
                 f"task='translate' needs a multilingual model; {model} only transcribes {languages[0]}"
+            )
+        if self.task == "translate" and not translates:
+            raise BadParameterError(
+                f"task='translate' needs a model that was trained to translate; {model} only transcribes"
             )
 
 
@@ -129,6 +133,7 @@ class ClientSession:
             model=server.model if server else None,
             device=server.device if server else None,
             languages=server.languages if server else None,
+            translates=server.translates if server else None,
         )
         self.presenter.greeted(greeting)
 

@@ -45,9 +45,10 @@ class Greeting:
         resume_token: with it a client resumes its session after the connection broke.
         resumed: whether this connection has resumed a session.
         received: samples of the session that have arrived before.
-        model: the model's name; this and the next two are None before a worker has registered.
+        model: the model's name; this and the next three are None before a worker has registered.
         device: ``cpu`` or ``cuda``.
         languages: Whisper codes.
+        translates: whether it translates into English.
     """
 
     session_id: str
@@ -57,6 +58,7 @@ class Greeting:
     model: str | None
     device: str | None
     languages: tuple[str, ...] | None
+    translates: bool | None
 
 
 class Presenter(Protocol):

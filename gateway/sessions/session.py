@@ -10,6 +10,7 @@ the client is attached. What does not is in modules of its own: `gateway.session
 
 import dataclasses
 
+from gateway.sessions.audio_input.container import ContainerDetector
 from gateway.sessions.checkpoint import Checkpoint
 from gateway.sessions.commands import (
     BecameReady,
@@ -29,7 +30,7 @@ from gateway.sessions.presenter import Presenter, Status
 from gateway.sessions.state import LEASED, NEXT, SETTLED, IllegalTransitionError, State
 from gateway.sessions.transcript import Transcript
 from shared import messages as m
-from shared.errors import RecognitionError, SessionError, SessionLimitError
+from shared.errors import BadAudioError, RecognitionError, SessionError, SessionLimitError
 
 POISON_RESET_S = 30.0
 """A stream that has been ready for this long clears its session of earlier losses."""
@@ -120,6 +121,7 @@ class Session:
         self._migration: _Migration | None = None
         self._interruption: _Interruption | None = None
         self._drained_by: SessionError | None = None
+        self._container = ContainerDetector()
         self._hinted: set[str] = set()
 
     # --- getting a slot -------------------------------------------------------------------------------------
@@ -239,6 +241,9 @@ class Session:
         self._deadlines.note_audio(now)
         if self._audio_ended or self.state is State.ENDED:
             return []
+        found = self._container.look(data)
+        if found is not None:
+            return self._fail(BadAudioError(f"This looks like {found}; send raw PCM: s16le, 16 kHz, mono"))
         at, pcm = self.checkpoint.append(data)
         return [SendToWorker(m.Audio(self.lease, at, pcm))] if self.lease is not None and pcm else []
 

@@ -128,7 +128,7 @@ class ClientEndpoints:
             raise NoCapacityError("Too many sessions are open", retry_after_s=RETRY_AFTER_S)
         server = self._serving_worker()
         if server is not None:
-            handshake.options.check(server.languages, server.model)
+            handshake.options.check(server.languages, server.model, translates=server.translates)
         return ClientSession(
             session_id,
             handshake.options,

@@ -41,6 +41,11 @@ class Weights:
     state: dict[str, Tensor]
 
 
+def was_trained_to_translate(dims: ModelDimensions) -> bool:
+    """Tell it by the shape: turbo and distil models lost decoder layers, and learned to transcribe alone after that."""
+    return bool(dims.n_text_layer >= dims.n_audio_layer)
+
+
 class WhisperRecognizer:
     """Implements `gpu_worker.recognizer.Recognizer` with torch."""
 
@@ -64,7 +69,9 @@ class WhisperRecognizer:
         self._step: Step | None = None
         self._fallbacks = 0
         self._warm = False
-        self._info = ModelInfo(weights.name, Tokens(weights.dims.n_vocab).languages, device.type, device_name)
+        tokens = Tokens(weights.dims.n_vocab)
+        translates = tokens.multilingual and was_trained_to_translate(weights.dims)
+        self._info = ModelInfo(weights.name, tokens.languages, translates, device.type, device_name)
 
     @property
     def info(self) -> ModelInfo:

@@ -94,6 +94,7 @@ class Worker:
             device_name=info.device_name,
             model=info.name,
             languages=info.languages,
+            translates=info.translates,
             pid=os.getpid(),
         )
 

@@ -22,7 +22,7 @@ def register(gpu_id=0, *, boot="a", slots=4, protocol=m.PROTOCOL, languages=("en
     """Return a worker's introduction."""
     plain = {"protocol": protocol, "worker": f"gpu{gpu_id}", "boot": boot, "gpu_id": gpu_id, "gpu_uuid": None}
     plain |= {"slots": slots, "device": "cpu", "device_name": "scripted", "model": "scripted"}
-    return m.Register(**(plain | {"languages": languages, "pid": 1} | changes))
+    return m.Register(**(plain | {"languages": languages, "translates": len(languages) > 1, "pid": 1} | changes))
 
 
 def tally(bounds, *values) -> m.HistogramCounts:

@@ -167,11 +167,11 @@ export class Controls {
   }
 
   /** Show the server's model, and offer its languages and tasks. */
-  showModel({ model, device, multilingual, languages }) {
+  showModel({ model, device, multilingual, languages, translation = multilingual }) {
     const badge = byId("model");
     badge.textContent = [model, device].filter(Boolean).join(" · ");
     badge.hidden = badge.textContent === "";
-    byId("task-choice").hidden = multilingual !== true;
+    byId("task-choice").hidden = translation !== true;
     if (Array.isArray(languages) && languages.length > 0) {
       this.#setLanguages(languages, multilingual === true);
     }

@@ -22,6 +22,7 @@ _CLOSE_WORDS = {
     4403: "the server refused the origin",
     4408: "the session was idle or open for too long",
     4409: "another connection took the session over",
+    4415: "the server does not understand this audio",
 }
 
 

@@ -11,10 +11,17 @@ from gateway.sessions.transcript import Transcript
 from tests.gateway.builders import S, hypothesis, word
 
 GREETING = Greeting(
-    session_id="x", resume_token="secret", resumed=False, received=0, model="tiny.en", device="cpu", languages=("en",)
+    session_id="x",
+    resume_token="secret",
+    resumed=False,
+    received=0,
+    model="tiny.en",
+    device="cpu",
+    languages=("en",),
+    translates=False,
 )
 CONFIG = {"type": "config", "useAudioWorklet": True, "sample_rate": 16_000, "encoding": "pcm_s16le"}
-CONFIG |= {"model": "tiny.en", "device": "cpu", "multilingual": False, "languages": ["en"]}
+CONFIG |= {"model": "tiny.en", "device": "cpu", "multilingual": False, "languages": ["en"], "translation": False}
 CONFIG |= {"session": "x", "resume_token": "secret", "resumed": False, "received": 0}
 
 

@@ -37,7 +37,7 @@ token = click.option(
     help="The server's token; safer in API_TOKEN, where other users do not see it.",
 )
 mode = click.option("--mode", type=click.Choice(["events", "full"]), default="events", show_default=True)
-language = click.option("--language", metavar="CODE", help="Language that is spoken, like en or fr.")
+language = click.option("--language", metavar="LANGUAGE", help="Language that is spoken, like en, pt-BR or French.")
 
 
 def seconds(

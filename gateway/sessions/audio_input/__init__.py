@@ -1,0 +1,1 @@
+"""What a client really sends, told by its bytes."""
