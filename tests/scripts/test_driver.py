@@ -17,7 +17,7 @@ def with_server(script, drive, **options):
     """Run ``drive`` with a driver for a server that plays the script, and the server."""
 
     async def run():
-        async with AsrServer(script) as server, asyncio.timeout(30):
+        async with AsrServer(script) as server, asyncio.timeout(120):
             return await drive(SessionDriver(SessionSettings(url=server.url), STREAM, **options), server)
 
     return asyncio.run(run())
@@ -120,7 +120,7 @@ def test_a_session_is_cut_off(end, code, sentence):
     result = with_server(deaf, drive, endless=True)
     assert (result.outcome.exit_code, result.outcome.sentence) == (code, sentence)
     assert result.transcript.ready_s is not None
-    assert time.monotonic() - began_s < 10
+    assert time.monotonic() - began_s < 60
 
 
 def test_a_server_that_is_not_there_is_an_outcome():
