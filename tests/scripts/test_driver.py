@@ -50,7 +50,7 @@ def test_a_silent_session_speaks_when_told_and_an_endless_one_until_stopped():
 
     async def drive(driver, server):
         running = asyncio.create_task(driver.run())
-        await driver.ready(10)
+        await driver.ready(60)
         await asyncio.sleep(0.2)
         (conversation,) = server.conversations
         before = conversation.received
@@ -87,7 +87,7 @@ def test_leaving_closes_the_connection_properly():
 
     async def drive(driver, server):
         running = asyncio.create_task(driver.run())
-        await driver.ready(10)
+        await driver.ready(60)
         driver.leave()
         return driver, await running, server.conversations[0].socket.close_code
 
@@ -112,7 +112,7 @@ def test_a_session_is_cut_off(end, code, sentence):
 
     async def drive(driver, _server):
         running = asyncio.create_task(driver.run(limit_s=0.4))
-        await driver.ready(10)
+        await driver.ready(60)
         end(running)
         return await running
 
