@@ -48,7 +48,8 @@ def test_words_appear_and_stop_flushes(browser, server):
     lasted_s = time.monotonic() - started
     stop(browser)
 
-    assert browser.evaluate("statuses")[:6] == ["Asking for the microphone…", "Connecting…", *STATUSES]
+    sentences = [message for _, message in STATUSES]
+    assert browser.evaluate("statuses")[:6] == ["Asking for the microphone…", "Connecting…", *sentences]
     assert browser.evaluate("statuses")[6] == "Finishing…"
     assert browser.text("#status").startswith("Finished")
     (seen,) = server.sessions
