@@ -9,7 +9,7 @@ from whisper_live_client.cli import session_options
 
 from scripts.tools.options import json_option
 
-from .options import Options
+from .options import EVERYDAY, Options
 
 _SHIPPED_SECONDS = 60.0
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -17,6 +17,7 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _EPILOG = """\b
 Exit codes:
   0    measured
+  1    measured with --set everyday, and a row is more than a point worse live than offline
   2    wrong usage, or the material cannot be read
   3    cannot be measured here: no such weights, or no GPU where one is asked for
   130  interrupted
@@ -36,7 +37,9 @@ def _list_of(convert: Callable[..., object]) -> Callable[..., tuple[object, ...]
 @click.command(epilog=_EPILOG, context_settings=session_options.SETTINGS)
 @click.argument("files", nargs=-1, type=_FILE)
 @click.option("--manifest", type=_FILE, help="JSON lines of id, audio, text, words, lang; sets.json beside it.")
-@click.option("--set", "set_name", metavar="NAME", help="The set of --manifest to say. [default: the shipped clips]")
+@click.option("--set", "set_name", metavar="NAME",
+              help=f"The set of --manifest to say, or {EVERYDAY}, which needs none: what people try first, live "
+              "against offline, row by row. [default: the shipped clips]")  # fmt: skip
 @click.option("--streams", "most", type=click.IntRange(min=1), metavar="N", help="Take only the set's first N streams.")
 @click.option("--seconds", type=click.FloatRange(min=0, min_open=True), metavar="S",
               help="Repeat the material until it is S seconds long. "
@@ -47,9 +50,10 @@ def _list_of(convert: Callable[..., object]) -> Callable[..., tuple[object, ...]
               help="For --replay and --languages, where a translation is held against the offline one.")  # fmt: skip
 @click.option("--device", default="cpu", show_default=True, help="For --replay and --random-weights: cpu or cuda.")
 @click.option("--threads", default=1, show_default=True, help="Threads for torch.")
-@click.option("--cadence", "--cadences", "cadences", default="1", show_default=True, metavar="S[,S...]",
+@click.option("--cadence", "--cadences", "cadences", metavar="S[,S...]",
               callback=_list_of(click.FloatRange(min=0, min_open=True).convert),
-              help="Seconds between two decodes; several give the trade-off curve.")  # fmt: skip
+              help="Seconds between two decodes; several give the trade-off curve. "
+              f"[default: 1, with --set {EVERYDAY} 0.5,1]")  # fmt: skip
 @click.option("--plain/--no-plain", default=True, help="With or without the plain baseline (it is slow).")
 @click.option("--offline/--no-offline", default=True, help="With or without the offline reference.")
 @click.option("--replay", is_flag=True, help="Run ours alone, over FILES or the material, and print what it hears.")
@@ -60,7 +64,7 @@ def _list_of(convert: Callable[..., object]) -> Callable[..., tuple[object, ...]
               help="Measure languages instead: sessions of --manifest's clips in each, with the language given and "
               "with it detected.")  # fmt: skip
 @click.option("--clips", default="*", show_default=True, metavar="PATTERN[,PATTERN...]",
-              help="For --languages: only clips whose id fits.")  # fmt: skip
+              help=f"For --languages and --set {EVERYDAY}: only clips whose id, or rows whose name, fits.")  # fmt: skip
 @click.option("--random-weights", is_flag=True, help="Find how many streams a device carries, with weights made up "
               "for --model's size: no checkpoint is needed, and each window is as long and takes as many tokens as "
               "measured on speech.")  # fmt: skip
@@ -79,10 +83,15 @@ def command(**options: object) -> int:
     if asked.languages:
         if asked.manifest is None or asked.set_name is not None:
             raise click.UsageError("--languages needs a --manifest and no --set")
+    elif asked.set_name == EVERYDAY and asked.manifest is None:
+        if asked.files or asked.replay or asked.random_weights:
+            raise click.UsageError(f"--set {EVERYDAY} is heard without FILES, --replay and --random-weights")
     elif (asked.manifest is None) != (asked.set_name is None):
         raise click.UsageError("--manifest and --set go together")
     if asked.files and (not asked.replay or asked.manifest is not None):
         raise click.UsageError("FILES are for --replay, in place of a --set")
+    if not asked.cadences:
+        asked = replace(asked, cadences=(0.5, 1.0) if asked.everyday else (1.0,))
     if asked.seconds is None and asked.manifest is None and not asked.files:
         asked = replace(asked, seconds=_SHIPPED_SECONDS)
     return run(asked)

@@ -3,6 +3,9 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+EVERYDAY = "everyday"
+"""The name of a set that is made here, and needs no manifest."""
+
 
 @dataclass(frozen=True, slots=True)
 class Options:
@@ -27,3 +30,7 @@ class Options:
     random_weights: bool
     batches: tuple[int, ...]
     json_path: str | None
+
+    @property
+    def everyday(self) -> bool:
+        return self.set_name == EVERYDAY and self.manifest is None

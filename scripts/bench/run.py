@@ -28,13 +28,14 @@ from shared.errors import ModelUnavailableError
 from shared.messages import Word
 
 from .comparison import compare, race
+from .everyday import compare_everyday
 from .figures import Figures, figures_of, score_result, table
 from .languages import compare_languages
 from .options import Options
 from .samples import Sample, make_samples
 from .slots import ours
 
-_USAGE, _CANNOT = 2, 3
+_WORSE, _USAGE, _CANNOT = 1, 2, 3
 
 
 def run(options: Options) -> int:
@@ -60,7 +61,7 @@ def run(options: Options) -> int:
             sys.stdout.write(text)
         else:
             Path(options.json_path).write_text(text, encoding="utf-8")
-    return 0
+    return _WORSE if report.found.get("worse") else 0
 
 
 def _measure(options: Options, status: Status) -> Report:
@@ -75,6 +76,8 @@ def _measure(options: Options, status: Status) -> Report:
         threads=options.threads,
     )
     recognizer.load()
+    if options.everyday:
+        return compare_everyday(recognizer, options, status.update)
     if options.languages and options.manifest is not None:
         clips = options.clips.split(",")
         corpora = [read_language(options.manifest, each, clips) for each in options.languages]

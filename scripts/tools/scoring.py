@@ -37,6 +37,57 @@ def equal_words(said: Sequence[str], heard: Sequence[str]) -> list[tuple[int, in
     ]
 
 
+def respelled(said: Sequence[str], heard: Sequence[str]) -> list[str]:
+    """Return what was heard with words divided as they were said where only that differs: "maybe" for "may be".
+
+    A spelled "b r o w n" that is heard as "brown" is the same, too. Both texts are normalised before.
+    """
+    found: list[str] = []
+    differing: tuple[list[str], list[str]] = ([], [])
+    for each in Levenshtein.opcodes(said, heard):
+        if each.tag == "equal":
+            found += _divided(*differing)
+            differing = ([], [])
+            found += heard[each.dest_start : each.dest_end]
+        else:
+            differing[0].extend(said[each.src_start : each.src_end])
+            differing[1].extend(heard[each.dest_start : each.dest_end])
+    return found + _divided(*differing)
+
+
+def _divided(said: list[str], heard: list[str]) -> list[str]:
+    """Divide the words of a place where two texts differ, as far as that leaves fewer errors."""
+    found: list[str] = []
+    said_at = heard_at = 0
+    while heard_at < len(heard):
+        for start in range(said_at, len(said)):
+            if spans := _same_letters(said[start:], heard[heard_at:]):
+                said_at = start + spans[0]
+                found += said[start:said_at]
+                heard_at += spans[1]
+                break
+        else:
+            found.append(heard[heard_at])
+            heard_at += 1
+    return found if Levenshtein.distance(said, found) < Levenshtein.distance(said, heard) else heard
+
+
+def _same_letters(said: list[str], heard: list[str]) -> tuple[int, int] | None:
+    """Return of how many first words each the letters are the same; None where they differ."""
+    ours, theirs = said[0], heard[0]
+    spans = [1, 1]
+    while ours != theirs:
+        if len(ours) < len(theirs) and theirs.startswith(ours) and spans[0] < len(said):
+            ours += said[spans[0]]
+            spans[0] += 1
+        elif len(theirs) < len(ours) and ours.startswith(theirs) and spans[1] < len(heard):
+            theirs += heard[spans[1]]
+            spans[1] += 1
+        else:
+            return None
+    return spans[0], spans[1]
+
+
 @dataclass(frozen=True, slots=True)
 class Score:
     """The words of one utterance, and how many errors were made there (words missed, made up or wrong)."""

@@ -30,7 +30,7 @@ def substituted(text: str, changes: Mapping[str, str]) -> str:
 
 def ran(*command, **options) -> str:
     """Return what a command prints; it must succeed."""
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, **options)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=180, check=False, **options)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout + done.stderr
 
@@ -40,7 +40,7 @@ def running(command, port: int, log: Path, **options) -> Iterator[subprocess.Pop
     """Run a server until the end of the block, from when it accepts connections on; it prints to a file."""
     with log.open("w") as output, subprocess.Popen(command, stdout=output, stderr=output, **options) as process:
         try:
-            deadline = time.monotonic() + 20
+            deadline = time.monotonic() + 60
             while True:
                 with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
                     break

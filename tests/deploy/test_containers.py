@@ -102,7 +102,7 @@ def test_the_worker_starts_on_what_its_image_copies(tmp_path):
     image = tmp_path / "image"
     copied("worker", image)
     env = environment({"WHISPER_MODEL": str(tmp_path / "none.pt"), "DEVICE": "cpu", "RUN_DIR": str(tmp_path)})
-    done = run([sys.executable, "-m", "gpu_worker"], cwd=image, env=env, timeout=120)
+    done = run([sys.executable, "-m", "gpu_worker"], cwd=image, env=env, timeout=280)
     assert done.returncode == 3, done.stderr
     assert "none.pt" in done.stderr
     assert "usage" in ran(sys.executable, "scripts/fetch_model", "--help", cwd=image).lower()

@@ -43,7 +43,7 @@ class Prometheus:
     """Debian's Prometheus with the shipped files, scraping a server every half second."""
 
     def __init__(self, port: int) -> None:
-        self._http = httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=20)
+        self._http = httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=60)
 
     def ask(self, path: str, **parameters: str):
         """Return the data of an API answer."""
@@ -133,7 +133,7 @@ def answers(tmp_path_factory) -> dict[str, list[float]]:
                 found["rules"] = [rule["health"] for group in groups for rule in group["rules"]]
                 found["metrics"] = metrics_of(server)
 
-            asyncio.run(asyncio.wait_for(eight_sessions(server, meanwhile), 60))
+            asyncio.run(asyncio.wait_for(eight_sessions(server, meanwhile), 240))
         server.stop()
     return found
 

@@ -121,7 +121,7 @@ class Service(Server):
         self._started.append(self.launcher)
         self.log.follow(ours.makefile("r"))
         self.wait_for_gateway(self.launcher)
-        self.wait_serving(1, limit_s=120)
+        self.wait_serving(1, limit_s=240)
         return self
 
     def kill(self) -> None:
@@ -148,7 +148,7 @@ def test_the_service_runs_from_a_read_only_clone_and_drains(tmp_path):
     own = {name: value for name, value in unit.items() if name not in {"RUN_DIR", "MODEL_CACHE_DIR"}}
     with Service(tmp_path, workers=1, WHISPER_MODEL="tiny.en", **own) as service:
         service.start()
-        asyncio.run(asyncio.wait_for(spoken_while_it_stops(service), 90))
+        asyncio.run(asyncio.wait_for(spoken_while_it_stops(service), 240))
         assert service.launcher.wait(float(lines("TimeoutStopSec")[0])) == 0
         text = "".join(service.log.lines)
         for sentence in ("WebSocket accepted", "Allocated GPU 0", "TranscriptionEngine loaded", "Released GPU 0"):

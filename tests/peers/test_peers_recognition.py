@@ -16,7 +16,7 @@ from tests.gpu_worker.model.speech.conftest import text_of, window, word_errors
 from tests.gpu_worker.recognition.driver import Driver, open_stream
 from tests.scripted_recognizer import ScriptedRecognizer, say
 
-pytestmark = pytest.mark.timeout(90)
+pytestmark = pytest.mark.timeout(300)
 
 RATE = 16_000
 MB = 2**20

@@ -8,7 +8,7 @@ import pytest
 from scripts.tools.synthesis import pause, speak
 from tests.gpu_worker.recognition.driver import Driver
 
-pytestmark = pytest.mark.timeout(90)
+pytestmark = pytest.mark.timeout(300)
 
 
 @pytest.fixture

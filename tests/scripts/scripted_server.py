@@ -197,7 +197,7 @@ async def start_command(*arguments, script="transcribe", stdin=DEVNULL, stdout=P
 
 async def end_of(process, data=None):
     """Wait for a command and collect what it printed."""
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(200):
         out, err = await process.communicate(data)
     return Finished(process.returncode, out.decode(), err.decode())
 

@@ -17,7 +17,7 @@ def with_server(script, drive, **options):
     """Run ``drive`` with a driver for a server that plays the script, and the server."""
 
     async def run():
-        async with AsrServer(script) as server, asyncio.timeout(30):
+        async with AsrServer(script) as server, asyncio.timeout(120):
             return await drive(SessionDriver(SessionSettings(url=server.url), STREAM, **options), server)
 
     return asyncio.run(run())
@@ -50,7 +50,7 @@ def test_a_silent_session_speaks_when_told_and_an_endless_one_until_stopped():
 
     async def drive(driver, server):
         running = asyncio.create_task(driver.run())
-        await driver.ready(10)
+        await driver.ready(60)
         await asyncio.sleep(0.2)
         (conversation,) = server.conversations
         before = conversation.received
@@ -87,7 +87,7 @@ def test_leaving_closes_the_connection_properly():
 
     async def drive(driver, server):
         running = asyncio.create_task(driver.run())
-        await driver.ready(10)
+        await driver.ready(60)
         driver.leave()
         return driver, await running, server.conversations[0].socket.close_code
 
@@ -112,7 +112,7 @@ def test_a_session_is_cut_off(end, code, sentence):
 
     async def drive(driver, _server):
         running = asyncio.create_task(driver.run(limit_s=0.4))
-        await driver.ready(10)
+        await driver.ready(60)
         end(running)
         return await running
 
@@ -120,7 +120,7 @@ def test_a_session_is_cut_off(end, code, sentence):
     result = with_server(deaf, drive, endless=True)
     assert (result.outcome.exit_code, result.outcome.sentence) == (code, sentence)
     assert result.transcript.ready_s is not None
-    assert time.monotonic() - began_s < 10
+    assert time.monotonic() - began_s < 60
 
 
 def test_a_server_that_is_not_there_is_an_outcome():

@@ -14,7 +14,7 @@ LAUNCHERS = sorted(path for path in SCRIPTS.iterdir() if path.is_file() and "fro
 
 def started(launcher, *arguments, cwd):
     command = [sys.executable, launcher, *arguments]
-    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=200, check=False)
 
 
 @pytest.mark.parametrize("launcher", LAUNCHERS, ids=lambda path: path.name)

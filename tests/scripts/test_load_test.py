@@ -109,7 +109,7 @@ def test_an_interrupt_ends_with_what_is_there(talk):
 
         async with AsrServer(script, process_request=monitoring) as server:
             process = await start(server, *talk, "--seconds", "60")
-            async with asyncio.timeout(60):
+            async with asyncio.timeout(200):
                 await speaking.wait()
             process.send_signal(signal.SIGINT)
             return await end_of(process)
@@ -140,7 +140,7 @@ def test_wrong_options_are_refused(options, says):
 @pytest.fixture
 def worker():
     """Give a process that looks like a worker and has used a third of a CPU second since it was first looked at."""
-    code = "import time\ninput()\nwhile time.process_time() < 0.4: pass\nprint('done', flush=True)\ninput()"
+    code = "import time\ninput()\nbegan = time.process_time()\nwhile time.process_time() < began + 0.3: pass\nprint('done', flush=True)\ninput()"
     process = subprocess.Popen(
         [sys.executable, "-c", code, "-m", "gpu_worker"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
@@ -157,7 +157,7 @@ def test_the_cpu_time_of_workers_is_counted(worker):
     worker.stdout.readline()
     used = processes.cpu_time()
     assert used.gateway_s is None
-    assert 0.2 < used.workers_s < 0.6
+    assert 0.2 < used.workers_s < 1.5
     worker.kill()
     worker.wait()
     assert processes.cpu_time() == used

@@ -4,20 +4,19 @@ import itertools
 from dataclasses import dataclass
 
 import jiwer
-from whisper.normalizers import EnglishTextNormalizer
 
+from scripts.tools.scoring import normaliser, respelled
 from shared.clips import load_clips
 
 SAMPLE_RATE = 16_000
 PAUSE = bytes(2 * SAMPLE_RATE * 6 // 10)
 
 WORD_ERRORS, FEW = 0.06, 3
-"""The most that may differ from an undisturbed session: one sentence lost or said twice is over a tenth, or so few words
-that a single "maybe" for "may be" would be too many."""
+"""The most that may differ from an undisturbed session: one sentence lost or said twice is over a tenth."""
 LONGEST_RUN = 2
 """The most words in a row that may be missing, or too many: a window that is cut elsewhere can turn as much around."""
 
-_normalize = EnglishTextNormalizer()
+_normalise = normaliser("en")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,17 +51,24 @@ def reading(count: int) -> Reading:
     return Reading(tuple(clip.pcm() + PAUSE for clip in clips), " ".join(clip.text for clip in clips))
 
 
+def compared(reference: str, heard: str) -> tuple[str, str]:
+    """Return both texts with the words that are compared: those said apart or together ("maybe", "may be") are the same."""
+    said = _normalise(reference)
+    return " ".join(said), " ".join(respelled(said, _normalise(heard)))
+
+
 def word_errors(reference: str, heard: str) -> float:
     """Return the share of the reference's words that were not heard as they are."""
-    return jiwer.wer(_normalize(reference), _normalize(heard))
+    return jiwer.wer(*compared(reference, heard))
 
 
 def check_text(undisturbed: str, heard: str) -> None:
     """Assert that a text is the undisturbed one: nothing missing, nothing twice, but for the noise of a few words."""
-    result = jiwer.process_words(_normalize(undisturbed), _normalize(heard))
+    reference, hypothesis = compared(undisturbed, heard)
+    result = jiwer.process_words(reference, hypothesis)
     alignment = jiwer.visualize_alignment(result)
     errors = result.substitutions + result.deletions + result.insertions
-    assert errors <= max(FEW, WORD_ERRORS * len(_normalize(undisturbed).split())), alignment
+    assert errors <= max(FEW, WORD_ERRORS * len(reference.split())), alignment
     for step in result.alignments[0]:
         if step.type == "delete":
             assert step.ref_end_idx - step.ref_start_idx <= LONGEST_RUN, alignment

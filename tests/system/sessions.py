@@ -20,7 +20,7 @@ class Text:
         self.text = " ".join(word for word in script if isinstance(word, str))
         self.half = self.samples // 2 * 2
 
-    async def finish(self, talks, limit_s=20):
+    async def finish(self, talks, limit_s=80):
         """End all sessions; each must have exactly these words, and balanced books with nothing dropped."""
         for talk in talks:
             await talk.finish()

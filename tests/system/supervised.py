@@ -33,7 +33,7 @@ class Supervised(Server):
         self.run_dir.mkdir(mode=0o700, exist_ok=True)
         self.launcher = self.start_process(launch(self._scripted_config()) if self._scripted else LAUNCHER, {})
         self.wait_for_gateway(self.launcher)
-        self.wait_serving(self._count, limit_s=120)
+        self.wait_serving(self._count, limit_s=240)
         return self
 
     def _scripted_config(self):

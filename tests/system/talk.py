@@ -94,7 +94,7 @@ class Talk:
 
     # --- what it waits for ----------------------------------------------------------------------------------
 
-    async def until(self, condition, limit_s: float = 15.0):
+    async def until(self, condition, limit_s: float = 60.0):
         """Return the first true value of ``condition(self)``; fail when the server closes or is too late."""
         try:
             async with asyncio.timeout(limit_s), self._news:
@@ -110,18 +110,18 @@ class Talk:
         await self.until(lambda talk: STATUSES[-1] in talk.statuses)
         return self
 
-    async def words(self, count: int, limit_s: float = 15.0) -> None:
+    async def words(self, count: int, limit_s: float = 60.0) -> None:
         """Wait until ``count`` words are shown, committed or not."""
         await self.until(lambda talk: len(talk.shown.split()) >= count, limit_s)
 
-    async def ended(self, limit_s: float = 20.0) -> int:
+    async def ended(self, limit_s: float = 80.0) -> int:
         """Wait until the server has closed; return the close code."""
         async with asyncio.timeout(limit_s):
             await self._reader
             await self.socket.wait_closed()
         return self.close
 
-    async def done(self, limit_s: float = 20.0) -> dict:
+    async def done(self, limit_s: float = 80.0) -> dict:
         """Wait for ``ready_to_stop``; return its books, which must balance."""
         last = await self.until(lambda talk: talk.of("ready_to_stop"), limit_s)
         books = last[0]["audio"]

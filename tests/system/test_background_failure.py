@@ -7,7 +7,7 @@ from tests.system.server import Server, eventually
 from tests.system.talk import Talk
 from tests.system.verifying import FAULTY_GATEWAY
 
-pytestmark = [pytest.mark.system, pytest.mark.timeout(60)]
+pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
 
 
 async def test_a_gateway_without_its_worker_socket_ends(tmp_path):

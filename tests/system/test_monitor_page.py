@@ -65,7 +65,7 @@ def people():
 
 def see(browser, expression):
     """Wait until the expression is true on the page; the machine may be busy."""
-    browser.wait_for(expression, timeout_s=30)
+    browser.wait_for(expression, timeout_s=90)
 
 
 def same(expression, value):

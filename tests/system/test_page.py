@@ -44,17 +44,18 @@ def test_words_appear_and_stop_flushes(browser, server):
     committed = browser.evaluate("document.querySelector('.line:last-child .committed').textContent.trim().split(' ')")
     tail = browser.evaluate("document.querySelector('.line:last-child .tail').textContent.trim().split(' ')")
     assert committed + tail == list(WORDS[: len(committed) + len(tail)])
-    browser.wait_for("document.querySelector('#transcript').children[0].children.length > 2", timeout_s=8)
+    browser.wait_for("document.querySelector('#transcript').children[0].children.length > 2", timeout_s=30)
     lasted_s = time.monotonic() - started
     stop(browser)
 
-    assert browser.evaluate("statuses")[:6] == ["Asking for the microphone…", "Connecting…", *STATUSES]
+    sentences = [message for _, message in STATUSES]
+    assert browser.evaluate("statuses")[:6] == ["Asking for the microphone…", "Connecting…", *sentences]
     assert browser.evaluate("statuses")[6] == "Finishing…"
     assert browser.text("#status").startswith("Finished")
     (seen,) = server.sessions
     assert (seen.path, seen.query, seen.subprotocols) == ("/asr", {"mode": "events"}, [])
     assert seen.ended
-    assert seen.samples / SAMPLE_RATE == pytest.approx(lasted_s, abs=0.7)
+    assert seen.samples / SAMPLE_RATE == pytest.approx(lasted_s, abs=chromium.LATE_S)
     assert set(seen.message_bytes[:-1]) == {3_200}
     assert seen.message_bytes[-1] <= 3_200
     assert browser.evaluate("document.querySelectorAll('.tail:not(:empty)').length") == 0

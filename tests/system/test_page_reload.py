@@ -278,7 +278,7 @@ def test_the_gateway_keeps_the_session(browser, start_server):
     reload(browser)
     browser.wait_for(f"{HEARD}.length > 12")
     visit_later(browser, "kept.seen = true")
-    browser.wait_for(f"{HEARD}.length > 20", timeout_s=15)
+    browser.wait_for(f"{HEARD}.length > 20", timeout_s=45)
     stop(browser)
     closed = gateway.log.wait("session_closed")
     assert len(gateway.log.find("session_closed")) == 1

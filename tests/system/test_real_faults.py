@@ -19,10 +19,10 @@ from tests.system.sessions import moves_of, open_sessions, restarting_workers
 from tests.system.talk import STATUSES, Talk
 from tests.system.test_resume import BYTES_PER_S, blocks
 
-pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.system, pytest.mark.timeout(900)]
 
 WORKERS = 4
-PATIENCE_S = 60
+PATIENCE_S = 180
 READY = STATUSES[-1]
 
 

@@ -19,7 +19,7 @@ from scripts.tools.supervisord import Supervisord
 from tests.system.server import ROOT, eventually, free_port, run
 from tests.system.supervised import launch
 
-pytestmark = [pytest.mark.system, pytest.mark.timeout(90)]
+pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
 
 CHILD = Path(__file__).with_name("scripted_child.py")
 eventually = partial(eventually, limit_s=20)
@@ -100,8 +100,8 @@ class Server:
 
     def end(self):
         """Return the exit code once the launcher has ended, and see that nothing is left."""
-        code = self.process.wait(timeout=30)
-        self.reader.join(timeout=5)
+        code = self.process.wait(timeout=90)
+        self.reader.join(timeout=30)
         eventually(lambda: not any(psutil.pid_exists(pid) for pid in self.all_pids()))
         return code
 
@@ -113,7 +113,7 @@ def server(tmp_path):
     if hasattr(server, "process") and server.process.poll() is None:
         server.process.terminate()
         with contextlib.suppress(subprocess.TimeoutExpired):
-            server.process.wait(timeout=30)
+            server.process.wait(timeout=90)
         server.process.kill()
     for pid in server.all_pids():
         with contextlib.suppress(ProcessLookupError):

@@ -13,7 +13,7 @@ from tests.system.server import eventually
 from tests.system.talk import Talk
 from tests.system.verifying import ServerWithFault, failed, measured, verify
 
-pytestmark = [pytest.mark.system, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.system, pytest.mark.timeout(600)]
 
 SMALL = {"workers": 2, "SLOTS_PER_GPU": "2"}
 

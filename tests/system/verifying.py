@@ -37,7 +37,7 @@ def verify(server, *options, seconds="1"):
     """Run it; return the finished process and its JSON."""
     result = server.run_dir / "result.json"
     arguments = ("--seconds", seconds, "--json", str(result), *options)
-    done = run(command(server, *arguments), env=server._env, timeout=200)
+    done = run(command(server, *arguments), env=server._env, timeout=400)
     return done, json.loads(result.read_text()) if result.exists() else None
 
 

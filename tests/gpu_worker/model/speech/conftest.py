@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 import torch
 from whisper.model import ModelDimensions, Whisper
-from whisper.normalizers import EnglishTextNormalizer
 
 import shared
 from gpu_worker.model.checkpoint import verify
@@ -17,6 +16,7 @@ from gpu_worker.model.checkpoint.locate import default_cache_dir, load_checkpoin
 from gpu_worker.model.nn.linear import EXACT, cpu_precision
 from gpu_worker.model.recognizer import Weights, WhisperRecognizer
 from gpu_worker.recognizer import FRAME, WindowRequest
+from scripts.tools.scoring import normaliser, respelled
 
 CLIPS = Path(shared.__file__).parent / "clips"
 CPU = torch.device("cpu")
@@ -132,7 +132,7 @@ def text_of(result):
 
 
 def word_errors(reference, hypothesis):
-    """Return (errors, words): the edit distance of normalised words, and how many there are."""
-    normalise = EnglishTextNormalizer()
-    spoken = normalise(reference).split()
-    return verify.word_errors(spoken, normalise(hypothesis).split()), len(spoken)
+    """Return (errors, words): the edit distance of normalised words, said apart or together, and how many there are."""
+    normalise = normaliser("en")
+    spoken = normalise(reference)
+    return verify.word_errors(spoken, respelled(spoken, normalise(hypothesis))), len(spoken)
