@@ -20,3 +20,12 @@ def run_named(suite: str, number: str) -> int:
 def test_newcomer_08_stamps_follow_their_segments():
     """A paragraph's time is corrected when the segment's start is. Relatives: the final's start; after a reload."""
     assert run_named("view.test.mjs", "newcomer 8") == 1
+
+
+def test_fault_24_capture_that_dies_is_told():
+    """A microphone that gives nothing is told within 5 s, until blocks come.
+
+    Relatives: suspended from the start, or `interrupted`; blocks that stop; a device that mutes itself, with silence or
+    with nothing; a `resume()` that is rejected; a computer that slept.
+    """
+    assert run_named("capture.test.mjs", "fault 24") == 5
