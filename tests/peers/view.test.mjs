@@ -118,3 +118,38 @@ test("a reader who has scrolled up stays there, even before the scroll event; ot
   say("three four");
   assert.equal(scroller.scrollTop, 130);
 });
+
+/** Return the time stamps that the view shows. */
+function stamps(list) {
+  return list.children.flatMap((run) => run.children.filter(({ name }) => name === "div").map((line) => line.children[0].text));
+}
+
+function viewOf(transcript) {
+  const list = new Node("div");
+  const parts = { scroller: new Node("div"), list, empty: new Node("p"), latest: new Node("button") };
+  return { list, view: new TranscriptView(parts, transcript) };
+}
+
+test("newcomer 8: a stamp follows its segment's start; the page, a reload and the subtitles have the same times", () => {
+  const transcript = new Transcript();
+  const { list, view } = viewOf(transcript);
+  const say = (message) => transcript.apply({ end: 9, ...message }).forEach((segment) => view.update(segment));
+  transcript.beginRun(new Date(0));
+  view.beginRun();
+  say({ type: "partial", segment: 1, committed: "", tail: "So", start: 0.2 });
+  say({ type: "partial", segment: 1, committed: "So it", tail: " was", start: 1.06 });
+  assert.deepEqual(stamps(list), ["0:01"]);
+  const words = [{ word: "So it was.", start: 6.1, end: 7 }];
+  say({ type: "final", segment: 1, text: "So it was.", start: 6.1, words });
+  assert.deepEqual(stamps(list), ["0:06"]);
+  const later = new Transcript();
+  const reloaded = viewOf(later);
+  for (const run of transcript.snapshot({ isRecording: false, withTimes: true })) {
+    const segments = later.restoreRun(run, { isOver: true });
+    reloaded.view.beginRun();
+    segments.forEach((segment) => reloaded.view.update(segment));
+  }
+  assert.deepEqual(stamps(reloaded.list), stamps(list));
+  const { runs } = later;
+  assert.equal([...runs[0].segments.values()][0].words[0].start, 6.1); // where the subtitle begins
+});

@@ -1,5 +1,6 @@
 /** Shell: the microphone as 16 kHz s16 samples: getUserMedia → AudioContext → worklet → resampler. */
 
+import { CaptureWatch, TICK_S } from "./capture-watch.js";
 import { Resampler, toPcm16 } from "./resampler.js";
 
 const CONSTRAINTS = {
@@ -14,6 +15,7 @@ const CONSTRAINTS = {
 };
 const START_TIMEOUT_MS = 1_000;
 const FLUSH_TIMEOUT_MS = 1_000; // a suspended context does not answer
+const SOUND_PEAK = 1e-4; // quieter than any room
 
 /** Return true if the microphone can be opened without a prompt; false where the browser does not tell. */
 export async function isMicrophoneAllowed() {
@@ -51,14 +53,17 @@ export class Microphone {
   #node;
   #resampler;
   #handlers;
+  #watch = new CaptureWatch();
+  #ticks;
   #flushed;
   #markFlushed;
 
   /**
    * Ask for the microphone and start recording. Without a click the browser may suspend the audio: see `isRunning`.
-   * @param {{onSamples: (pcm: Int16Array) => void, onLevel: (peak: number) => void,
-   *   onSuspended: (suspended: boolean) => void, onLost: () => void}} handlers onLevel: a block's peak, 0 to 1;
-   *   onLost: the device was disconnected; `stop` still delivers what it recorded
+   * @param {{onSamples: (pcm: Int16Array) => void, onLevel: (peak: number, isSound: boolean) => void,
+   *   onProblem: (problem: string | null) => void, onLost: () => void}} handlers onLevel: a block's peak, 0 to 1, and
+   *   whether that is more than a muted device gives; onProblem: once a second, see capture-watch.js; onLost: the device
+   *   was disconnected; `stop` still delivers what it recorded
    * @returns {Promise<Microphone>}
    */
   static async open(handlers) {
@@ -97,13 +102,22 @@ export class Microphone {
     // The output is silence, but some browsers run only nodes that are connected to the destination.
     this.#node.connect(context.destination);
     context.onstatechange = () => this.#onStateChange();
-    stream.getAudioTracks()[0].onended = () => handlers.onLost();
+    this.#watchTrack(stream.getAudioTracks()[0]);
+    this.#ticks = setInterval(() => this.#onTick(), TICK_S * 1_000);
     this.#onStateChange();
+  }
+
+  #watchTrack(track) {
+    track.onended = () => this.#handlers.onLost();
+    track.onmute = () => this.#watch.setMuted(true);
+    track.onunmute = () => this.#watch.setMuted(false);
+    this.#watch.setMuted(track.muted === true);
   }
 
   /** Stop recording; resolves when every recorded sample has been passed to onSamples. */
   async stop() {
     this.#context.onstatechange = null;
+    clearInterval(this.#ticks);
     this.#node.port.postMessage("stop");
     const timer = setTimeout(this.#markFlushed, FLUSH_TIMEOUT_MS);
     await this.#flushed;
@@ -120,10 +134,17 @@ export class Microphone {
     return this.#context.state === "running";
   }
 
-  /** Resume after the system suspended the audio (a phone call, a sleeping laptop). */
+  /** Resume after the system suspended the audio (a phone call, a sleeping laptop); it may refuse, and is asked again. */
   async resume() {
-    if (this.#context.state !== "running" && this.#context.state !== "closed") {
+    if (this.#context.state === "running" || this.#context.state === "closed") {
+      return;
+    }
+    try {
       await this.#context.resume();
+    } catch (error) {
+      if (!(error instanceof DOMException)) {
+        throw error;
+      }
     }
   }
 
@@ -133,15 +154,20 @@ export class Microphone {
       return;
     }
     const peak = block.reduce((most, sample) => Math.max(most, Math.abs(sample)), 0);
-    this.#handlers.onLevel(peak);
+    const isSound = peak >= SOUND_PEAK;
+    this.#watch.onBlock(isSound);
+    this.#handlers.onLevel(peak, isSound);
     this.#handlers.onSamples(toPcm16(this.#resampler.push(block)));
   }
 
+  #onTick() {
+    this.#watch.onTick();
+    this.#handlers.onProblem(this.#watch.problem);
+    this.resume();
+  }
+
   #onStateChange() {
-    const running = this.#context.state === "running";
-    this.#handlers.onSuspended(!running);
-    if (!running) {
-      this.resume();
-    }
+    this.#watch.setSuspended(this.#context.state !== "running");
+    this.resume();
   }
 }

@@ -45,6 +45,7 @@ class App {
     });
     document.addEventListener("visibilitychange", () => this.#onVisibilityChange());
     addEventListener("online", () => this.#retry());
+    addEventListener("pointerdown", () => this.#recording?.microphone?.resume(), { capture: true });
     this.#restore(loadState());
   }
 

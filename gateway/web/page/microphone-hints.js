@@ -2,13 +2,14 @@
 
 import * as strings from "./strings.js";
 
-const SOUND_PEAK = 1e-4; // quieter than any room: below it the microphone is muted
 const SILENT_NOTICE_S = 4;
 
 export class MicrophoneHints {
   #controls;
   #shown = null;
   #lastSoundS = null;
+  #problem = null; // see capture-watch.js
+  #isSilent = false;
 
   /** @param {import("./controls.js").Controls} controls */
   constructor(controls) {
@@ -16,21 +17,22 @@ export class MicrophoneHints {
   }
 
   /**
-   * @param {number} peak of a block, 0 to 1
+   * @param {boolean} isSound false: the block is digital silence
    * @param {number} nowS recorded so far; a restored recording does not start at 0
    */
-  onLevel(peak, nowS) {
-    this.#lastSoundS ??= nowS;
-    if (peak >= SOUND_PEAK) {
-      this.#lastSoundS = nowS;
-      this.#show(null);
-    } else if (nowS - this.#lastSoundS > SILENT_NOTICE_S) {
-      this.#show(strings.MICROPHONE_SILENT);
+  onLevel(isSound, nowS) {
+    this.#lastSoundS = isSound ? nowS : (this.#lastSoundS ?? nowS);
+    this.#isSilent = nowS - this.#lastSoundS > SILENT_NOTICE_S;
+    if (this.#problem !== "muted" || isSound) {
+      this.#problem = null; // blocks come again
     }
+    this.#update();
   }
 
-  onSuspended(isSuspended) {
-    this.#show(isSuspended ? strings.MICROPHONE_SUSPENDED : null);
+  /** @param {"suspended" | "muted" | "stalled" | null} problem of the capture, which lasts until blocks come */
+  onProblem(problem) {
+    this.#problem = problem;
+    this.#update();
   }
 
   /** Take back what is shown: recording has stopped. */
@@ -41,6 +43,10 @@ export class MicrophoneHints {
   /** Forget what is shown: another notice replaces it. */
   reset() {
     this.#shown = null;
+  }
+
+  #update() {
+    this.#show(this.#problem !== null ? strings.CAPTURE_NOTICES[this.#problem] : this.#isSilent ? strings.MICROPHONE_SILENT : null);
   }
 
   #show(notice) {

@@ -40,10 +40,13 @@ export class Recording {
   get microphoneHandlers() {
     return {
       onSamples: (pcm) => this.#onSamples(pcm),
-      onLevel: (peak) => this.#onLevel(peak),
-      onSuspended: (suspended) => {
+      onLevel: (peak, isSound) => this.#onLevel(peak, isSound),
+      onProblem: (problem) => {
         if (this.#page.isRecording(this) && this.microphone !== null) {
-          this.hints.onSuspended(suspended);
+          this.hints.onProblem(problem);
+          if (problem !== null) {
+            this.#controls.setLevel(0);
+          }
         }
       },
       onLost: () => this.#page.finishBecause(strings.MICROPHONE_LOST),
@@ -72,10 +75,10 @@ export class Recording {
     }
   }
 
-  #onLevel(peak) {
+  #onLevel(peak, isSound) {
     if (this.#page.isRecording(this)) {
       this.#controls.setLevel(peak);
-      this.hints.onLevel(peak, this.session.capturedS);
+      this.hints.onLevel(isSound, this.session.capturedS);
     }
   }
 }

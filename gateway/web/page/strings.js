@@ -57,9 +57,20 @@ export const MICROPHONE_SILENT = {
   detail: "It may be muted, or another one may be chosen in the system's sound settings.",
 };
 
-export const MICROPHONE_SUSPENDED = {
-  title: "The system has paused the microphone.",
-  detail: "Come back to this page, or press the red button to finish.",
+/** While the microphone gives nothing, by the problem of capture-watch.js. */
+export const CAPTURE_NOTICES = {
+  suspended: {
+    title: "The browser has paused the microphone.",
+    detail: "Nothing is being recorded. Click anywhere on this page to go on, or press the red button to finish.",
+  },
+  muted: {
+    title: "The microphone is muted.",
+    detail: "Nothing is being recorded. Unmute it on the device, the headset or in the system's settings.",
+  },
+  stalled: {
+    title: "The microphone has stopped giving sound.",
+    detail: "Nothing is being recorded. Connect it again, or press the red button to finish and start anew.",
+  },
 };
 
 export const AUDIO_FULL = {

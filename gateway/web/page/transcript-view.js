@@ -11,8 +11,9 @@ function element(name, className, text = "") {
   return node;
 }
 
-/** One segment: its time stamp, its committed text, its tail. */
+/** One segment: its time stamp, which follows the segment's corrected start, its committed text, its tail. */
 class Line {
+  #stamp = element("time", "stamp");
   #committed = element("span", "committed");
   #tail = element("span", "tail");
   #shownText = "";
@@ -24,12 +25,16 @@ class Line {
     // A screen reader should read committed words once, and no guesses.
     this.#tail.setAttribute("aria-hidden", "true");
     paragraph.append(this.#committed, this.#tail);
-    this.node.append(element("time", "stamp", clock(segment.start)), paragraph);
+    this.node.append(this.#stamp, paragraph);
     this.update(segment);
   }
 
   update(segment) {
     const { committed, tail } = segment;
+    const stamp = clock(segment.start);
+    if (this.#stamp.textContent !== stamp) {
+      this.#stamp.textContent = stamp;
+    }
     if (committed.startsWith(this.#shownText)) {
       this.#append(committed.slice(this.#shownText.length));
     } else {

@@ -64,30 +64,30 @@ test("a microphone that another program uses is told so", async () => {
 
 test("silence is told after four seconds, and no longer than it lasts", () => {
   const { controls, hints } = setUp();
-  hints.onLevel(0, 0);
-  hints.onLevel(0, 4);
+  hints.onLevel(false, 0);
+  hints.onLevel(false, 4);
   assert.equal(controls.notice, null);
-  hints.onLevel(0, 4.1);
+  hints.onLevel(false, 4.1);
   assert.equal(controls.notice, MICROPHONE_SILENT);
-  hints.onLevel(0.01, 4.2);
+  hints.onLevel(true, 4.2);
   assert.equal(controls.notice, null);
 });
 
 test("silence is counted from where a restored recording begins", () => {
   const { controls, hints } = setUp();
-  hints.onLevel(0, 60);
-  hints.onLevel(0, 63.9);
+  hints.onLevel(false, 60);
+  hints.onLevel(false, 63.9);
   assert.equal(controls.notice, null);
-  hints.onLevel(0, 64.1);
+  hints.onLevel(false, 64.1);
   assert.equal(controls.notice, MICROPHONE_SILENT);
 });
 
 test("after the stop nothing is said of silence, and another notice stays", () => {
   const { controls, hints } = setUp();
-  [0, 5].forEach((nowS) => hints.onLevel(0, nowS));
+  [0, 5].forEach((nowS) => hints.onLevel(false, nowS));
   hints.onStop();
   assert.equal(controls.notice, null);
-  [6, 11].forEach((nowS) => hints.onLevel(0, nowS));
+  [6, 11].forEach((nowS) => hints.onLevel(false, nowS));
   const other = { title: "Another", detail: "" };
   controls.showNotice(other);
   hints.onStop();
