@@ -1,9 +1,10 @@
 """A session's way through its states; its audio is never lost, and its accounting adds up."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from gateway.sessions.audio_input.container import ContainerDetector
 from gateway.sessions.commands import BecameReady, CloseConnection, Hinted, Migrated, ReleaseSlot, RequestSlot
 from gateway.sessions.session import PARK_AFTER_S
 from gateway.sessions.state import IllegalTransitionError, State
@@ -72,6 +73,7 @@ def test_a_rejected_session_ends_with_the_reason(session):
 @given(st.lists(st.binary(max_size=7), max_size=30), st.integers(0, 30))
 def test_audio_may_be_cut_at_any_byte(pieces, opened_at):
     """However the client cuts its bytes, whole samples are sent in order, before the stream is opened and while it is."""
+    assume(ContainerDetector().look(b"".join(pieces)) is None)  # what begins like a file is refused
     session, messages = SessionHarness(), []
     for number, piece in enumerate([*pieces, b""]):
         if number == min(opened_at, len(pieces)):
