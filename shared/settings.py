@@ -202,7 +202,7 @@ class GatewaySettings(CommonSettings):
     stall_limit_s: float = _setting(
         "STALL_LIMIT_S",
         "60",
-        "a client held back for so long by a full journal is told so and ended",
+        "a client held back by a full journal is told so and ended when nothing was decoded for so long",
         number(1, 3600),
     )
     max_sockets: int = _setting("MAX_SOCKETS", "0", "WebSockets open at once; 0: 4 x slots + 64", integer(0, 100_000))

@@ -14,7 +14,7 @@ MESSAGE_PAUSES = 1.25
 """A client that sends seconds of audio in one message pauses only if that many times their length has passed."""
 
 FINALIZE_PAUSE_S = 0.4
-"""The same after the client has asked for it: then an utterance is closed that has only begun."""
+"""After a `finalize` of the client so short a pause is enough: then an utterance is closed that has only begun."""
 
 RETRY_AFTER_S = 5.0
 """After this time a client that found no slot may try again."""
@@ -68,9 +68,7 @@ class Deadlines:
             return
         if self._full_since is None or decoded > self._full_at:
             self._full_since, self._full_at = now, decoded
-        self.last_activity = now
-        if self._pause_began is not None:
-            self._pause_began = now
+        self._note_hindered(now)
 
     def note_audio(self, now: float) -> None:
         """Note that audio has come."""
@@ -83,6 +81,10 @@ class Deadlines:
 
     def note_resumed(self, now: float) -> None:
         """Note that the client is back: that it was away is no pause of the one who speaks."""
+        self._note_hindered(now)
+
+    def _note_hindered(self, now: float) -> None:
+        """Begin to count anew: until now the client could not send."""
         self.last_activity = now
         if self._pause_began is not None:
             self._pause_began = now

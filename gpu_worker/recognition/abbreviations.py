@@ -33,7 +33,7 @@ _REACH = 8  # words back that one written word may be made of
 
 
 def ends_sentence(words: Sequence[TimedWord], index: int, language: str) -> bool:
-    """Return True if the full stop that ``words[index]`` ends with may be the end of a sentence.
+    """Return False if ``words[index]`` ends with a full stop that belongs to the word, so that the sentence goes on.
 
     Args:
         words: of a hypothesis, in order; a full stop may be a word of its own.

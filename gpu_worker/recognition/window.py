@@ -103,7 +103,7 @@ def cut(
             if word.end <= end - margin
             and ends_with(word.text, marks)
             and _begins_word(following)
-            and (marks == ("",) or ends_sentence(words, index, language))
+            and ends_sentence(words, index, language)
         ]
         return fitting[-1] if fitting else None
 

@@ -6,21 +6,7 @@ import { CaptureWatch } from "../../gateway/web/audio/capture-watch.js";
 import { Microphone } from "../../gateway/web/audio/microphone.js";
 import { MicrophoneHints } from "../../gateway/web/page/microphone-hints.js";
 import { CAPTURE_NOTICES } from "../../gateway/web/page/strings.js";
-
-/** What shows notices, as far as the hints use it. */
-class Controls {
-  notice = null;
-
-  showNotice(notice) {
-    this.notice = notice;
-  }
-
-  hideNotice(notice) {
-    if (notice === this.notice) {
-      this.notice = null;
-    }
-  }
-}
+import { Controls } from "../gateway/web/notices.mjs";
 
 /** Open a microphone of a browser in outline, with its hints; `block` lets a block come, and `pass` time. */
 async function open(t, { state = "running", resume = async () => {} } = {}) {

@@ -6,7 +6,6 @@ The complaints about recognition itself are in ``test_peers_recognition.py``; to
 import asyncio
 import contextlib
 import json
-import statistics
 from pathlib import Path
 
 import psutil
@@ -125,7 +124,7 @@ async def test_04_one_session_never_freezes_another(server):
         assert live.text == " ".join(VERSE[:6])
         assert len(flooding.of("ack")) > 5
         assert not task.done()
-        assert statistics.median(answers_s) < 2.0
+        assert max(answers_s) < 1.0
         task.cancel()
         await flooding.cut()
 

@@ -46,7 +46,7 @@ def test_the_baselines_are_measured_beside_ours(tmp_path):
     assert [each["name"] for each in found] == ["ours, 1 s", "ours, 2 s", "plain, 1 s", "offline"]
     ours, slow, plain, offline = found
     assert all(each["wer_percent"] < 20 for each in found)
-    assert ours["ratio"] > 2
+    assert ours["ratio"] > 3
     assert slow["decodes"] < ours["decodes"]
     assert plain["ratio"] == 1.0
     assert ours["shown_p50_s"] <= ours["committed_p50_s"] < 3
@@ -121,7 +121,7 @@ def test_a_capacity_is_found_with_made_up_weights(tmp_path, monkeypatch):
     found = json.loads(out.read_text())
     assert [each["windows"] for each in found["steps"]] == [1, 2]
     assert all(each["stages_ms"]["encoder"] > each["stages_ms"]["mel"] > 0 for each in found["steps"])
-    assert all(each["step_ms"] > 0 for each in found["steps"])
+    assert found["steps"][1]["step_ms"] > found["steps"][0]["step_ms"] * 0.8
     assert found["carried"] is None or found["carried"]["lag_p95_s"] < 1.5 <= found["beyond"]["lag_p95_s"]
     assert "a window, ms" in done.output
 

@@ -64,7 +64,7 @@ def test_the_readme_example(venv, real_server):
     assert len(example.splitlines()) < 20
     code = example.replace("ws://127.0.0.1:8000/asr", f"ws://127.0.0.1:{real_server.port}/asr")
     heard = run(venv, "python", "-c", code.replace("speech.wav", str(CLIP.path)))
-    assert word_errors(CLIP.text, heard) < 0.2
+    assert word_errors(CLIP.text, heard) < 0.1
 
 
 def test_the_command_names_its_extra(venv):
@@ -79,4 +79,4 @@ def test_the_command(venv, real_server):
     url = f"ws://127.0.0.1:{real_server.port}/asr"
     extra = {"PYTHONPATH": ":".join(path for path in sys.path if path.endswith("site-packages"))}
     heard = run(venv, "whisper-live-transcribe", "--fast", "--quiet", "--url", url, CLIP.path, env=extra)
-    assert word_errors(CLIP.text, heard) < 0.2
+    assert word_errors(CLIP.text, heard) < 0.1

@@ -193,12 +193,12 @@ def test_memory(seen):
 
 
 def test_setup(seen, server):
-    """How long sockets and sessions took is told; `verify_scaling` holds it to the guide's bounds on a quiet machine."""
+    """Sockets are accepted within 100 ms, and every session was ready within the guide's three seconds on average."""
     accepted = server.log.find("websocket_accepted")
     assert len(accepted) > SESSIONS
-    assert all(0 <= entry["accept_ms"] < 10_000 for entry in accepted)
+    assert all(entry["accept_ms"] < 100 for entry in accepted)
     performance = server.get("/performance")
-    assert 0 < performance["averages"]["setup_time_ms"] < 60_000
+    assert 0 < performance["averages"]["setup_time_ms"] < 3000
     assert performance["outcomes"] == {"complete": SESSIONS, "no_capacity": 1}
 
 

@@ -5,21 +5,7 @@ import { test } from "node:test";
 import { Microphone } from "../../../gateway/web/audio/microphone.js";
 import { MicrophoneHints } from "../../../gateway/web/page/microphone-hints.js";
 import { MICROPHONE_SILENT, microphoneNotice } from "../../../gateway/web/page/strings.js";
-
-/** What shows notices, as far as the hints use it. */
-class Controls {
-  notice = null;
-
-  showNotice(notice) {
-    this.notice = notice;
-  }
-
-  hideNotice(notice) {
-    if (notice === this.notice) {
-      this.notice = null;
-    }
-  }
-}
+import { Controls } from "./notices.mjs";
 
 function setUp() {
   const controls = new Controls();
