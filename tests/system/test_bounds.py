@@ -7,6 +7,7 @@ import threading
 import time
 
 import pytest
+from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
 from tests.scripted_recognizer import say
@@ -29,7 +30,7 @@ def slow(start_server):
 @pytest.fixture(scope="module")
 def strict(start_server):
     """Give a server with short bounds of time."""
-    return start_server(workers=1, IDLE_TIMEOUT_S="2", MAX_SESSION_S="6")
+    return start_server(workers=1, IDLE_TIMEOUT_S="1", MAX_SESSION_S="4")
 
 
 @pytest.fixture(scope="module")
@@ -130,19 +131,20 @@ async def test_slow_readers(slow, speech):
 
 async def test_limits_of_time(strict):
     """Who sends nothing is told so and disconnected with 4408; who only says that it is there may stay for the longest session."""
-    began = time.monotonic()
     async with Talk(strict) as idle, Talk(strict) as there:
+        began = time.monotonic()
         await there.send(say(["apple", "river", 1.0]).pcm.tobytes())
-        for talk, least_s, sentence in (
-            (idle, 2.0, "Nothing was received for 2 s"),
-            (there, 6.0, "The session reached its limit of 6 s"),
+        for talk, least_s, most_s, sentence in (
+            (idle, 0.8, 2.5, "Nothing was received for 1 s"),
+            (there, 3.8, 6.0, "The session reached its limit of 4 s"),
         ):
             ended = asyncio.create_task(talk.ended())
             while not ended.done():
-                await there.control('{"type":"keepalive"}')
+                with contextlib.suppress(ConnectionClosed):  # the limit may come just before
+                    await there.control('{"type":"keepalive"}')
                 await asyncio.sleep(0.2)
             assert await ended == 4408
-            assert time.monotonic() - began > least_s
+            assert least_s < time.monotonic() - began < most_s
             assert talk.errors == [("session_limit", sentence)]
         assert there.text == "apple river"
 
